@@ -1,0 +1,1 @@
+"""Raw daily bars: reading an archive, parsing it, and judging every row."""

@@ -1,0 +1,203 @@
+"""Archives of raw bars in the Kaggle layout: a zip as downloaded, or a folder.
+
+The layout is one CSV file a symbol in ``stocks/`` and ``etfs/``, and an optional
+``symbols_valid_meta.csv`` with the securities' names. Nothing is unpacked to disk:
+members are read one at a time into memory, each up to a bound, so neither a path in
+a zip (zip-slip) nor its expansion (a zip bomb) can do harm.
+"""
+
+import re
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from stock_volume.errors import SourceError, UnreadableFileError
+
+STOCKS_FOLDER: Final = "stocks"
+ETFS_FOLDER: Final = "etfs"
+LISTING_FILE: Final = "symbols_valid_meta.csv"
+
+_BAR_FILE: Final = re.compile(
+    rf"(?:.*/)?(?P<folder>{STOCKS_FOLDER}|{ETFS_FOLDER})/(?P<symbol>[^/.][^/]*)\.csv",
+    re.IGNORECASE,
+)
+_NOT_CONTENT: Final = ("__MACOSX/",)
+_MEBIBYTE: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class BarFile:
+    """One symbol's file of bars in an archive.
+
+    Attributes:
+        name: Path inside the archive, such as ``stocks/AAPL.csv``.
+        symbol: The file's stem.
+        is_etf: Whether it lies in the folder of ETFs.
+        size: Bytes, as the archive declares them.
+    """
+
+    name: str
+    symbol: str
+    is_etf: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """Bounds on what an archive may expand to.
+
+    Attributes:
+        max_file_mib: Largest file read, in MiB; fifty years of bars are about 1 MiB.
+        max_total_mib: Largest sum of all declared sizes, in MiB; the whole Kaggle
+            archive is about 2,700.
+    """
+
+    max_file_mib: int = 64
+    max_total_mib: int = 65_536
+
+
+class BarArchive(ABC):
+    """A readable archive of bars.
+
+    Attributes:
+        path: Where the archive is.
+        files: The files of bars, by symbol, stocks before ETFs of the same symbol.
+        listing: Name of the file that lists the securities, or None without one.
+        ignored: Names of other content, which is left alone.
+    """
+
+    def __init__(self, path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> None:
+        """Sort the content by what it is.
+
+        Args:
+            path: Where the archive is.
+            sizes: Declared size of each content file by its name, in bytes.
+            limits: Bounds on the expansion.
+
+        Raises:
+            SourceError: No file of bars, or more content than the limits allow.
+        """
+        self.path = path
+        self._max_file_bytes = limits.max_file_mib * _MEBIBYTE
+        files, others = [], []
+        for name, size in sizes.items():
+            match = _BAR_FILE.fullmatch(name)
+            if match:
+                is_etf = match["folder"].lower() == ETFS_FOLDER
+                files.append(BarFile(name, match["symbol"], is_etf, size))
+            else:
+                others.append(name)
+        if not files:
+            raise SourceError(
+                f"{path}: no file of bars in it; expected CSV files in "
+                f"{STOCKS_FOLDER}/ and {ETFS_FOLDER}/, one a symbol"
+            )
+        total = sum(file.size for file in files)
+        if total > limits.max_total_mib * _MEBIBYTE:
+            raise SourceError(
+                f"{path}: would expand to {total:,} bytes, more than max_total_mib = "
+                f"{limits.max_total_mib:,} allows"
+            )
+        self.files = tuple(sorted(files, key=lambda file: (file.symbol, file.is_etf, file.name)))
+        listings = [name for name in others if PurePosixPath(name).name == LISTING_FILE]
+        self.listing = min(listings, key=len, default=None)
+        self.ignored = tuple(sorted(set(others) - {self.listing}))
+
+    def read(self, name: str) -> bytes:
+        """Read one file of the archive.
+
+        Args:
+            name: A file's name, as in ``files``.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            UnreadableFileError: It is damaged, encrypted, unreadable or too large.
+        """
+        try:
+            content = self._read(name, self._max_file_bytes + 1)
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            # RuntimeError covers encrypted members, and unknown compression methods.
+            raise UnreadableFileError(f"cannot be read: {error}") from error
+        if len(content) > self._max_file_bytes:
+            raise UnreadableFileError(
+                f"larger than max_file_mib = {self._max_file_bytes // _MEBIBYTE:,} allows"
+            )
+        return content
+
+    @abstractmethod
+    def _read(self, name: str, limit: int) -> bytes:
+        """Read at most ``limit`` bytes of a file."""
+
+
+class ZipArchive(BarArchive):
+    """A zip file, read member by member."""
+
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        """Open the zip file and read its directory.
+
+        Raises:
+            SourceError: It is no zip file, or it holds no bars.
+        """
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise SourceError(f"{path}: not a readable zip archive: {error}") from error
+        sizes = {
+            member.filename: member.file_size
+            for member in self._zip.infolist()
+            if not member.is_dir() and not member.filename.startswith(_NOT_CONTENT)
+        }
+        super().__init__(path, sizes, limits)
+
+    def _read(self, name: str, limit: int) -> bytes:
+        with self._zip.open(name) as member:
+            return member.read(limit)
+
+
+class FolderArchive(BarArchive):
+    """A folder in the same layout."""
+
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        """List the folder.
+
+        Raises:
+            SourceError: It holds no bars.
+        """
+        sizes = {
+            file.relative_to(path).as_posix(): file.stat().st_size
+            for file in path.rglob("*")
+            if file.is_file()
+        }
+        super().__init__(path, sizes, limits)
+
+    def _read(self, name: str, limit: int) -> bytes:
+        path = self.path / name
+        with path.open("rb") as file:
+            # Asked for more, read() would first make room for it.
+            return file.read(min(limit, path.stat().st_size))
+
+
+def open_archive(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:
+    """Open a zip file or a folder of bars.
+
+    Args:
+        path: The zip file or folder.
+        limits: Bounds on the expansion; the defaults without.
+
+    Returns:
+        The opened archive.
+
+    Raises:
+        SourceError: There is nothing at the path, or no bars in it.
+    """
+    limits = limits or ArchiveLimits()
+    if path.is_dir():
+        return FolderArchive(path, limits)
+    if path.is_file():
+        return ZipArchive(path, limits)
+    raise SourceError(f"{path}: no such file or folder")

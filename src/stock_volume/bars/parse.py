@@ -1,0 +1,196 @@
+"""From the bytes of CSV files to one frame of rows, with nothing lost on the way.
+
+Parsing is lenient where nothing can go wrong (a byte-order mark, line ends of any
+system, quoted fields, columns in another order) and otherwise leaves a field null,
+for the rules to judge. Every line after the header is one row: lines are counted in
+the bytes, apart from the parser, so that a lost row would show.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.errors import UnreadableFileError
+
+AS_READ: Final = {name: f"{name} (as read)" for name in columns.BAR}
+"""Column of each bar field's text, by the field's name."""
+
+EXTRA: Final = "extra"
+"""Column of whatever a row holds beyond its last field."""
+
+FILE_INDEX: Final = "file_index"
+
+_HEADER: Final = ",".join(columns.BAR).encode()
+_FIRST_ROW_LINE: Final = 2
+_TYPED: Final = {
+    columns.DATE: pl.Date(),
+    **dict.fromkeys(columns.NUMBERS, pl.Float64()),
+    EXTRA: pl.String(),
+}
+_TEXTS: Final = dict.fromkeys([*AS_READ.values(), EXTRA], pl.String())
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+_QUOTED_FIELD: Final = re.compile(rb'"([^",\n]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """The rows of one file, its columns in the order of ``columns.BAR``.
+
+    Attributes:
+        text: The rows, each ended by a line feed, without the header.
+        count: Number of rows.
+        note: What is odd about the file although its rows can be used, or "".
+    """
+
+    text: bytes = b""
+    count: int = 0
+    note: str = ""
+
+
+def read_rows(content: bytes) -> CsvRows:
+    """Find the rows of a file of bars.
+
+    Args:
+        content: The whole file.
+
+    Returns:
+        Its rows; none where it has only a header, or nothing at all.
+
+    Raises:
+        UnreadableFileError: The file is binary or in another encoding, or has no
+            header with the columns of a bar.
+    """
+    text = _as_plain_text(content)
+    if not text.strip():
+        return CsvRows()
+    notes = []
+    if not text.endswith(b"\n"):
+        notes.append("no line end after the last row, the file may be cut short")
+        text += b"\n"
+    header, _, body = text.partition(b"\n")
+    if header != _HEADER:
+        order, extra = _column_order(header)
+        body = _reordered(body, order)
+        if extra:
+            notes.append(f"extra columns left out: {', '.join(extra)}")
+    return CsvRows(body, body.count(b"\n"), "; ".join(notes))
+
+
+def _as_plain_text(content: bytes) -> bytes:
+    """Undo what systems and spreadsheets do to plain text, or refuse what is not text."""
+    if content.startswith(_UTF16_MARKS):
+        raise UnreadableFileError("is UTF-16 text, expected UTF-8")
+    if b"\0" in content:
+        raise UnreadableFileError("is binary, expected CSV text")
+    if not content.isascii():
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UnreadableFileError(f"is not UTF-8 text: {error}") from error
+        content = content.removeprefix(_UTF8_MARK)
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b'"' in content:
+        content = _QUOTED_FIELD.sub(rb"\1", content)
+    return content
+
+
+def _column_order(header: bytes) -> tuple[list[int], list[str]]:
+    """Tell where in a row each field of a bar stands, and what else the header names."""
+    names = [name.strip() for name in header.decode().split(",")]
+    missing = [name for name in columns.BAR if name not in names]
+    if len(missing) == len(columns.BAR):
+        raise UnreadableFileError(f"has no header, its first line is {_shortened(header)}")
+    if missing:
+        raise UnreadableFileError(f"has no column {', '.join(missing)}")
+    extra = [name for name in names if name not in columns.BAR]
+    return [names.index(name) for name in columns.BAR], extra
+
+
+def _reordered(body: bytes, order: list[int]) -> bytes:
+    """Put the fields of every row into the order of a bar."""
+    width = max(order) + 1
+    rows = []
+    for row in body.splitlines():
+        fields = row.split(b",")
+        fields += [b""] * (width - len(fields))
+        rows.append(b",".join(fields[position] for position in order) + b"\n")
+    return b"".join(rows)
+
+
+def _shortened(text: bytes, length: int = 60) -> str:
+    shown = text[:length].decode(errors="replace")
+    return repr(shown) + ("..." if len(text) > length else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRows:
+    """The rows of several files.
+
+    Attributes:
+        frame: One row a line: ``file_index`` (position of its file), ``line`` (in its
+            file, from 1), each field typed (Date, the others Float64; null where
+            missing or unparsable), and ``extra``.
+        text: The same rows as text, a line each, below a header.
+    """
+
+    frame: pl.DataFrame
+    text: bytes
+
+    def as_read(self, positions: pl.Series) -> pl.DataFrame:
+        """Look up the text of a few rows.
+
+        Args:
+            positions: Their positions in ``frame``.
+
+        Returns:
+            The fields as text under ``AS_READ`` and ``extra``, a row a position; null
+            where empty.
+        """
+        if positions.is_empty():
+            return pl.DataFrame(schema=_TEXTS)
+        ends = np.flatnonzero(np.frombuffer(self.text, dtype=np.uint8) == ord("\n"))
+        # Line 0 is the header, so row n stands between the ends of lines n and n + 1.
+        rows = (self.text[ends[row] + 1 : ends[row + 1] + 1] for row in positions)
+        return _parse_csv(_with_header(_TEXTS, rows), _TEXTS)
+
+
+def parse_rows(files: Sequence[CsvRows]) -> ParsedRows:
+    """Parse the rows of several files at once.
+
+    Args:
+        files: Rows of each file.
+
+    Returns:
+        The rows of all, in order.
+    """
+    counts = [rows.count for rows in files]
+    text = _with_header(_TYPED, (rows.text for rows in files))
+    frame = _parse_csv(text, _TYPED)
+    if frame.height != sum(counts):
+        raise AssertionError(f"{sum(counts)} lines were parsed into {frame.height} rows")
+    firsts = np.cumsum([0, *counts[:-1]])
+    lines = np.arange(frame.height) - np.repeat(firsts, counts) + _FIRST_ROW_LINE
+    return ParsedRows(
+        frame.with_columns(
+            pl.Series(FILE_INDEX, np.repeat(np.arange(len(files), dtype=np.int32), counts)),
+            pl.Series(columns.LINE, lines.astype(np.int32)),
+        ),
+        text,
+    )
+
+
+def _with_header(names: Iterable[str], rows: Iterable[bytes]) -> bytes:
+    return b"".join([",".join(names).encode(), b"\n", *rows])
+
+
+def _parse_csv(text: bytes, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    return pl.read_csv(
+        text, schema=schema, quote_char=None, truncate_ragged_lines=True, ignore_errors=True
+    )

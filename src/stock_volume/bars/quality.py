@@ -1,0 +1,107 @@
+"""The report on the data: what came in, what was kept, and why the rest was not."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.bars.ingest import (
+    NOTE,
+    ROWS_KEPT,
+    ROWS_QUARANTINED,
+    ROWS_READ,
+    STATUS,
+    FileStatus,
+)
+from stock_volume.bars.rules import FLAGGING_RULES
+from stock_volume.errors import UnbalancedRowsError
+
+
+def report_quality(
+    prices: pl.LazyFrame, quarantine: pl.LazyFrame, files: pl.LazyFrame
+) -> dict[str, Any]:
+    """Report on the quality of the ingested data, and prove that no row was lost.
+
+    Args:
+        prices: The bars as they were written.
+        quarantine: The rejected rows as they were written.
+        files: The files as they were read, one row a file.
+
+    Returns:
+        Counts of rows (``read``, ``kept``, ``quarantined``), of rows by rejecting and
+        by flagging rule, and of files by status, with the names of the troubled ones;
+        the number of symbols, and the first and last date.
+
+    Raises:
+        UnbalancedRowsError: The rows read are not the rows kept and quarantined.
+    """
+    read = files.collect()
+    bars = prices.select(
+        pl.len().alias("rows"),
+        pl.col(columns.SYMBOL).n_unique().alias("symbols"),
+        pl.col(columns.DATE).min().alias("first_date"),
+        pl.col(columns.DATE).max().alias("last_date"),
+    ).collect(engine="streaming")
+    by_rule = _by_key(
+        quarantine.group_by(columns.RULE).len().sort(columns.RULE).collect(engine="streaming")
+    )
+    kept, symbols, first, last = bars.row(0)
+    rows = {
+        "read": read[ROWS_READ].sum(),
+        "kept": kept,
+        "quarantined": sum(by_rule.values()),
+    }
+    check_balance(rows, read)
+    return {
+        "rows": rows,
+        "quarantined_by_rule": by_rule,
+        "flagged_by_rule": {rule.name: read[rule.name].sum() for rule in FLAGGING_RULES},
+        "files": {
+            "found": read.height,
+            **{status.value: (read[STATUS] == status).sum() for status in FileStatus},
+        },
+        "troubled_files": [
+            {"file": file, "status": status, "note": note}
+            for file, status, note in read.filter(
+                (pl.col(STATUS) != FileStatus.READ) | (pl.col(NOTE) != "")
+            )
+            .select(columns.FILE, STATUS, NOTE)
+            .rows()
+        ],
+        "symbols": symbols,
+        "first_date": _iso(first),
+        "last_date": _iso(last),
+    }
+
+
+def check_balance(rows: Mapping[str, int], files: pl.DataFrame) -> None:
+    """Check that every row read was either kept or quarantined.
+
+    Args:
+        rows: Counts of ``read``, ``kept`` and ``quarantined`` rows, the last two counted
+            in the written layers.
+        files: The files as they were read, one row a file.
+
+    Raises:
+        UnbalancedRowsError: The counts do not add up, in sum or in some file.
+    """
+    if rows["read"] != rows["kept"] + rows["quarantined"]:
+        raise UnbalancedRowsError(
+            "rows read are not rows kept and quarantined: "
+            f"{rows['read']} != {rows['kept']} + {rows['quarantined']}"
+        )
+    unbalanced = files.filter(
+        pl.col(ROWS_READ) != pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED)
+    )
+    if unbalanced.height:
+        raise UnbalancedRowsError(f"rows were lost in {unbalanced[columns.FILE].to_list()}")
+
+
+def _by_key(counts: pl.DataFrame) -> dict[str, int]:
+    return dict(counts.rows())
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None

@@ -1,0 +1,45 @@
+"""The data's part of the report, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def report_data(quality: Mapping[str, Any]) -> str:
+    """Write up the quality of the data.
+
+    Args:
+        quality: Counts, as ``report_quality`` gives them.
+
+    Returns:
+        Markdown.
+    """
+    rows, files = quality["rows"], quality["files"]
+    rules = [
+        *(f"| {rule} | rejected | {count:,} |" for rule, count in _met(quality, "quarantined")),
+        *(f"| {rule} | flagged, kept | {count:,} |" for rule, count in _met(quality, "flagged")),
+    ]
+    troubled = [
+        f"- `{file['file']}` ({file['status']}): {file['note']}"
+        for file in quality["troubled_files"]
+    ]
+    return "\n".join(
+        [
+            "# Report",
+            "",
+            "## Data",
+            "",
+            f"{quality['symbols']:,} symbols, {quality['first_date']} to "
+            f"{quality['last_date']}. Of {rows['read']:,} rows read, {rows['kept']:,} were "
+            f"kept and {rows['quarantined']:,} quarantined. Of {files['found']:,} files, "
+            f"{files['read']:,} were read, {files['empty']:,} empty and "
+            f"{files['unreadable']:,} unreadable.",
+            "",
+            *(["| rule | fate | rows |", "|---|---|---:|", *rules, ""] if rules else []),
+            *([*troubled, ""] if troubled else []),
+            "",
+        ]
+    )
+
+
+def _met(quality: Mapping[str, Any], fate: str) -> list[tuple[str, int]]:
+    return [(rule, count) for rule, count in quality[f"{fate}_by_rule"].items() if count]

@@ -1,0 +1,185 @@
+"""The rules that every raw row is judged by: one table, each with its reason.
+
+A row that breaks a rejecting rule is set aside in the quarantine under the first
+rule it breaks, in the order of the table. A flagging rule only counts its rows.
+docs/validation.md says how many rows of the reference archive each one meets.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stock_volume import columns
+from stock_volume.bars.parse import AS_READ, EXTRA, FILE_INDEX
+
+EARLIEST_DATE: Final = date(1900, 1, 1)
+LARGEST_EXACT_WHOLE_NUMBER: Final = 2**53
+"""Above this a float64 no longer tells one whole number from the next."""
+
+
+class Action(StrEnum):
+    """What becomes of a row that breaks a rule."""
+
+    REJECT = "reject"
+    FLAG = "flag"
+
+
+class RowRule(NamedTuple):
+    """One rule about a row.
+
+    Attributes:
+        name: How reports call it.
+        action: What becomes of a row that breaks it.
+        reason: Why the row is wrong, or what the flag means.
+        broken: Boolean expression over parsed rows, in the order of their files; true
+            where the rule is broken.
+    """
+
+    name: str
+    action: Action
+    reason: str
+    broken: pl.Expr
+
+
+class RuleParameters(BaseModel):
+    """Bounds of the rules.
+
+    Attributes:
+        as_of: Last date that is not in the future; today (UTC) where not given.
+        price_tolerance: How far Close or Open may leave [Low, High], relative to the
+            bound, and still count as rounded.
+        max_adj_close_ratio: Largest Adj Close, in units of Close.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: date = Field(default_factory=lambda: datetime.now(tz=UTC).date())
+    price_tolerance: float = Field(default=1e-3, ge=0, lt=1)
+    max_adj_close_ratio: float = Field(default=10.0, ge=1)
+
+
+def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
+    """Rules that a row breaks on its own, whatever its neighbours.
+
+    Args:
+        parameters: Bounds of the rules.
+
+    Returns:
+        The rules in order of precedence. ``missing_field`` alone looks at the fields'
+        text; the rows that break it break ``unparsable_date`` or ``unparsable_number``
+        too.
+    """
+    day, volume = pl.col(columns.DATE), pl.col(columns.VOLUME)
+    open_, high, low = pl.col(columns.OPEN), pl.col(columns.HIGH), pl.col(columns.LOW)
+    close, adj_close = pl.col(columns.CLOSE), pl.col(columns.ADJ_CLOSE)
+    floor = low * (1 - parameters.price_tolerance)
+    ceiling = high * (1 + parameters.price_tolerance)
+    no_number = [pl.col(name).is_null() | ~pl.col(name).is_finite() for name in columns.NUMBERS]
+    rules = (
+        (
+            "too_many_fields",
+            "more fields than columns: which value belongs where cannot be known",
+            pl.col(EXTRA).is_not_null(),
+        ),
+        (
+            "missing_field",
+            "a field is empty; the feed writes such rows on days without trading",
+            pl.any_horizontal(pl.col(text).is_null() for text in AS_READ.values()),
+        ),
+        ("unparsable_date", "the date is not a calendar day YYYY-MM-DD", day.is_null()),
+        (
+            "unparsable_number",
+            "a price or the volume is not a finite number",
+            pl.any_horizontal(no_number),
+        ),
+        ("weekend_date", "no session is held on a weekend", day.dt.weekday() > 5),
+        (
+            "future_date",
+            "the session had not been held when the data was read",
+            day > parameters.as_of,
+        ),
+        (
+            "ancient_date",
+            f"before {EARLIEST_DATE}: no feed reaches back so far, the year is mistyped",
+            day < EARLIEST_DATE,
+        ),
+        (
+            "non_positive_price",
+            "nothing trades at or below zero (an Open of 0 means unknown)",
+            (pl.min_horizontal(high, low, close) <= 0) | (open_ < 0),
+        ),
+        ("high_below_low", "High and Low contradict each other", high < low),
+        (
+            "close_outside_range",
+            "Close and the day's range contradict each other beyond rounding",
+            (close < floor) | (close > ceiling),
+        ),
+        (
+            "open_outside_range",
+            "a known Open and the day's range contradict each other beyond rounding",
+            (open_ != 0) & ((open_ < floor) | (open_ > ceiling)),
+        ),
+        (
+            "absurd_adj_close",
+            "Adj Close is not positive or far above Close: its factor has overflowed",
+            (adj_close <= 0) | (adj_close > close * parameters.max_adj_close_ratio),
+        ),
+        (
+            "volume_not_whole",
+            "a volume counts shares: it is whole, not negative and below 2^53",
+            (volume < 0) | (volume != volume.floor()) | (volume > LARGEST_EXACT_WHOLE_NUMBER),
+        ),
+    )
+    return tuple(RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)
+
+
+def screening(rules: Iterable[RowRule]) -> pl.Expr:
+    """Tell, from the typed fields alone, which rows break any of the rejecting rules.
+
+    Args:
+        rules: The rejecting rules.
+
+    Returns:
+        Boolean expression over parsed rows.
+    """
+    texts = set(AS_READ.values())
+    return pl.any_horizontal(
+        rule.broken for rule in rules if texts.isdisjoint(rule.broken.meta.root_names())
+    )
+
+
+DUPLICATE_BAR: Final = RowRule(
+    "duplicate_bar",
+    Action.REJECT,
+    "the symbol has a valid bar of this date already; the first read is kept",
+    (pl.col(columns.SYMBOL) == pl.col(columns.SYMBOL).shift(1))
+    & (pl.col(columns.DATE) == pl.col(columns.DATE).shift(1)),
+)
+"""Judged last, among rows that break no other rule, sorted by symbol and date."""
+
+FLAGGING_RULES: Final = (
+    RowRule(
+        "date_out_of_order",
+        Action.FLAG,
+        "stands below a later date in its file; kept, in its place by date",
+        (pl.col(FILE_INDEX) == pl.col(FILE_INDEX).shift(1))
+        & (pl.col(columns.DATE) < pl.col(columns.DATE).shift(1)),
+    ),
+    RowRule(
+        "open_unknown",
+        Action.FLAG,
+        "Open = 0 is the old feed's way to say unknown; kept, Open becomes null",
+        pl.col(columns.OPEN) == 0,
+    ),
+    RowRule(
+        "zero_volume",
+        Action.FLAG,
+        "no trade that day: true of thinly traded symbols; kept",
+        pl.col(columns.VOLUME) == 0,
+    ),
+)
+"""Counted among the rows that break no rejecting rule, before duplicates go."""

@@ -1,0 +1,28 @@
+"""Names of the columns that the layers share: the one place where each is spelt."""
+
+from typing import Final
+
+SYMBOL: Final = "Symbol"
+SECURITY_NAME: Final = "Security Name"
+ETF: Final = "ETF"
+DATE: Final = "Date"
+OPEN: Final = "Open"
+HIGH: Final = "High"
+LOW: Final = "Low"
+CLOSE: Final = "Close"
+ADJ_CLOSE: Final = "Adj Close"
+VOLUME: Final = "Volume"
+
+PRICES: Final = (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE)
+NUMBERS: Final = (*PRICES, VOLUME)
+BAR: Final = (DATE, *NUMBERS)
+"""A raw bar as every Kaggle file spells it, in order."""
+
+VOL_MOVING_AVG: Final = "vol_moving_avg"
+ADJ_CLOSE_ROLLING_MED: Final = "adj_close_rolling_med"
+ESTIMATOR_INPUTS: Final = (VOL_MOVING_AVG, ADJ_CLOSE_ROLLING_MED)
+"""The two inputs of the estimator, in the order in which its model takes them."""
+
+FILE: Final = "file"
+LINE: Final = "line"
+RULE: Final = "rule"

@@ -1,0 +1,14 @@
+"""Kedro datasets of this project: they read and write, and compute nothing."""
+
+from stock_volume.datasets.archive import ArchiveDataset
+from stock_volume.datasets.atomic import AtomicDataset
+from stock_volume.datasets.bento import BentoDataset, BentoModelDataset
+from stock_volume.datasets.parquet import ChunkedParquetDataset
+
+__all__ = [
+    "ArchiveDataset",
+    "AtomicDataset",
+    "BentoDataset",
+    "BentoModelDataset",
+    "ChunkedParquetDataset",
+]

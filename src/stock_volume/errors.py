@@ -1,0 +1,26 @@
+"""Errors that a user can act on; each message says where and what to do."""
+
+
+class StockVolumeError(Exception):
+    """Base of the errors this package raises on purpose."""
+
+
+class SourceError(StockVolumeError):
+    """A source of bars as a whole cannot be used."""
+
+
+class UnreadableFileError(StockVolumeError):
+    """One file of a source cannot be read; the others go on.
+
+    Attributes:
+        reason: What is wrong with the file, without its name.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason apart, so that reports can group by it."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnbalancedRowsError(StockVolumeError):
+    """Rows went in that came out neither kept nor quarantined."""

@@ -1,0 +1,42 @@
+"""The estimator's part of the report, in words."""
+
+from stock_volume.estimator.train import EstimatorMetrics, SplitMetrics
+
+
+def report_estimator(metrics: EstimatorMetrics) -> str:
+    """Write up the errors of the estimator.
+
+    Args:
+        metrics: Its errors on both splits.
+
+    Returns:
+        Markdown.
+    """
+    return f"""\
+## Estimator: a day's volume from its 30-day averages
+
+| split | MAE (shares) | MSE (shares²) | R² | rows trained on | rows tested on |
+|---|---:|---:|---:|---:|---:|
+{_row("random", metrics["random_split"])}
+{_row("by time", metrics["time_split"])}
+
+**Neither row is the error of a forecast.** The average volume of a day contains the
+day's own volume, so the estimator is told part of its answer: it fits a day, it does
+not foresee one.
+
+**The random split flatters on top of that.** It holds out single days whose neighbours,
+of the same symbol, are trained on: two neighbouring windows of 30 days share nearly all
+their days, so a held-out row is all but a copy of rows the model has seen, at a price
+and a level of volume it has seen. The split by time trains on the earlier days of all
+symbols and tests on the later ones, whose prices and volumes it has not met; that is
+how the estimator is used, and its row is the one to quote. The two are errors on
+different days, so part of their difference is that volumes differ between the periods:
+compare R² rather than MAE.
+"""
+
+
+def _row(name: str, split: SplitMetrics) -> str:
+    return (
+        f"| {name} | {split['mae']:,.0f} | {split['mse']:.4g} | {split['r2']:.4f} "
+        f"| {split['n_train']:,} | {split['n_test']:,} |"
+    )

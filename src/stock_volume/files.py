@@ -1,0 +1,29 @@
+"""Writing of files so that no reader ever meets half of one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def aside_of(path: Path) -> Path:
+    """Name the hidden sibling that a file is written to before it is complete."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Write a file beside its place and, if all goes well, move it there at once.
+
+    Args:
+        path: Where the complete file belongs; its folder is made.
+
+    Yields:
+        The path to write to.
+    """
+    aside = aside_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""What happens around a run: a log of each stage, a manifest, and a closing word."""
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Node, Pipeline
+from pydantic_core import to_jsonable_python
+
+from stock_volume.lineage import digest_path, git_revision, package_versions
+
+logger = logging.getLogger(__name__)
+
+LOGS_FOLDER: Final = "logs"
+MANIFEST: Final = "run_manifest"
+PARAMETERS: Final = "parameters"
+_SHOWN_AT_THE_END: Final = ("prices", "features", "report", "lightgbm_predictor", "service_bento")
+
+
+class StageLogHook:
+    """Keeps the log of each stage (the tag of its nodes) in a file of its own."""
+
+    def __init__(self) -> None:
+        """Start with no stage."""
+        self._folder = Path(LOGS_FOLDER)
+        self._stage = ""
+        self._handler: logging.Handler | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Learn where the project is."""
+        self._folder = Path(context.project_path) / LOGS_FOLDER
+
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:  # noqa: ARG002
+        """Turn to the log of the node's stage before its first message."""
+        stage = min(node.tags, default="")
+        if stage and stage != self._stage:
+            self._close()
+            self._open(stage)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """End the last stage."""
+        self._close()
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Leave the error in the log of the stage that failed."""
+        logger.error("%s: %s", type(error).__name__, error)
+        self._close()
+
+    def _open(self, stage: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._stage = stage
+        self._handler = logging.FileHandler(
+            self._folder / f"{stage}.log", mode="w", encoding="utf-8"
+        )
+        self._handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        )
+        logging.getLogger().addHandler(self._handler)
+
+    def _close(self) -> None:
+        if self._handler:
+            logging.getLogger().removeHandler(self._handler)
+            self._handler.close()
+        self._stage, self._handler = "", None
+
+
+class RunManifestHook:
+    """Writes down what a run was made from, and what it made."""
+
+    def __init__(self) -> None:
+        """Start without records."""
+        self._started: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._rows: dict[str, dict[str, int]] = {}
+        self._start = 0.0
+        self._project_path = Path()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Learn where the project is."""
+        self._project_path = Path(context.project_path)
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Start the clock."""
+        self.__init__()  # type: ignore[misc]
+        self._start = time.perf_counter()
+
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:  # noqa: ARG002
+        """Note when a node's first input is about to be loaded."""
+        self._started.setdefault(node.name, time.perf_counter())
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Note the time since, and the rows of a frame or of a chunk of one."""
+        self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+        rows = self._rows.setdefault(node.name, {})
+        if hasattr(data, "height"):
+            rows[dataset_name] = rows.get(dataset_name, 0) + data.height
+
+    @hook_impl
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Write the manifest and say where everything is."""
+        if MANIFEST not in catalog:
+            return
+        seconds = time.perf_counter() - self._start
+        manifest = {
+            "run_id": run_params["run_id"],
+            "finished_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "git_revision": git_revision(self._project_path),
+            "versions": package_versions(),
+            "parameters": to_jsonable_python(catalog.load(PARAMETERS)),
+            "inputs": _contents(catalog, pipeline.inputs()),
+            "nodes": {
+                node.name: {
+                    "seconds": round(self._seconds[node.name], 3),
+                    "rows": self._rows[node.name],
+                }
+                for node in pipeline.nodes
+                if node.name in self._seconds
+            },
+            "outputs": _contents(catalog, pipeline.all_outputs()),
+        }
+        catalog.save(MANIFEST, manifest)
+        _say_where(catalog, pipeline.all_outputs())
+
+
+def _contents(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Any]:
+    """Digest the files of datasets, and tell the tags of those in a store."""
+    contents: dict[str, Any] = {}
+    for name in sorted(names):
+        dataset = catalog.get(name)
+        if hasattr(dataset, "tag"):
+            contents[name] = {"tag": dataset.tag}
+        elif hasattr(dataset, "path"):
+            contents[name] = [digest._asdict() for digest in digest_path(dataset.path)]
+    return contents
+
+
+def _say_where(catalog: DataCatalog, names: Iterable[str]) -> None:
+    made = [name for name in _SHOWN_AT_THE_END if name in set(names)]
+    for name in [*made, MANIFEST]:
+        dataset = catalog.get(name)
+        logger.info("%-18s %s", name, getattr(dataset, "tag", None) or dataset.path)
+    if "service_bento" in made:
+        logger.info("to serve it: bentoml serve %s", catalog.get("service_bento").tag)

@@ -1,0 +1,120 @@
+"""Where an artefact comes from: digests of files, revision of the code, versions."""
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_CHUNK_BYTES: Final = 2**20
+_PACKAGES: Final = (
+    "stock_volume",
+    "kedro",
+    "kedro-datasets",
+    "polars",
+    "pyarrow",
+    "pandera",
+    "numpy",
+    "scikit-learn",
+    "lightgbm",
+    "joblib",
+    "bentoml",
+)
+"""The packages whose version can change a result."""
+
+
+class FileDigest(NamedTuple):
+    """A file and what it holds.
+
+    Attributes:
+        path: Of the file.
+        size: In bytes.
+        sha256: Of its content, in hexadecimal.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+def digest_file(path: Path) -> FileDigest:
+    """Digest one file.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        Its digest.
+    """
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+    return FileDigest(path.as_posix(), path.stat().st_size, sha256.hexdigest())
+
+
+def digest_path(path: Path) -> list[FileDigest]:
+    """Digest a file, or every file below a folder.
+
+    Args:
+        path: Of the file or folder.
+
+    Returns:
+        The digests, by path.
+    """
+    if path.is_dir():
+        return [digest_file(file) for file in sorted(path.rglob("*")) if file.is_file()]
+    return [digest_file(path)]
+
+
+def fingerprint(digests: Iterable[tuple[str, str | None]]) -> str:
+    """Condense the digests of a data set into one.
+
+    Args:
+        digests: Name and SHA-256 of each file; None where it could not be read.
+
+    Returns:
+        SHA-256 over the sorted lines ``sha256  name``, in hexadecimal.
+    """
+    lines = sorted(f"{sha256}  {name}\n" for name, sha256 in digests)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Tell the versions of Python and of the packages that make the results.
+
+    Returns:
+        Versions by name; packages that are not installed are left out.
+    """
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_revision(folder: Path) -> str | None:
+    """Tell the revision of the code.
+
+    Args:
+        folder: A folder of the checkout.
+
+    Returns:
+        The commit, with ``-dirty`` appended where tracked files differ from it; None
+        outside a checkout.
+    """
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,1 @@
+"""Kedro pipelines; their nodes wire the functions of the domain packages."""
