@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
+UNKNOWN_REVISION: Final = "unknown"
 _CHUNK_BYTES: Final = 2**20
 _PACKAGES: Final = (
     "stock_volume",
@@ -97,15 +98,15 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def git_revision(folder: Path) -> str | None:
+def git_revision(folder: Path) -> str:
     """Tell the revision of the code.
 
     Args:
         folder: A folder of the checkout.
 
     Returns:
-        The commit, with ``-dirty`` appended where tracked files differ from it; None
-        outside a checkout.
+        The commit, with ``-dirty`` appended where tracked files differ from it;
+        ``unknown`` outside a checkout.
     """
     try:
         answer = subprocess.run(
@@ -116,5 +117,5 @@ def git_revision(folder: Path) -> str | None:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return UNKNOWN_REVISION
     return answer.stdout.strip()

@@ -4,6 +4,7 @@ A layer is saved in chunks of whole symbols: at a save every value of each chunk
 checked, at a load (a lazy scan) the columns and their types.
 """
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import pandera.polars as pa
@@ -18,88 +19,104 @@ from stock_volume.bars.ingest import (
     SHA256,
     SIZE,
     STATUS,
-    FileStatus,
 )
 from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
 
-_positive: Final = pa.Check.gt(0)
-_not_negative: Final = pa.Check.ge(0)
+_HAS_NO_NULL: Final = "has no null"
 
 
-def _sorted_by_symbol_and_date(data: pa.PolarsData) -> pl.LazyFrame:
-    symbol, day = pl.col(columns.SYMBOL), pl.col(columns.DATE)
-    ascending = (symbol > symbol.shift(1)) | (
-        (symbol == symbol.shift(1)) & (day > day.shift(1))
+def _check(name: str, holds: pl.Expr) -> pa.Check:
+    """Check all rows of a frame in one query; a check a column would cost one each."""
+    return pa.Check(
+        lambda data: data.lazyframe.select(holds), name=name, error=f"not every row {name}"
     )
-    return data.lazyframe.select(ascending.fill_null(value=True))
 
 
-_price_columns: Final = {
-    columns.SYMBOL: pa.Column(pl.String),
-    columns.SECURITY_NAME: pa.Column(pl.String),
-    columns.ETF: pa.Column(pl.Boolean),
-    columns.DATE: pa.Column(pl.Date, pa.Check.ge(EARLIEST_DATE)),
-    columns.OPEN: pa.Column(pl.Float64, _positive, nullable=True),
-    columns.HIGH: pa.Column(pl.Float64, _positive),
-    columns.LOW: pa.Column(pl.Float64, _positive),
-    columns.CLOSE: pa.Column(pl.Float64, _positive),
-    columns.ADJ_CLOSE: pa.Column(pl.Float64, _positive),
-    columns.VOLUME: pa.Column(pl.Int64, _not_negative),
+def _schema(
+    name: str,
+    types: Mapping[str, type[pl.DataType]],
+    nullable: Collection[str] = (),
+    checks: Sequence[pa.Check] = (),
+) -> pa.DataFrameSchema:
+    required = [pl.col(column).is_not_null() for column in types if column not in nullable]
+    return pa.DataFrameSchema(
+        {column: pa.Column(dtype, nullable=True) for column, dtype in types.items()},
+        checks=[_check(_HAS_NO_NULL, pl.all_horizontal(required)), *checks],
+        strict=True,
+        name=name,
+    )
+
+
+def _after_the_row_before() -> pl.Expr:
+    symbol, day = pl.col(columns.SYMBOL), pl.col(columns.DATE)
+    earlier_symbol = symbol.shift(1) < symbol
+    earlier_day = (symbol.shift(1) == symbol) & (day.shift(1) < day)
+    return (earlier_symbol | earlier_day).fill_null(value=True)
+
+
+def _none_below_or_at_zero(names: Iterable[str]) -> pl.Expr:
+    return pl.all_horizontal((pl.col(name) > 0).fill_null(value=True) for name in names)
+
+
+_PRICE_TYPES: Final = {
+    columns.SYMBOL: pl.String,
+    columns.SECURITY_NAME: pl.String,
+    columns.ETF: pl.Boolean,
+    columns.DATE: pl.Date,
+    **dict.fromkeys(columns.PRICES, pl.Float64),
+    columns.VOLUME: pl.Int64,
 }
-_one_bar_a_day: Final = pa.Check(
-    _sorted_by_symbol_and_date,
-    name="sorted_by_symbol_and_date",
-    error="rows are not strictly ascending by (Symbol, Date)",
+_PRICE_CHECKS: Final = (
+    _check("has positive prices", _none_below_or_at_zero(columns.PRICES)),
+    _check("has a volume of zero or more", pl.col(columns.VOLUME) >= 0),
+    _check(f"has a date from {EARLIEST_DATE}", pl.col(columns.DATE) >= EARLIEST_DATE),
+    _check("comes after the row before by (Symbol, Date)", _after_the_row_before()),
 )
 
-Prices: Final = pa.DataFrameSchema(
-    _price_columns, checks=_one_bar_a_day, strict=True, name="Prices"
-)
+Prices: Final = _schema("Prices", _PRICE_TYPES, [columns.OPEN], _PRICE_CHECKS)
 """Bars that broke no rule: one a (Symbol, Date), sorted by them."""
 
-Quarantine: Final = pa.DataFrameSchema(
+Quarantine: Final = _schema(
+    "Quarantine",
     {
-        columns.FILE: pa.Column(pl.String),
-        columns.LINE: pa.Column(pl.Int32, pa.Check.ge(2)),
-        columns.RULE: pa.Column(pl.String),
-        **{name: pa.Column(pl.String, nullable=True) for name in columns.BAR},
+        columns.FILE: pl.String,
+        columns.LINE: pl.Int32,
+        columns.RULE: pl.String,
+        **dict.fromkeys(columns.BAR, pl.String),
     },
-    strict=True,
-    name="Quarantine",
+    nullable=columns.BAR,
 )
 """Rejected rows: where they stand, the rule they break, their fields as read."""
 
-Files: Final = pa.DataFrameSchema(
+Files: Final = _schema(
+    "Files",
     {
-        columns.FILE: pa.Column(pl.String, unique=True),
-        columns.SYMBOL: pa.Column(pl.String),
-        STATUS: pa.Column(pl.String, pa.Check.isin([status.value for status in FileStatus])),
-        NOTE: pa.Column(pl.String),
-        SIZE: pa.Column(pl.Int64, _not_negative),
-        SHA256: pa.Column(pl.String, nullable=True),
-        **{
-            name: pa.Column(pl.Int64, _not_negative)
-            for name in (
-                ROWS_READ,
-                ROWS_KEPT,
-                ROWS_QUARANTINED,
-                *(rule.name for rule in FLAGGING_RULES),
-            )
-        },
+        **dict.fromkeys([columns.FILE, columns.SYMBOL, STATUS, NOTE], pl.String),
+        SIZE: pl.Int64,
+        SHA256: pl.String,
+        **dict.fromkeys([ROWS_READ, ROWS_KEPT, ROWS_QUARANTINED], pl.Int64),
+        **dict.fromkeys([rule.name for rule in FLAGGING_RULES], pl.Int64),
     },
-    strict=True,
-    name="Files",
+    nullable=[SHA256],
+    checks=[
+        _check(
+            "has as many rows read as kept and quarantined",
+            pl.col(ROWS_READ) == pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED),
+        )
+    ],
 )
 """The files of the source: what became of each, and of its rows."""
 
-Features: Final = pa.DataFrameSchema(
-    {
-        **_price_columns,
-        columns.VOL_MOVING_AVG: pa.Column(pl.Float64, _not_negative),
-        columns.ADJ_CLOSE_ROLLING_MED: pa.Column(pl.Float64, _positive),
-    },
-    checks=_one_bar_a_day,
-    strict=True,
-    name="Features",
+Features: Final = _schema(
+    "Features",
+    {**_PRICE_TYPES, **dict.fromkeys(columns.ESTIMATOR_INPUTS, pl.Float64)},
+    [columns.OPEN],
+    [
+        *_PRICE_CHECKS,
+        _check("has an average volume of zero or more", pl.col(columns.VOL_MOVING_AVG) >= 0),
+        _check(
+            "has a positive median price", _none_below_or_at_zero([columns.ADJ_CLOSE_ROLLING_MED])
+        ),
+    ],
 )
 """Prices and the features of each bar."""

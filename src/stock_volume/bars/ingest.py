@@ -61,10 +61,12 @@ class IngestionParameters(RuleParameters):
     """Parameters of the ingestion.
 
     Attributes:
-        chunk_mib: Text parsed at once, in MiB; peak memory grows with it.
+        parse_mib: Text parsed at once, in MiB; peak memory grows with it.
+        chunk_rows: Least rows of a chunk, but for the last; a chunk becomes a row group.
     """
 
-    chunk_mib: float = Field(default=4.0, gt=0)
+    parse_mib: float = Field(default=4.0, gt=0)
+    chunk_rows: int = Field(default=100_000, ge=1)
 
 
 class Security(NamedTuple):
@@ -160,7 +162,8 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
     judge = partial(_ingest_files, archive, listing, rejecting_rules(parameters))
     kept = 0
     problem = ""
-    for chunk in map_ahead(judge, _chunks(archive.files, parameters.chunk_mib * 2**20)):
+    parsed = map_ahead(judge, _batches(archive.files, parameters.parse_mib * 2**20))
+    for chunk in _merged(parsed, parameters.chunk_rows):
         kept += chunk.prices.height
         problem = problem or _first_problem(chunk)
         yield chunk
@@ -168,18 +171,32 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
         raise SourceError(f"{archive.path}: nothing in it can be used; first problem: {problem}")
 
 
-def _chunks(files: Sequence[BarFile], size: float) -> Iterator[list[BarFile]]:
-    """Group files into chunks of about a size, never parting a symbol's files."""
-    chunk: list[BarFile] = []
-    filled = 0
+def _batches(files: Sequence[BarFile], size: float) -> Iterator[list[BarFile]]:
+    """Group files into batches of about a size, never parting a symbol's files."""
+    batch: list[BarFile] = []
     for _, of_symbol in groupby(files, key=lambda file: file.symbol):
-        chunk.extend(of_symbol)
-        filled = sum(file.size for file in chunk)
-        if filled >= size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        batch.extend(of_symbol)
+        if sum(file.size for file in batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _merged(chunks: Iterable[IngestedChunk], rows: int) -> Iterator[IngestedChunk]:
+    """Put chunks together until they have enough rows."""
+    gathered: list[IngestedChunk] = []
+    for chunk in chunks:
+        gathered.append(chunk)
+        if sum(one.prices.height for one in gathered) >= rows:
+            yield _concat(gathered)
+            gathered = []
+    if gathered:
+        yield _concat(gathered)
+
+
+def _concat(chunks: Sequence[IngestedChunk]) -> IngestedChunk:
+    return IngestedChunk(*(pl.concat(frames) for frames in zip(*chunks, strict=True)))
 
 
 def _first_problem(chunk: IngestedChunk) -> str:
@@ -198,9 +215,7 @@ def _ingest_files(
     files: Sequence[BarFile],
 ) -> IngestedChunk:
     read = [_read_file(archive, file) for file in files]
-    securities = [
-        listing.get(file.symbol, Security(file.symbol, file.is_etf)) for file in files
-    ]
+    securities = [listing.get(file.symbol, Security(file.symbol, file.is_etf)) for file in files]
     symbols = [file.symbol for file in files]
     parsed = parse_rows([one.rows for one in read])
     kept, rejected = judge_rows(parsed, symbols, rules)
@@ -288,7 +303,9 @@ def _part_duplicates(
     same_symbol = symbol == symbol.shift(1)
     if valid.select((same_symbol & (day < day.shift(1))).any()).item():
         valid = valid.sort(symbol, day, maintain_order=True)
-    repeated = valid.select((same_symbol & (day == day.shift(1))).fill_null(value=False)).to_series()
+    repeated = valid.select(
+        (same_symbol & (day == day.shift(1))).fill_null(value=False)
+    ).to_series()
     if not repeated.any():
         return valid, valid.clear()
     return valid.filter(~repeated), valid.filter(repeated)

@@ -92,9 +92,7 @@ def check_balance(rows: Mapping[str, int], files: pl.DataFrame) -> None:
             "rows read are not rows kept and quarantined: "
             f"{rows['read']} != {rows['kept']} + {rows['quarantined']}"
         )
-    unbalanced = files.filter(
-        pl.col(ROWS_READ) != pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED)
-    )
+    unbalanced = files.filter(pl.col(ROWS_READ) != pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED))
     if unbalanced.height:
         raise UnbalancedRowsError(f"rows were lost in {unbalanced[columns.FILE].to_list()}")
 

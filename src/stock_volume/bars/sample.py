@@ -66,9 +66,7 @@ def _write_bars(folder: Path) -> None:
     folder.mkdir()
     for symbol, rows in by_symbol.items():
         with (folder / f"{symbol}.csv").open("w", encoding="ascii", newline="") as file:
-            writer = csv.DictWriter(
-                file, columns.BAR, extrasaction="ignore", lineterminator="\n"
-            )
+            writer = csv.DictWriter(file, columns.BAR, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(sorted(rows, key=lambda row: row[columns.DATE]))
 

@@ -47,9 +47,7 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
         """Store a new version."""
         import bentoml
 
-        with bentoml.models.create(
-            self._name, labels=data.labels, metadata=data.metadata
-        ) as model:
+        with bentoml.models.create(self._name, labels=data.labels, metadata=data.metadata) as model:
             Path(model.path_of(MODEL_FILE)).write_text(data.text, encoding="utf-8")
 
     def _latest(self) -> "bentoml.Model":
@@ -72,9 +70,7 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
 class BentoDataset(AbstractDataset[dict[str, str], str]):
     """The servable Bento, built from the project's bentofile."""
 
-    def __init__(
-        self, name: str, filepath: str, metadata: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Keep what to build.
 
         Args:

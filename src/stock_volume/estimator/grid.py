@@ -109,9 +109,7 @@ def make_grid(
     """
     rows = len(target)
     generator = np.random.default_rng(seed)
-    sample = (
-        generator.choice(rows, _SAMPLE, replace=False) if rows > _SAMPLE else np.arange(rows)
-    )
+    sample = generator.choice(rows, _SAMPLE, replace=False) if rows > _SAMPLE else np.arange(rows)
     volume = target[sample]
     weight = np.full(len(sample), (1 - volume_share) / len(sample))
     weight += volume_share * volume / max(float(volume.sum()), 1.0)

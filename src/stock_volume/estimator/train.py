@@ -49,7 +49,9 @@ class EstimatorParameters(BaseModel):
     min_rows_in_leaf: int = Field(default=20, ge=1)
     test_share: float = Field(default=0.2, gt=0, lt=1)
     random_state: int = 42
-    grid_size: int = Field(default=_MOST_BINS - _RESERVED_BINS, ge=2, le=_MOST_BINS - _RESERVED_BINS)
+    grid_size: int = Field(
+        default=_MOST_BINS - _RESERVED_BINS, ge=2, le=_MOST_BINS - _RESERVED_BINS
+    )
     volume_share: float = Field(default=0.5, ge=0, le=1)
     num_threads: int = Field(default=1, ge=1)
 
@@ -106,9 +108,7 @@ class _Rows(NamedTuple):
     day: Indices
 
 
-def train_estimator(
-    features: pl.LazyFrame, parameters: EstimatorParameters
-) -> TrainedEstimator:
+def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> TrainedEstimator:
     """Train the estimator, and measure it on a random split and on a split by time.
 
     Args:
@@ -125,7 +125,9 @@ def train_estimator(
     rows = _collect(features)
     if len(rows.volume) < _LEAST_ROWS:
         raise TooFewRowsError(f"{len(rows.volume)} rows are too few to train and test on")
-    model, random_split = _fit_and_measure(rows, random_test(len(rows.volume), parameters), parameters)
+    model, random_split = _fit_and_measure(
+        rows, random_test(len(rows.volume), parameters), parameters
+    )
     _, time_split = _fit_and_measure(rows, late_test(rows.day, parameters.test_share), parameters)
     metrics = EstimatorMetrics(random_split=random_split, time_split=time_split)
     for name, split in (("random split", random_split), ("split by time", time_split)):
@@ -210,9 +212,7 @@ def _fit_and_measure(
     predicted = predict_cells(model, grid, parameters)[cells[held_out]]
     errors = point_errors(rows.volume[held_out], predicted)
     n_test = int(held_out.sum())
-    return model, SplitMetrics(
-        **errors._asdict(), n_train=len(held_out) - n_test, n_test=n_test
-    )
+    return model, SplitMetrics(**errors._asdict(), n_train=len(held_out) - n_test, n_test=n_test)
 
 
 def fit_cells(cells: Cells, parameters: EstimatorParameters) -> "LGBMRegressor":
@@ -245,9 +245,7 @@ def fit_cells(cells: Cells, parameters: EstimatorParameters) -> "LGBMRegressor":
     return model.fit(cells.points, cells.mean, sample_weight=cells.count, feature_name=names)
 
 
-def predict_cells(
-    model: "LGBMRegressor", grid: Grid, parameters: EstimatorParameters
-) -> Floats:
+def predict_cells(model: "LGBMRegressor", grid: Grid, parameters: EstimatorParameters) -> Floats:
     """Predict every cell of a grid; all rows of a cell have its prediction.
 
     Args:

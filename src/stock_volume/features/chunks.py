@@ -18,10 +18,7 @@ def symbol_chunks(bars: pl.LazyFrame, rows: int) -> Iterator[pl.LazyFrame]:
         Slices of the bars, in order, still to be collected.
     """
     counts = (
-        bars.group_by(columns.SYMBOL)
-        .len()
-        .sort(columns.SYMBOL)
-        .collect(engine="streaming")["len"]
+        bars.group_by(columns.SYMBOL).len().sort(columns.SYMBOL).collect(engine="streaming")["len"]
     )
     start = length = 0
     for count in counts:

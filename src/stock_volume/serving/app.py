@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 PROBLEM_JSON = "application/problem+json"
 
+
 class VolumeEstimate(BaseModel):
     """An estimate of a day's volume.
 

@@ -13,9 +13,7 @@ from stock_volume.bars.quality import report_quality
 logger = logging.getLogger(__name__)
 
 
-def ingest_bars(
-    archive: BarArchive, parameters: IngestionParameters
-) -> Iterator[IngestedChunk]:
+def ingest_bars(archive: BarArchive, parameters: IngestionParameters) -> Iterator[IngestedChunk]:
     """Read and judge the raw bars, a chunk of symbols at a time."""
     logger.info("%s: reading %d files of bars", archive.path, len(archive.files))
     yield from ingest(archive, parameters)

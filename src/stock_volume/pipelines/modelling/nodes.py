@@ -1,7 +1,7 @@
 """Nodes of the pipeline modelling."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -18,8 +18,13 @@ from stock_volume.estimator.train import (
 )
 from stock_volume.lineage import fingerprint, git_revision, package_versions
 
-if TYPE_CHECKING:
-    from lightgbm import LGBMRegressor
+
+class FittedRegressor(Protocol):
+    """A fitted ``LGBMRegressor``, which would take a second to import for its name."""
+
+    @property
+    def booster_(self) -> Any:
+        """The booster."""
 
 
 def fit_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> TrainedEstimator:
@@ -28,7 +33,7 @@ def fit_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> Tr
 
 
 def register_estimator(
-    model: "LGBMRegressor",
+    model: FittedRegressor,
     metrics: EstimatorMetrics,
     files: pl.LazyFrame,
     parameters: EstimatorParameters,
@@ -40,7 +45,7 @@ def register_estimator(
         text=model.booster_.model_to_string(),
         labels={
             "data": data[:12],
-            "git_revision": (revision or "unknown")[:12],
+            "git_revision": revision[:12],
             "time_split_r2": f"{metrics['time_split']['r2']:.4f}",
         },
         metadata={

@@ -1,0 +1,67 @@
+# `make run` sets up and runs the main job; `make test` tests it; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Passed on to `kedro run`: make run SOURCE=archive.zip DATA_ROOT=folder
+PARAMS := $(if $(SOURCE),source=$(SOURCE)),$(if $(DATA_ROOT),data_root=$(DATA_ROOT))
+
+EXTRAS := --extra sample --extra viz --extra dev
+# The lock files name no registry: each machine asks its own.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+export DO_NOT_TRACK := 1
+export BENTOML_DO_NOT_TRACK := True
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format viz notebook serve bench lock clean
+
+help: ## List what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: $(VENV)/.installed ## Set up, then make layers, report, model and Bento (SOURCE=, DATA_ROOT=)
+	$(BIN)/kedro run $(if $(SOURCE)$(DATA_ROOT),--params $(PARAMS:,=))
+
+test: $(VENV)/.installed ## Run the test suite
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.installed ## Mend style where a tool can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+viz: $(VENV)/.installed ## Show the pipelines and layers as a graph in the browser
+	$(BIN)/kedro viz run
+
+notebook: $(VENV)/.notebook-installed ## Open the notebooks
+	$(BIN)/kedro jupyter lab
+
+serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
+	$(BIN)/bentoml serve stock_volume:latest
+
+bench: $(VENV)/.installed ## Measure our stages beside the original's way (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/run.py $(SOURCE)
+
+lock: $(VENV)/.installed ## Choose new versions of all dependencies
+	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
+	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
+	  -o requirements-notebook.lock
+
+clean: ## Remove the environment, and what runs have left
+	rm -rf $(VENV) logs data/0*
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebook.lock
+	touch $@
