@@ -6,6 +6,6 @@ from pathlib import Path
 # In a Bento the package is not installed, its sources are copied.
 sys.path.insert(0, str(Path(__file__).parent / "src"))
 
-from stock_volume.serving.service import StockVolume  # noqa: E402
+from stock_volume.serving.service import StockVolume
 
 __all__ = ["StockVolume"]

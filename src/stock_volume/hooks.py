@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 LOGS_FOLDER: Final = "logs"
 MANIFEST: Final = "run_manifest"
 PARAMETERS: Final = "parameters"
-_SHOWN_AT_THE_END: Final = ("prices", "features", "report", "lightgbm_predictor", "service_bento")
+SERVICE: Final = "service_bento"
+_SHOWN_AT_THE_END: Final = ("prices", "features", "report", "lightgbm_predictor", SERVICE)
 
 
 class StageLogHook:
@@ -143,7 +144,7 @@ def _contents(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Any]:
     """Digest the files of datasets, and tell the tags of those in a store."""
     contents: dict[str, Any] = {}
     for name in sorted(names):
-        dataset = catalog.get(name)
+        dataset = catalog[name]
         if hasattr(dataset, "tag"):
             contents[name] = {"tag": dataset.tag}
         elif hasattr(dataset, "path"):
@@ -154,7 +155,10 @@ def _contents(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Any]:
 def _say_where(catalog: DataCatalog, names: Iterable[str]) -> None:
     made = [name for name in _SHOWN_AT_THE_END if name in set(names)]
     for name in [*made, MANIFEST]:
-        dataset = catalog.get(name)
-        logger.info("%-18s %s", name, getattr(dataset, "tag", None) or dataset.path)
-    if "service_bento" in made:
-        logger.info("to serve it: bentoml serve %s", catalog.get("service_bento").tag)
+        logger.info("%-18s %s", name, _place(catalog[name]))
+    if SERVICE in made:
+        logger.info("to serve it: bentoml serve %s", _place(catalog[SERVICE]))
+
+
+def _place(dataset: Any) -> object:
+    return dataset.tag if hasattr(dataset, "tag") else dataset.path

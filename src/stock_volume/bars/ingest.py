@@ -29,6 +29,7 @@ from stock_volume.bars.parse import (
 from stock_volume.bars.rules import (
     DUPLICATE_BAR,
     FLAGGING_RULES,
+    SYMBOL_INDEX,
     RowRule,
     RuleParameters,
     rejecting_rules,
@@ -39,7 +40,6 @@ from stock_volume.errors import SourceError, UnreadableFileError
 
 logger = logging.getLogger(__name__)
 
-POSITION: Final = "position"
 STATUS: Final = "status"
 NOTE: Final = "note"
 SIZE: Final = "size"
@@ -47,6 +47,9 @@ SHA256: Final = "sha256"
 ROWS_READ: Final = "rows_read"
 ROWS_KEPT: Final = "rows_kept"
 ROWS_QUARANTINED: Final = "rows_quarantined"
+
+_BROKEN: Final = "broken"
+_MISPLACED: Final = "misplaced"
 
 
 class FileStatus(StrEnum):
@@ -61,12 +64,11 @@ class IngestionParameters(RuleParameters):
     """Parameters of the ingestion.
 
     Attributes:
-        parse_mib: Text parsed at once, in MiB; peak memory grows with it.
-        chunk_rows: Least rows of a chunk, but for the last; a chunk becomes a row group.
+        chunk_mib: Text of a chunk of symbols, in MiB; peak memory grows with it, and
+            the chunk becomes a row group of the layers.
     """
 
-    parse_mib: float = Field(default=4.0, gt=0)
-    chunk_rows: int = Field(default=100_000, ge=1)
+    chunk_mib: float = Field(default=3.0, gt=0)
 
 
 class Security(NamedTuple):
@@ -159,11 +161,10 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
             len(unlisted),
             ", ".join(unlisted[:10]),
         )
-    judge = partial(_ingest_files, archive, listing, rejecting_rules(parameters))
+    ingest_files = partial(_ingest_files, archive, listing, Judge(rejecting_rules(parameters)))
     kept = 0
     problem = ""
-    parsed = map_ahead(judge, _batches(archive.files, parameters.parse_mib * 2**20))
-    for chunk in _merged(parsed, parameters.chunk_rows):
+    for chunk in map_ahead(ingest_files, _batches(archive.files, parameters.chunk_mib * 2**20)):
         kept += chunk.prices.height
         problem = problem or _first_problem(chunk)
         yield chunk
@@ -183,22 +184,6 @@ def _batches(files: Sequence[BarFile], size: float) -> Iterator[list[BarFile]]:
         yield batch
 
 
-def _merged(chunks: Iterable[IngestedChunk], rows: int) -> Iterator[IngestedChunk]:
-    """Put chunks together until they have enough rows."""
-    gathered: list[IngestedChunk] = []
-    for chunk in chunks:
-        gathered.append(chunk)
-        if sum(one.prices.height for one in gathered) >= rows:
-            yield _concat(gathered)
-            gathered = []
-    if gathered:
-        yield _concat(gathered)
-
-
-def _concat(chunks: Sequence[IngestedChunk]) -> IngestedChunk:
-    return IngestedChunk(*(pl.concat(frames) for frames in zip(*chunks, strict=True)))
-
-
 def _first_problem(chunk: IngestedChunk) -> str:
     troubled = chunk.files.filter(pl.col(STATUS) != FileStatus.READ)
     if troubled.height:
@@ -211,14 +196,14 @@ def _first_problem(chunk: IngestedChunk) -> str:
 def _ingest_files(
     archive: BarArchive,
     listing: Mapping[str, Security],
-    rules: Sequence[RowRule],
+    judge: "Judge",
     files: Sequence[BarFile],
 ) -> IngestedChunk:
     read = [_read_file(archive, file) for file in files]
     securities = [listing.get(file.symbol, Security(file.symbol, file.is_etf)) for file in files]
     symbols = [file.symbol for file in files]
     parsed = parse_rows([one.rows for one in read])
-    kept, rejected = judge_rows(parsed, symbols, rules)
+    kept, rejected = judge.part(parsed, symbols)
     prices = kept.select(
         _per_file(columns.SYMBOL, symbols),
         _per_file(columns.SECURITY_NAME, [security.name for security in securities]),
@@ -258,57 +243,60 @@ def _per_file(name: str, values: Iterable[object]) -> pl.Expr:
     return pl.lit(pl.Series(name, list(values))).gather(pl.col(FILE_INDEX)).alias(name)
 
 
-def judge_rows(
-    parsed: ParsedRows, symbols: Sequence[str], rules: Sequence[RowRule]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part parsed rows into those to keep and those to set aside.
+class Judge:
+    """Parts rows by the rules; its expressions are built once, for every chunk."""
 
-    Args:
-        parsed: All rows of some symbols, the files of a symbol next to each other.
-        symbols: The symbol of each file.
-        rules: The rejecting rules, in order of precedence.
+    def __init__(self, rules: Sequence[RowRule]) -> None:
+        """Prepare the expressions.
 
-    Returns:
-        The rows that break no rejecting rule, by symbol and date, with one boolean
-        column a flagging rule; and the others, each with the name of the first rule it
-        breaks and its fields as read, in file order. Together they have as many rows
-        as came in.
-    """
-    frame = parsed.frame.with_row_index(POSITION)
-    broken = frame.select(screening(rules).fill_null(value=False)).to_series()
-    valid = (frame.filter(~broken) if broken.any() else frame).with_columns(
-        rule.broken.fill_null(value=False).alias(rule.name) for rule in FLAGGING_RULES
-    )
-    kept, duplicates = _part_duplicates(valid, symbols)
-    rejected = pl.concat([frame.filter(broken), duplicates.select(frame.columns)])
-    first_broken = pl.coalesce(
-        *(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules),
-        pl.lit(DUPLICATE_BAR.name),
-    )
-    named = (
-        rejected.sort(POSITION)
-        .hstack(parsed.as_read(rejected[POSITION].sort()).drop(EXTRA))
-        .with_columns(first_broken.alias(columns.RULE))
-    )
-    return kept, named
+        Args:
+            rules: The rejecting rules, in order of precedence.
+        """
+        symbol, day = pl.col(SYMBOL_INDEX), pl.col(columns.DATE)
+        misplaced = (symbol == symbol.shift(1)) & (day < day.shift(1))
+        self._repeated = DUPLICATE_BAR.broken.fill_null(value=False).alias(DUPLICATE_BAR.name)
+        self._marks = [
+            screening(rules).fill_null(value=False).alias(_BROKEN),
+            misplaced.fill_null(value=False).alias(_MISPLACED),
+            self._repeated,
+            *(rule.broken.fill_null(value=False).alias(rule.name) for rule in FLAGGING_RULES),
+        ]
+        self._first_broken = pl.coalesce(
+            *(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules),
+            pl.lit(DUPLICATE_BAR.name),
+        ).alias(columns.RULE)
 
+    def part(self, parsed: ParsedRows, symbols: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Part parsed rows into those to keep and those to set aside.
 
-def _part_duplicates(
-    valid: pl.DataFrame, symbols: Sequence[str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Sort rows by symbol and date; part the first of each pair from later ones."""
-    # Comparing whole numbers is far cheaper than comparing symbols.
-    _, of_file = np.unique(np.asarray(symbols), return_inverse=True)
-    symbol, day = _per_file(columns.SYMBOL, of_file), pl.col(columns.DATE)
-    same_symbol = symbol == symbol.shift(1)
-    if valid.select((same_symbol & (day < day.shift(1))).any()).item():
-        valid = valid.sort(symbol, day, maintain_order=True)
-    repeated = valid.select(
-        (same_symbol & (day == day.shift(1))).fill_null(value=False)
-    ).to_series()
-    if not repeated.any():
-        return valid, valid.clear()
-    return valid.filter(~repeated), valid.filter(repeated)
+        Args:
+            parsed: All rows of some symbols, the files of a symbol next to each other.
+            symbols: The symbol of each file.
+
+        Returns:
+            The rows that break no rejecting rule, by symbol and date, with one boolean
+            column a flagging rule; and the others, each with the name of the first rule
+            it breaks and its fields as read, in file order. Together they have as many
+            rows as came in.
+        """
+        # Comparing whole numbers is far cheaper than comparing symbols.
+        _, symbol_index = np.unique(np.asarray(symbols), return_inverse=True)
+        index = pl.Series(SYMBOL_INDEX, symbol_index[parsed.frame[FILE_INDEX].to_numpy()])
+        rows = parsed.frame.hstack([index])
+        marked = rows.with_columns(self._marks)
+        rejected = rows.clear()
+        if marked[_BROKEN].any():
+            rejected = rows.filter(marked[_BROKEN])
+            marked = rows.filter(~marked[_BROKEN]).with_columns(self._marks)
+        if marked[_MISPLACED].any():
+            by_date = marked.sort(SYMBOL_INDEX, columns.DATE, maintain_order=True)
+            marked = by_date.with_columns(self._repeated)
+        if marked[DUPLICATE_BAR.name].any():
+            repeated = marked.filter(DUPLICATE_BAR.name).select(rows.columns)
+            rejected = pl.concat([rejected, repeated]).sort(FILE_INDEX, columns.LINE)
+            marked = marked.filter(~pl.col(DUPLICATE_BAR.name))
+        with_text = rejected.hstack(parsed.as_read(rejected).drop(EXTRA))
+        return marked, with_text.with_columns(self._first_broken)
 
 
 def _file_report(

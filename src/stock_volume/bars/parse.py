@@ -7,8 +7,10 @@ the bytes, apart from the parser, so that a lost row would show.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -137,28 +139,28 @@ class ParsedRows:
         frame: One row a line: ``file_index`` (position of its file), ``line`` (in its
             file, from 1), each field typed (Date, the others Float64; null where
             missing or unparsable), and ``extra``.
-        text: The same rows as text, a line each, below a header.
+        files: What was parsed.
     """
 
     frame: pl.DataFrame
-    text: bytes
+    files: Sequence[CsvRows]
 
-    def as_read(self, positions: pl.Series) -> pl.DataFrame:
+    def as_read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Look up the text of a few rows.
 
         Args:
-            positions: Their positions in ``frame``.
+            rows: Some rows of ``frame``; those of a file next to each other.
 
         Returns:
-            The fields as text under ``AS_READ`` and ``extra``, a row a position; null
-            where empty.
+            The fields as text under ``AS_READ`` and ``extra``, a row each; null where
+            empty.
         """
-        if positions.is_empty():
-            return pl.DataFrame(schema=_TEXTS)
-        ends = np.flatnonzero(np.frombuffer(self.text, dtype=np.uint8) == ord("\n"))
-        # Line 0 is the header, so row n stands between the ends of lines n and n + 1.
-        rows = (self.text[ends[row] + 1 : ends[row + 1] + 1] for row in positions)
-        return _parse_csv(_with_header(_TEXTS, rows), _TEXTS)
+        places = rows.select(FILE_INDEX, columns.LINE).rows()
+        texts: list[bytes] = []
+        for file_index, of_file in groupby(places, key=itemgetter(0)):
+            lines = self.files[file_index].text.split(b"\n")
+            texts.extend(lines[line - _FIRST_ROW_LINE] + b"\n" for _, line in of_file)
+        return _parse_csv(texts, _TEXTS)
 
 
 def parse_rows(files: Sequence[CsvRows]) -> ParsedRows:
@@ -171,26 +173,21 @@ def parse_rows(files: Sequence[CsvRows]) -> ParsedRows:
         The rows of all, in order.
     """
     counts = [rows.count for rows in files]
-    text = _with_header(_TYPED, (rows.text for rows in files))
-    frame = _parse_csv(text, _TYPED)
+    frame = _parse_csv((rows.text for rows in files), _TYPED)
     if frame.height != sum(counts):
         raise AssertionError(f"{sum(counts)} lines were parsed into {frame.height} rows")
+    file_index = np.repeat(np.arange(len(files), dtype=np.int32), counts)
     firsts = np.cumsum([0, *counts[:-1]])
-    lines = np.arange(frame.height) - np.repeat(firsts, counts) + _FIRST_ROW_LINE
-    return ParsedRows(
-        frame.with_columns(
-            pl.Series(FILE_INDEX, np.repeat(np.arange(len(files), dtype=np.int32), counts)),
-            pl.Series(columns.LINE, lines.astype(np.int32)),
-        ),
-        text,
-    )
+    line = np.arange(_FIRST_ROW_LINE, frame.height + _FIRST_ROW_LINE) - firsts[file_index]
+    places = [pl.Series(FILE_INDEX, file_index), pl.Series(columns.LINE, line, pl.Int32)]
+    return ParsedRows(frame.hstack(places), files)
 
 
-def _with_header(names: Iterable[str], rows: Iterable[bytes]) -> bytes:
-    return b"".join([",".join(names).encode(), b"\n", *rows])
-
-
-def _parse_csv(text: bytes, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+def _parse_csv(texts: Iterable[bytes], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     return pl.read_csv(
-        text, schema=schema, quote_char=None, truncate_ragged_lines=True, ignore_errors=True
+        b"".join([",".join(schema).encode(), b"\n", *texts]),
+        schema=schema,
+        quote_char=None,
+        truncate_ragged_lines=True,
+        ignore_errors=True,
     )

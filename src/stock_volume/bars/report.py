@@ -28,11 +28,13 @@ def report_data(quality: Mapping[str, Any]) -> str:
             "",
             "## Data",
             "",
-            f"{quality['symbols']:,} symbols, {quality['first_date']} to "
-            f"{quality['last_date']}. Of {rows['read']:,} rows read, {rows['kept']:,} were "
-            f"kept and {rows['quarantined']:,} quarantined. Of {files['found']:,} files, "
-            f"{files['read']:,} were read, {files['empty']:,} empty and "
-            f"{files['unreadable']:,} unreadable.",
+            (
+                f"{quality['symbols']:,} symbols, {quality['first_date']} to "
+                f"{quality['last_date']}. Of {rows['read']:,} rows read, {rows['kept']:,} were "
+                f"kept and {rows['quarantined']:,} quarantined. Of {files['found']:,} files, "
+                f"{files['read']:,} were read, {files['empty']:,} empty and "
+                f"{files['unreadable']:,} unreadable."
+            ),
             "",
             *(["| rule | fate | rows |", "|---|---|---:|", *rules, ""] if rules else []),
             *([*troubled, ""] if troubled else []),

@@ -16,7 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from stock_volume import columns
 from stock_volume.bars.parse import AS_READ, EXTRA, FILE_INDEX
 
+SYMBOL_INDEX: Final = "symbol_index"
+"""Column of a row's symbol, as a number."""
+
 EARLIEST_DATE: Final = date(1900, 1, 1)
+FRIDAY: Final = 5
+"""ISO number of the last weekday."""
+
 LARGEST_EXACT_WHOLE_NUMBER: Final = 2**53
 """Above this a float64 no longer tells one whole number from the next."""
 
@@ -96,7 +102,7 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
             "a price or the volume is not a finite number",
             pl.any_horizontal(no_number),
         ),
-        ("weekend_date", "no session is held on a weekend", day.dt.weekday() > 5),
+        ("weekend_date", "no session is held on a weekend", day.dt.weekday() > FRIDAY),
         (
             "future_date",
             "the session had not been held when the data was read",
@@ -156,7 +162,7 @@ DUPLICATE_BAR: Final = RowRule(
     "duplicate_bar",
     Action.REJECT,
     "the symbol has a valid bar of this date already; the first read is kept",
-    (pl.col(columns.SYMBOL) == pl.col(columns.SYMBOL).shift(1))
+    (pl.col(SYMBOL_INDEX) == pl.col(SYMBOL_INDEX).shift(1))
     & (pl.col(columns.DATE) == pl.col(columns.DATE).shift(1)),
 )
 """Judged last, among rows that break no other rule, sorted by symbol and date."""
@@ -182,4 +188,4 @@ FLAGGING_RULES: Final = (
         pl.col(columns.VOLUME) == 0,
     ),
 )
-"""Counted among the rows that break no rejecting rule, before duplicates go."""
+"""Counted among the rows that are kept."""

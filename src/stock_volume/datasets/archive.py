@@ -1,7 +1,7 @@
 """The raw layer: an archive of bars as given."""
 
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
@@ -11,7 +11,7 @@ from stock_volume.bars.sample import lay_out_sample
 SAMPLE: Final = "sample"
 
 
-class ArchiveDataset(AbstractDataset[NoReturn, BarArchive]):
+class ArchiveDataset(AbstractDataset[Never, BarArchive]):
     """A Kaggle zip as downloaded, a folder in its layout, or the embedded sample.
 
     Example of a catalog entry::
@@ -57,7 +57,7 @@ class ArchiveDataset(AbstractDataset[NoReturn, BarArchive]):
         """
         return open_archive(self.path, self._limits)
 
-    def save(self, _data: NoReturn) -> NoReturn:
+    def save(self, _data: Never) -> Never:
         """Refuse: a source is never modified."""
         raise DatasetError("the raw layer is read-only")
 

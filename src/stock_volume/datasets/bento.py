@@ -10,7 +10,6 @@ from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.estimator.stored import MODEL_FILE, StoredModel
 
-
 if TYPE_CHECKING:
     import bentoml
 

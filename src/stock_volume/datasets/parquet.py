@@ -1,7 +1,12 @@
 """Parquet layers that are written in chunks and read lazily."""
 
+import os
 from pathlib import Path
 from typing import Any, Final
+
+# Arrow's own pools keep what is freed; the buffers of a written row group are better
+# given back. The variable is read when Arrow loads, and a user's own choice stands.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import polars as pl
 import pyarrow as pa

@@ -72,12 +72,12 @@ class Cells(NamedTuple):
     Attributes:
         points: Levels of each cell, shape (m, inputs).
         mean: Mean target of its rows, shape (m,).
-        count: Number of its rows, shape (m,).
+        rows: Number of its rows, shape (m,).
     """
 
     points: Floats
     mean: Floats
-    count: Floats
+    rows: Floats
 
 
 def _thresholds(levels: Floats) -> Floats:

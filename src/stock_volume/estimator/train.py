@@ -212,7 +212,9 @@ def _fit_and_measure(
     predicted = predict_cells(model, grid, parameters)[cells[held_out]]
     errors = point_errors(rows.volume[held_out], predicted)
     n_test = int(held_out.sum())
-    return model, SplitMetrics(**errors._asdict(), n_train=len(held_out) - n_test, n_test=n_test)
+    return model, SplitMetrics(
+        mae=errors.mae, mse=errors.mse, r2=errors.r2, n_train=len(held_out) - n_test, n_test=n_test
+    )
 
 
 def fit_cells(cells: Cells, parameters: EstimatorParameters) -> "LGBMRegressor":
@@ -242,7 +244,7 @@ def fit_cells(cells: Cells, parameters: EstimatorParameters) -> "LGBMRegressor":
         verbose=-1,
     )
     names = list(columns.ESTIMATOR_INPUTS)
-    return model.fit(cells.points, cells.mean, sample_weight=cells.count, feature_name=names)
+    return model.fit(cells.points, cells.mean, sample_weight=cells.rows, feature_name=names)
 
 
 def predict_cells(model: "LGBMRegressor", grid: Grid, parameters: EstimatorParameters) -> Floats:
@@ -257,4 +259,5 @@ def predict_cells(model: "LGBMRegressor", grid: Grid, parameters: EstimatorParam
         Predicted volumes, shape (cells,).
     """
     points = grid.points(np.arange(grid.size))
-    return model.booster_.predict(points, num_threads=parameters.num_threads)
+    predicted = model.booster_.predict(points, num_threads=parameters.num_threads)
+    return np.asarray(predicted, dtype=np.float64)

@@ -1,0 +1,186 @@
+"""Our stages beside the original's way, on the same files, in one session.
+
+Usage: python benchmarks/run.py [ARCHIVE.zip] [--rounds N]
+
+Each stage runs in a process of its own, the two ways in turn, N rounds. Figures are
+medians over the rounds, but for the peak of memory, which is the highest. Reading and
+writing of files is inside the time, importing of libraries is not.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent
+DEFAULT_ARCHIVE = PROJECT.parent / "shared" / "data" / "stock-market-dataset.zip"
+RESULTS = HERE / "results" / "latest.json"
+STAGES = ("ingest", "features", "train")
+WAYS = ("original", "ours")
+MEMBERS = (".csv",)
+
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    """Measure, print and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", nargs="?", type=Path, default=DEFAULT_ARCHIVE)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    if not arguments.archive.is_file():
+        parser.error(
+            f"{arguments.archive}: no such archive; give one: make bench SOURCE=archive.zip"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        results = measure_all(arguments.archive, Path(scratch), arguments.rounds)
+    print_table(results)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+def measure_all(archive: Path, scratch: Path, rounds: int) -> dict[str, Any]:
+    """Run every stage in both ways.
+
+    Args:
+        archive: A zip in the Kaggle layout.
+        scratch: Folder for what the stages read and write.
+        rounds: How often each is run.
+
+    Returns:
+        Figures by stage and way, and those of whole runs through Kedro.
+    """
+    source = scratch / "archive"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(source, [name for name in packed.namelist() if name.endswith(MEMBERS)])
+    results: dict[str, Any] = {}
+    for stage in STAGES:
+        runs: dict[str, list[Figures]] = {way: [] for way in WAYS}
+        for _ in range(rounds):
+            for way in WAYS:
+                runs[way].append(run_stage(way, stage, source, scratch))
+        results[stage] = {way: summarised(figures) for way, figures in runs.items()}
+    whole = [run_kedro(source, scratch / f"layers-{number}") for number in range(rounds)]
+    results["kedro"] = summarised(whole)
+    return results
+
+
+def run_stage(way: str, stage: str, archive: Path, scratch: Path) -> Figures:
+    """Run one stage alone.
+
+    Args:
+        way: Whose, of ``WAYS``.
+        stage: Which, of ``STAGES``.
+        archive: The unpacked archive.
+        scratch: Folder for what the stages read and write.
+
+    Returns:
+        The figures it printed.
+    """
+    folder = scratch / way
+    folder.mkdir(exist_ok=True)
+    # Training reads our features in both ways, so that the errors are of the same rows.
+    read, written = {
+        "ingest": (archive, folder / "prices.parquet"),
+        "features": (folder / "prices.parquet", folder / "features.parquet"),
+        "train": (scratch / "ours" / "features.parquet", folder / "model"),
+    }[stage]
+    output = subprocess.run(
+        [sys.executable, HERE / f"{way}.py", stage, read, written],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    figures: Figures = json.loads(output.splitlines()[-1])
+    print(f"{stage:9} {way:9} {figures['wall']:7.2f} s {figures['peak_mib']:7.0f} MiB", flush=True)
+    return figures
+
+
+def run_kedro(archive: Path, layers: Path) -> Figures:
+    """Run the whole project once through its command.
+
+    Args:
+        archive: The unpacked archive.
+        layers: Folder for the layers.
+
+    Returns:
+        Wall seconds of the command, of its nodes, and of everything else.
+    """
+    environment = {
+        **os.environ,
+        "BENTOML_HOME": str(layers / "store"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+    }
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("kedro"),
+            "run",
+            "--params",
+            f"source={archive},data_root={layers}",
+        ],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"kedro run failed with status {status}")
+    manifest = json.loads((layers / "08_reporting" / "run_manifest.json").read_text("utf-8"))
+    nodes = sum(node["seconds"] for node in manifest["nodes"].values())
+    print(f"kedro run           {wall:7.2f} s, of which nodes {nodes:.2f} s", flush=True)
+    return {
+        "wall": wall,
+        "nodes": nodes,
+        "overhead": wall - nodes,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / 1024,
+    }
+
+
+def summarised(runs: list[Figures]) -> Figures:
+    """Take the medians of the figures, and the highest peak."""
+    summary = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    summary["peak_mib"] = max(run["peak_mib"] for run in runs)
+    return summary
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """Print the figures and ratios as a Markdown table."""
+    print(
+        "\n| stage | way | wall s | CPU s | peak MiB | peak above libraries MiB "
+        "| times faster | memory | MAE | MSE |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    )
+    for stage in STAGES:
+        reference = results[stage]["original"]
+        for way in WAYS:
+            figures = results[stage][way]
+            ratios = (
+                f"{reference['wall'] / figures['wall']:.2f} "
+                f"| {figures['peak_mib'] / reference['peak_mib']:.3f}"
+            )
+            errors = f"{figures['mae']:,.0f} | {figures['mse']:.4g}" if "mae" in figures else " | "
+            print(
+                f"| {stage} | {way} | {figures['wall']:.2f} | {figures['cpu']:.2f} "
+                f"| {figures['peak_mib']:.0f} | {figures['peak_mib'] - figures['loaded_mib']:.0f} "
+                f"| {ratios} | {errors} |"
+            )
+    kedro = results["kedro"]
+    print(
+        f"\nkedro run: {kedro['wall']:.2f} s, nodes {kedro['nodes']:.2f} s, "
+        f"overhead {kedro['overhead']:.2f} s, peak {kedro['peak_mib']:.0f} MiB"
+    )
+
+
+if __name__ == "__main__":
+    main()
