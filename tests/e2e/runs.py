@@ -1,0 +1,66 @@
+"""Runs of the whole project through its commands, each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of ``kedro run`` and where it left what."""
+
+    data_root: Path
+    store: Path
+    process: subprocess.CompletedProcess[str]
+
+    @property
+    def output(self) -> str:
+        return self.process.stdout + self.process.stderr
+
+    def path(self, *parts: str) -> Path:
+        return self.data_root.joinpath(*parts)
+
+    def report(self, name: str) -> Any:
+        return json.loads(self.path("08_reporting", name).read_text(encoding="utf-8"))
+
+
+def environment(store: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "BENTOML_HOME": str(store),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def kedro_run(
+    data_root: Path,
+    store: Path,
+    *arguments: str,
+    params: Mapping[str, object] | None = None,
+) -> Run:
+    """Run the project; its layers go below ``data_root``, its models into ``store``."""
+    given = {"data_root": data_root, **(params or {})}
+    process = subprocess.run(
+        [
+            BIN / "kedro",
+            "run",
+            *arguments,
+            "--params",
+            ",".join(f"{key}={value}" for key, value in given.items()),
+        ],
+        cwd=PROJECT,
+        env=environment(store),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Run(data_root, store, process)

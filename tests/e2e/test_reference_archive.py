@@ -1,0 +1,89 @@
+"""The main job on real bars of the reference archive, where it is at hand."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.e2e.runs import PROJECT, Run, kedro_run
+
+ARCHIVE = PROJECT.parent / "shared" / "data" / "stock-market-dataset.zip"
+SYMBOLS = 60
+
+pytestmark = pytest.mark.skipif(
+    not ARCHIVE.is_file(), reason=f"the reference archive is not at {ARCHIVE}"
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the first symbols of the archive, as a zip."""
+    folder = tmp_path_factory.mktemp("reference")
+    source = folder / "first.zip"
+    with zipfile.ZipFile(ARCHIVE) as whole, zipfile.ZipFile(source, "w") as first:
+        bars = sorted(
+            (name for name in whole.namelist() if "/" in name), key=lambda n: Path(n).name
+        )
+        for name in ["symbols_valid_meta.csv", *bars[:SYMBOLS]]:
+            first.writestr(name, whole.read(name))
+    run = kedro_run(folder / "data", folder / "store", params={"source": source})
+    assert run.process.returncode == 0, run.output
+    return run
+
+
+@pytest.fixture(scope="module")
+def raw(run: Run) -> pd.DataFrame:
+    """The same files, read by pandas."""
+    with zipfile.ZipFile(run.data_root.parent / "first.zip") as archive:
+        frames = [
+            pd.read_csv(archive.open(name)).assign(Symbol=Path(name).stem)
+            for name in archive.namelist()
+            if "/" in name
+        ]
+    return pd.concat(frames)
+
+
+def test_no_row_is_lost(run: Run, raw: pd.DataFrame) -> None:
+    """Rows that pandas reads are rows kept and rows quarantined."""
+    rows = run.report("data_quality.json")["rows"]
+    assert rows["read"] == len(raw) == rows["kept"] + rows["quarantined"]
+    assert run.report("data_quality.json")["symbols"] == SYMBOLS
+
+
+def test_kept_values_are_the_raw_ones(run: Run, raw: pd.DataFrame) -> None:
+    """Every kept bar has the values of its raw row; only an Open of 0 became unknown."""
+    prices = pd.read_parquet(run.path("02_intermediate", "prices.parquet"))
+    prices["Date"] = prices["Date"].astype(str)
+    both = prices.merge(raw, on=["Symbol", "Date"], suffixes=("", " raw"), validate="1:1")
+    assert len(both) == len(prices)
+    for column in ["High", "Low", "Close", "Adj Close", "Volume"]:
+        np.testing.assert_array_equal(both[column], both[f"{column} raw"])
+    np.testing.assert_array_equal(both["Open"].fillna(0), both["Open raw"])
+
+
+def test_names_come_from_the_listing(run: Run) -> None:
+    """Security names and ETF flags are the listing's."""
+    prices = pd.read_parquet(run.path("02_intermediate", "prices.parquet"))
+    named = prices.drop_duplicates("Symbol").set_index("Symbol")
+    assert named.loc["AAPL", "Security Name"] == "Apple Inc. - Common Stock"
+    assert not named.loc["AAPL", "ETF"]
+    assert named.loc["AAAU", "ETF"]
+
+
+def test_features_match_pandas(run: Run) -> None:
+    """Features equal those of plain pandas on every row."""
+    features = pd.read_parquet(run.path("04_feature", "features.parquet"))
+    for _, bars in features.groupby("Symbol"):
+        by_date = bars.set_index(pd.DatetimeIndex(bars["Date"]))
+        mean = by_date["Volume"].rolling("30D").mean()
+        median = by_date["Adj Close"].rolling("30D").median()
+        np.testing.assert_allclose(bars["vol_moving_avg"], mean, rtol=1e-9, atol=1e-3)
+        np.testing.assert_allclose(bars["adj_close_rolling_med"], median, rtol=1e-12)
+
+
+def test_estimator_explains_most_of_the_variance(run: Run) -> None:
+    """The estimator fits held-out days of real symbols, on both splits."""
+    estimator = run.report("metrics.json")["estimator"]
+    assert estimator["random_split"]["r2"] > 0.5
+    assert estimator["time_split"]["r2"] > 0.5

@@ -1,0 +1,131 @@
+"""Sources of one's own, sound and damaged, through the command line."""
+
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.e2e.runs import Run, kedro_run
+
+HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"
+DAYS = ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07", "2020-01-08", "2020-01-09"]
+
+
+def bars(price: float) -> str:
+    return HEADER + "".join(
+        f"{day},{price},{price + 1},{price - 1},{price},{price},{1000 + number}\n"
+        for number, day in enumerate(DAYS)
+    )
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A folder in the Kaggle layout, with sound files among damaged ones."""
+    folder = tmp_path / "archive"
+    (folder / "stocks").mkdir(parents=True)
+    (folder / "etfs").mkdir()
+    (folder / "stocks" / "AAA.csv").write_text(bars(10), encoding="utf-8")
+    (folder / "etfs" / "BBB.csv").write_text(bars(20), encoding="utf-8")
+    (folder / "stocks" / "EMPTY.csv").write_text("", encoding="utf-8")
+    (folder / "stocks" / "BINARY.csv").write_bytes(b"\x00\x01\x02" * 100)
+    (folder / "stocks" / "NOHEAD.csv").write_text("2020-01-02,1,2,1,1,1,100\n", encoding="utf-8")
+    (folder / "stocks" / "UTF16.csv").write_text(bars(30), encoding="utf-16")
+    (folder / "stocks" / "EXTRA.csv").write_text(
+        "Date,Open,High,Low,Close,Adj Close,Volume,Note\n2020-01-02,1,2,1,1,1,100,hello\n",
+        encoding="utf-8",
+    )
+    (folder / "stocks" / "ROWS.csv").write_text(
+        HEADER
+        + "2020-01-02,10,9,11,10,10,100\n"
+        + "2020-01-03,10,11,9,10,10,ten\n"
+        + "2020-01-04,10,11,9,10,10,100\n"
+        + "2020-01-06,10,11,9,10,10,100\n"
+        + "2020-01-07,10,11,9",
+        encoding="utf-8",
+    )
+    return folder
+
+
+def ingest(source: Path, folder: Path) -> Run:
+    return kedro_run(
+        folder / "data",
+        folder / "store",
+        "--pipelines",
+        "data_processing",
+        params={"source": source},
+    )
+
+
+def test_damaged_files_are_named_and_the_rest_goes_on(damaged: Path, tmp_path: Path) -> None:
+    """Every damaged file and row is reported by name, and the sound ones are kept."""
+    run = ingest(damaged, tmp_path)
+    assert run.process.returncode == 0, run.output
+    quality = run.report("data_quality.json")
+    assert quality["rows"] == {"read": 18, "kept": 14, "quarantined": 4}
+    assert quality["files"] == {"found": 8, "read": 4, "empty": 1, "unreadable": 3}
+    notes = {file["file"]: file["note"] for file in quality["troubled_files"]}
+    assert set(notes) == {
+        f"stocks/{name}.csv" for name in ("BINARY", "EMPTY", "EXTRA", "NOHEAD", "ROWS", "UTF16")
+    }
+    assert "Note" in notes["stocks/EXTRA.csv"]
+    assert "cut short" in notes["stocks/ROWS.csv"]
+    quarantine = pl.read_parquet(run.path("02_intermediate", "quarantine.parquet"))
+    assert quarantine.select("file", "line", "rule").rows() == [
+        ("stocks/ROWS.csv", 2, "high_below_low"),
+        ("stocks/ROWS.csv", 3, "unparsable_number"),
+        ("stocks/ROWS.csv", 4, "weekend_date"),
+        ("stocks/ROWS.csv", 6, "missing_field"),
+    ]
+    assert quarantine["Volume"].to_list() == ["100", "ten", "100", None]
+    assert "no listing" in run.output
+
+
+def test_zip_and_folder_give_equal_layers(damaged: Path, tmp_path: Path) -> None:
+    """A zip is read as the folder that it packs, and nothing of it is unpacked."""
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in sorted(damaged.rglob("*.csv")):
+            packed.write(file, file.relative_to(damaged))
+    from_folder = ingest(damaged, tmp_path / "1")
+    from_zip = ingest(archive, tmp_path / "2")
+    for layer in ("prices", "quarantine", "files"):
+        name = f"02_intermediate/{layer}.parquet"
+        assert from_folder.path(name).read_bytes() == from_zip.path(name).read_bytes()
+    assert not list((tmp_path / "2").rglob("*.csv"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "no such file or folder", id="missing"),
+        pytest.param(b"not a zip", "not a readable zip archive", id="no zip"),
+    ],
+)
+def test_unusable_source_is_an_error(tmp_path: Path, content: bytes | None, message: str) -> None:
+    """A source that is not there, or not an archive, fails with its name and the reason."""
+    source = tmp_path / "source.zip"
+    if content is not None:
+        source.write_bytes(content)
+    run = ingest(source, tmp_path)
+    assert run.process.returncode != 0
+    assert f"{source}: {message}" in run.output
+    assert not run.path("02_intermediate", "prices.parquet").exists()
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    """A source without one readable row fails, names the first problem, and leaves nothing."""
+    folder = tmp_path / "archive" / "stocks"
+    folder.mkdir(parents=True)
+    (folder / "AAA.csv").write_bytes(b"\x00\x01")
+    run = ingest(tmp_path / "archive", tmp_path)
+    assert run.process.returncode != 0
+    assert "nothing in it can be used; first problem: stocks/AAA.csv is binary" in run.output
+    assert not list(run.data_root.rglob("*.parquet"))
+
+
+def test_bad_parameter_is_named(tmp_path: Path) -> None:
+    """A parameter out of its bounds fails before anything runs, and is named."""
+    run = kedro_run(tmp_path / "data", tmp_path / "store", params={"estimator.learning_rate": -1})
+    assert run.process.returncode != 0
+    assert "learning_rate" in run.output
+    assert not run.data_root.exists()
