@@ -32,11 +32,17 @@ class StageLogHook:
         self._folder = Path(LOGS_FOLDER)
         self._stage = ""
         self._handler: logging.Handler | None = None
+        self._modes: dict[str, str] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Learn where the project is."""
         self._folder = Path(context.project_path) / LOGS_FOLDER
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Begin each stage's log anew."""
+        self._modes.clear()
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:  # noqa: ARG002
@@ -61,8 +67,9 @@ class StageLogHook:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stage = stage
         self._handler = logging.FileHandler(
-            self._folder / f"{stage}.log", mode="w", encoding="utf-8"
+            self._folder / f"{stage}.log", mode=self._modes.get(stage, "w"), encoding="utf-8"
         )
+        self._modes[stage] = "a"
         self._handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         )
@@ -80,11 +87,14 @@ class RunManifestHook:
 
     def __init__(self) -> None:
         """Start without records."""
+        self._project_path = Path()
+        self._reset()
+
+    def _reset(self, start: float = 0.0) -> None:
+        self._start = start
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, dict[str, int]] = {}
-        self._start = 0.0
-        self._project_path = Path()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -94,13 +104,21 @@ class RunManifestHook:
     @hook_impl
     def before_pipeline_run(self) -> None:
         """Start the clock."""
-        self.__init__()  # type: ignore[misc]
-        self._start = time.perf_counter()
+        self._reset(time.perf_counter())
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:  # noqa: ARG002
         """Note when a node's first input is about to be loaded."""
-        self._started.setdefault(node.name, time.perf_counter())
+        self._note_start(node)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note when a node without inputs is about to run."""
+        self._note_start(node)
+
+    def _note_start(self, node: Node) -> None:
+        if node.name not in self._started:
+            self._started[node.name] = time.perf_counter()
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:

@@ -35,9 +35,9 @@ def point_errors(actual: Floats, predicted: Floats) -> PointErrors:
     """
     error = predicted - actual
     mse = float(np.mean(np.square(error)))
-    variance = float(np.var(actual))
+    varies = bool(np.ptp(actual))  # the variance of equal values may not be exactly 0
     return PointErrors(
         mae=float(np.mean(np.abs(error))),
         mse=mse,
-        r2=1 - mse / variance if variance else float("nan"),
+        r2=1 - mse / float(np.var(actual)) if varies else float("nan"),
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from stock_volume.metrics import Floats
 
 _SAMPLE: Final = 200_000
-_ZERO: Final = 1e-35
+_ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
 Indices = npt.NDArray[np.int64]
@@ -26,7 +26,8 @@ class Grid(NamedTuple):
     """A grid over the inputs: some levels of each, and one cell a combination.
 
     Attributes:
-        levels: Ascending levels of each input. A value belongs to the nearest one.
+        levels: Ascending levels of each input, none negative. A value belongs to the
+            nearest one, as LightGBM sees it.
     """
 
     levels: tuple[Floats, ...]
@@ -82,7 +83,7 @@ class Cells(NamedTuple):
 
 def _thresholds(levels: Floats) -> Floats:
     """Where LightGBM parts neighbouring levels: midway, but close beside zero."""
-    midways = (levels[:-1] + levels[1:]) / 2
+    midways: Floats = np.nextafter((levels[:-1] + levels[1:]) / 2, np.inf)
     midways[levels[:-1] == 0] = _ZERO
     midways[levels[1:] == 0] = -_ZERO
     return midways
@@ -117,7 +118,7 @@ def make_grid(
 
 
 def _quantiles(values: Floats, weight: Floats, size: int) -> Floats:
-    """Values at ``size`` evenly spaced weighted quantiles, each once, with the extremes."""
+    """Values at ``size`` evenly spaced weighted quantiles, each once."""
     order = np.argsort(values, kind="stable")
     cumulated = np.cumsum(weight[order])
     at = np.searchsorted(cumulated, np.linspace(0, cumulated[-1], size))

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 _LEAST_ROWS: Final = 10
 _MOST_BINS: Final = 255
-_RESERVED_BINS: Final = 2
-"""Bins that LightGBM may keep for zero and for values between levels around it."""
+_RESERVED_BINS: Final = 4
+"""Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_cells)."""
 
 
 class EstimatorParameters(BaseModel):
@@ -243,8 +243,18 @@ def fit_cells(cells: Cells, parameters: EstimatorParameters) -> "LGBMRegressor":
         force_row_wise=True,
         verbose=-1,
     )
-    names = list(columns.ESTIMATOR_INPUTS)
-    return model.fit(cells.points, cells.mean, sample_weight=cells.rows, feature_name=names)
+    # LightGBM guesses the rows of a leaf from its weight, rounded bin by bin; where the
+    # guesses add up to too many, its search stops before the lowest levels. It searches
+    # from both ends where an input has a NaN and zero is not its first level, so two
+    # rows without weight are added, which no leaf can be made of.
+    inputs = cells.points.shape[1]
+    points = np.vstack([cells.points, np.full(inputs, np.nan), np.full(inputs, -1.0)])
+    return model.fit(
+        points,
+        np.append(cells.mean, [0.0, 0.0]),
+        sample_weight=np.append(cells.rows, [0.0, 0.0]),
+        feature_name=list(columns.ESTIMATOR_INPUTS),
+    )
 
 
 def predict_cells(model: "LGBMRegressor", grid: Grid, parameters: EstimatorParameters) -> Floats:

@@ -55,7 +55,7 @@ class Problem(BaseModel):
 
 
 def create_app() -> FastAPI:
-    """Make an application that answers every refusal as a problem detail.
+    """Make an application that refuses bad values by a problem detail.
 
     Returns:
         The application, without routes.

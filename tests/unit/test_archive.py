@@ -1,0 +1,282 @@
+"""Archives of bars: what they list, what they read, and what they refuse."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from tests.unit.helpers import LISTING_HEADER, bars, csv_of, write_folder, write_zip
+
+from stock_volume.bars.archive import ArchiveLimits, BarFile, open_archive
+from stock_volume.errors import SourceError, UnreadableFileError
+
+Writer: TypeAlias = Callable[[Path, dict[str, str | bytes]], Path]
+
+BARS = csv_of(*bars(3))
+LOCAL_FLAGS, DIRECTORY_FLAGS = 6, 8
+"""Where the flags of a member stand behind the marks of its two headers."""
+
+
+def as_zip(path: Path, files: dict[str, str | bytes]) -> Path:
+    return write_zip(path.with_suffix(".zip"), files)
+
+
+both_kinds = pytest.mark.parametrize(
+    "write", [pytest.param(write_folder, id="folder"), pytest.param(as_zip, id="zip")]
+)
+
+
+@both_kinds
+def test_files_come_by_symbol_with_stocks_first(write: Writer, tmp_path: Path) -> None:
+    """Files are listed by symbol, not by folder, the stock before the ETF of its name."""
+    names = ["stocks/B.csv", "etfs/A.csv", "stocks/AA.csv", "stocks/A.csv", "etfs/C.csv"]
+    archive = open_archive(write(tmp_path / "raw", dict.fromkeys(names, BARS)))
+    size = len(BARS)
+    assert archive.files == (
+        BarFile("stocks/A.csv", "A", is_etf=False, size=size),
+        BarFile("etfs/A.csv", "A", is_etf=True, size=size),
+        BarFile("stocks/AA.csv", "AA", is_etf=False, size=size),
+        BarFile("stocks/B.csv", "B", is_etf=False, size=size),
+        BarFile("etfs/C.csv", "C", is_etf=True, size=size),
+    )
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("name", "symbol", "is_etf"),
+    [
+        pytest.param("stocks/A.csv", "A", False, id="stock"),
+        pytest.param("etfs/A.csv", "A", True, id="etf"),
+        pytest.param("archive/v2/etfs/A.csv", "A", True, id="below-other-folders"),
+        pytest.param("stocks/etfs/A.csv", "A", True, id="nearest-folder-counts"),
+        pytest.param("Stocks/A.CSV", "A", False, id="upper-case"),
+        pytest.param("stocks/BRK.B.csv", "BRK.B", False, id="dotted-symbol"),
+        pytest.param("stocks/NA.csv", "NA", False, id="symbol-like-a-null"),
+        pytest.param("stocks/PRN#.csv", "PRN#", False, id="odd-character"),
+    ],
+)
+def test_kind_and_symbol_come_from_the_path(
+    write: Writer, tmp_path: Path, name: str, symbol: str, *, is_etf: bool
+) -> None:
+    """The nearest folder tells the kind and the stem tells the symbol."""
+    archive = open_archive(write(tmp_path / "raw", {name: BARS}))
+    assert archive.files == (BarFile(name, symbol, is_etf, len(BARS)),)
+
+
+@both_kinds
+def test_content_is_read_byte_for_byte(write: Writer, tmp_path: Path) -> None:
+    """Every byte of a file comes back as it is, in any order of reading."""
+    files: dict[str, str | bytes] = {
+        "stocks/A.csv": bytes(range(256)),
+        "stocks/B.csv": b"",
+        "etfs/C.csv": b"a\r\nb",
+    }
+    archive = open_archive(write(tmp_path / "raw", files))
+    names = [file.name for file in archive.files]
+    assert {name: archive.read(name) for name in reversed(names)} == files
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("names", "listing"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param(["symbols_valid_meta.csv"], "symbols_valid_meta.csv", id="at-the-top"),
+        pytest.param(["v1/symbols_valid_meta.csv"], "v1/symbols_valid_meta.csv", id="below"),
+        pytest.param(
+            ["a/symbols_valid_meta.csv", "symbols_valid_meta.csv"],
+            "symbols_valid_meta.csv",
+            id="the-topmost-of-two",
+        ),
+        pytest.param(["my_symbols_valid_meta.csv"], None, id="another-name"),
+    ],
+)
+def test_listing_is_found_by_name(
+    write: Writer, tmp_path: Path, names: list[str], listing: str | None
+) -> None:
+    """The listing is found wherever it lies, and its absence is told."""
+    content = dict.fromkeys(names, f"{LISTING_HEADER}\n")
+    archive = open_archive(write(tmp_path / "raw", {"stocks/A.csv": BARS, **content}))
+    assert archive.listing == listing
+    assert archive.ignored == tuple(sorted(set(names) - {listing}))
+
+
+@both_kinds
+def test_other_content_is_ignored(write: Writer, tmp_path: Path) -> None:
+    """Whatever is neither a file of bars nor the listing is named and left alone."""
+    others = ["A.csv", "README.md", "bonds/A.csv", "stocks/.A.csv", "stocks/A.csv.bak"]
+    others += ["stocks/deep/A.csv", "stocks/notes.txt"]
+    archive = open_archive(
+        write(tmp_path / "raw", dict.fromkeys([*others, "stocks/A.csv"], "anything"))
+    )
+    assert [file.name for file in archive.files] == ["stocks/A.csv"]
+    assert archive.ignored == tuple(sorted(others))
+
+
+def test_what_macos_adds_to_a_zip_is_no_content(tmp_path: Path) -> None:
+    """Resource forks and folders in a zip are neither files of bars nor ignored content."""
+    files = {"stocks/": "", "stocks/A.csv": BARS, "__MACOSX/stocks/A.csv": "fork"}
+    archive = open_archive(write_zip(tmp_path / "a.zip", files))
+    assert [file.name for file in archive.files] == ["stocks/A.csv"]
+    assert archive.ignored == ()
+
+
+@pytest.mark.parametrize("name", ["../../evil/stocks/A.csv", "/evil/stocks/A.csv"])
+def test_unsafe_names_write_nothing(tmp_path: Path, name: str) -> None:
+    """A member whose name climbs out of the folder is read in memory, never unpacked."""
+    folder = tmp_path / "one" / "two"
+    folder.mkdir(parents=True)
+    path = write_zip(folder / "a.zip", {name: BARS, "stocks/B.csv": BARS})
+    before = sorted(tmp_path.rglob("*"))
+    archive = open_archive(path)
+    assert [file.symbol for file in archive.files] == ["A", "B"]
+    assert archive.read(name) == BARS.encode()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not Path("/evil").exists()
+
+
+@both_kinds
+def test_a_file_is_read_up_to_its_bound(write: Writer, tmp_path: Path) -> None:
+    """A file of exactly max_file_mib is read, one byte more is refused as unreadable."""
+    mebibyte = 2**20
+    files: dict[str, str | bytes] = {
+        "stocks/A.csv": bytes(mebibyte),
+        "stocks/B.csv": bytes(mebibyte + 1),
+    }
+    archive = open_archive(write(tmp_path / "raw", files), ArchiveLimits(max_file_mib=1))
+    assert len(archive.read("stocks/A.csv")) == mebibyte
+    with pytest.raises(UnreadableFileError, match="larger than max_file_mib = 1 allows"):
+        archive.read("stocks/B.csv")
+
+
+def test_a_compressed_bomb_is_refused(tmp_path: Path) -> None:
+    """A small zip that expands to far more than max_file_mib yields no content."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": bytes(16 * 2**20)})
+    assert path.stat().st_size < 2**15
+    with pytest.raises(UnreadableFileError, match="max_file_mib"):
+        open_archive(path, ArchiveLimits(max_file_mib=1)).read("stocks/A.csv")
+
+
+def test_a_declared_size_that_lies_is_refused(tmp_path: Path) -> None:
+    """A member that holds more than it declares is unreadable, not silently cut short."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": BARS}, zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"PK\x01\x02")
+    content[start + 24 : start + 28] = (50).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        open_archive(path).read("stocks/A.csv")
+
+
+@both_kinds
+def test_the_sum_of_sizes_is_bounded(write: Writer, tmp_path: Path) -> None:
+    """An archive that would expand to more than max_total_mib is refused unread."""
+    half = 2**19
+    files: dict[str, str | bytes] = dict.fromkeys(["stocks/A.csv", "etfs/B.csv"], bytes(half))
+    limits = ArchiveLimits(max_total_mib=1)
+    assert len(open_archive(write(tmp_path / "fits", files), limits).files) == 2
+    path = write(tmp_path / "over", {**files, "stocks/C.csv": b"x"})
+    with pytest.raises(SourceError, match=r"1,048,577 bytes, more than max_total_mib = 1 allows"):
+        open_archive(path, limits)
+
+
+def test_a_damaged_member_leaves_the_others_readable(tmp_path: Path) -> None:
+    """A member whose checksum does not fit is unreadable, its neighbour is read."""
+    files = {"stocks/A.csv": BARS, "stocks/B.csv": BARS.replace("11", "10")}
+    path = write_zip(tmp_path / "a.zip", files, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(BARS.encode(), BARS.replace("8", "9").encode()))
+    archive = open_archive(path)
+    with pytest.raises(UnreadableFileError, match="Bad CRC-32") as caught:
+        archive.read("stocks/A.csv")
+    assert caught.value.reason == str(caught.value)
+    assert archive.read("stocks/B.csv") == files["stocks/B.csv"].encode()
+
+
+def test_a_damaged_stream_is_unreadable(tmp_path: Path) -> None:
+    """A member that does not even inflate is unreadable."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": BARS})
+    content = bytearray(path.read_bytes())
+    start = content.index(b"stocks/A.csv") + len("stocks/A.csv")
+    content[start : start + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        open_archive(path).read("stocks/A.csv")
+
+
+def test_an_encrypted_member_is_unreadable(tmp_path: Path) -> None:
+    """A member that wants a password is unreadable, its neighbour is read."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": BARS, "stocks/B.csv": BARS})
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", LOCAL_FLAGS), (b"PK\x01\x02", DIRECTORY_FLAGS)):
+        content[content.index(mark) + offset] |= 1
+    path.write_bytes(content)
+    archive = open_archive(path)
+    with pytest.raises(UnreadableFileError, match="encrypted"):
+        archive.read("stocks/A.csv")
+    assert archive.read("stocks/B.csv") == BARS.encode()
+
+
+def test_an_unknown_compression_is_unreadable(tmp_path: Path) -> None:
+    """A member packed by an unknown method is unreadable."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": BARS})
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(mark) + offset] = 99
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        open_archive(path).read("stocks/A.csv")
+
+
+def test_a_file_that_went_away_is_unreadable(tmp_path: Path) -> None:
+    """A file that vanished after the folder was listed is unreadable, no crash."""
+    folder = write_folder(tmp_path / "raw", {"stocks/A.csv": BARS})
+    archive = open_archive(folder)
+    (folder / "stocks/A.csv").unlink()
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        archive.read("stocks/A.csv")
+
+
+@pytest.mark.parametrize("missing", [1, 30, 200])
+def test_a_truncated_zip_is_refused(tmp_path: Path, missing: int) -> None:
+    """A zip whose download stopped early is refused by name, however little is missing."""
+    path = write_zip(tmp_path / "cut.zip", {"stocks/A.csv": BARS, "stocks/B.csv": BARS})
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(SourceError, match=r"cut\.zip: not a readable zip archive"):
+        open_archive(path)
+
+
+@pytest.mark.parametrize("content", [b"", BARS.encode(), b"\x1f\x8b\x08\x00" * 20])
+def test_what_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
+    """A file of another kind is refused by name."""
+    path = tmp_path / "bars.zip"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"bars\.zip: not a readable zip archive"):
+        open_archive(path)
+
+
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+    """A path with nothing at it is refused by name."""
+    with pytest.raises(SourceError, match=r"nowhere: no such file or folder"):
+        open_archive(tmp_path / "nowhere")
+
+
+@both_kinds
+def test_an_archive_without_bars_is_refused(write: Writer, tmp_path: Path) -> None:
+    """An archive in another layout is refused with the layout that is expected."""
+    files = dict.fromkeys(["A.csv", "symbols_valid_meta.csv", "stocks/readme.txt"], "x")
+    with pytest.raises(SourceError, match=r"no file of bars in it; expected .* stocks/ and etfs/"):
+        open_archive(write(tmp_path / "raw", dict(files)))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    """A folder with nothing in it is no archive."""
+    with pytest.raises(SourceError, match="no file of bars"):
+        open_archive(tmp_path)
+
+
+def test_default_limits_hold_the_whole_kaggle_archive() -> None:
+    """The default limits let through the reference archive, about 2,700 MiB in all."""
+    limits = ArchiveLimits()
+    assert limits.max_total_mib > 2_700
+    assert limits.max_file_mib > 1

@@ -1,0 +1,414 @@
+"""Datasets: what they write appears whole or not at all, and comes back as it was."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, NoReturn
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from kedro.io import DataCatalog, DatasetError
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
+from polars.testing import assert_frame_equal
+from tests.unit.helpers import bars, csv_of, prices_frame, write_folder, write_zip
+
+from stock_volume.bars.archive import FolderArchive, ZipArchive
+from stock_volume.datasets import (
+    ArchiveDataset,
+    AtomicDataset,
+    BentoModelDataset,
+    ChunkedParquetDataset,
+)
+from stock_volume.errors import SourceError
+from stock_volume.estimator.stored import StoredModel
+
+EARLIER = prices_frame([("EARLIER", date(2019, 1, 2))])
+FIRST = prices_frame([("A", date(2020, 1, 2)), ("A", date(2020, 1, 3))])
+SECOND = prices_frame([("B", date(2020, 1, 2))])
+
+
+def saved(path: Path, *chunks: pl.DataFrame) -> ChunkedParquetDataset:
+    dataset = ChunkedParquetDataset(path.as_posix())
+    for chunk in chunks:
+        dataset.save(chunk)
+    dataset.confirm()
+    return dataset
+
+
+class TestChunkedParquetDataset:
+    """A file of row groups, invisible until it is complete."""
+
+    def test_nothing_is_visible_before_it_is_confirmed(self, tmp_path: Path) -> None:
+        """A file appears at its confirmation, with all chunks, and not before."""
+        dataset = ChunkedParquetDataset((tmp_path / "deep" / "prices.parquet").as_posix())
+        for chunk in (FIRST, SECOND):
+            dataset.save(chunk)
+            assert not dataset.path.exists()
+            assert not dataset.exists()
+        dataset.confirm()
+        assert dataset.exists()
+        assert_frame_equal(dataset.load().collect(), pl.concat([FIRST, SECOND]))
+        assert list(dataset.path.parent.iterdir()) == [dataset.path]
+
+    def test_the_earlier_file_stays_until_then(self, tmp_path: Path) -> None:
+        """While chunks are saved, whoever loads sees the earlier file."""
+        path = tmp_path / "prices.parquet"
+        saved(path, EARLIER)
+        dataset = ChunkedParquetDataset(path.as_posix())
+        dataset.save(FIRST)
+        assert_frame_equal(dataset.load().collect(), EARLIER)
+        dataset.confirm()
+        assert_frame_equal(dataset.load().collect(), FIRST)
+
+    def test_a_dataset_can_be_written_again(self, tmp_path: Path) -> None:
+        """What is saved after a confirmation begins a new file."""
+        dataset = saved(tmp_path / "prices.parquet", FIRST)
+        dataset.save(SECOND)
+        dataset.confirm()
+        assert_frame_equal(dataset.load().collect(), SECOND)
+
+    def test_every_chunk_with_rows_is_a_row_group(self, tmp_path: Path) -> None:
+        """Chunks become row groups one to one, and those without rows leave none."""
+        empty = FIRST.clear()
+        dataset = saved(tmp_path / "a.parquet", empty, FIRST, empty, SECOND, empty)
+        metadata = pq.read_metadata(dataset.path)
+        groups = range(metadata.num_row_groups)
+        assert [metadata.row_group(group).num_rows for group in groups] == [2, 1]
+
+    def test_chunks_without_rows_make_a_file_without_rows(self, tmp_path: Path) -> None:
+        """A layer of no rows has its columns all the same."""
+        dataset = saved(tmp_path / "a.parquet", FIRST.clear(), FIRST.clear())
+        loaded = dataset.load().collect()
+        assert loaded.is_empty()
+        assert loaded.schema == FIRST.schema
+
+    def test_types_are_kept(self, tmp_path: Path) -> None:
+        """Types survive, dates as Arrow's date32, and nulls stay null."""
+        dataset = saved(tmp_path / "a.parquet", FIRST)
+        schema = pq.read_schema(dataset.path)
+        assert schema.field("Date").type == pa.date32()
+        assert schema.field("Volume").type == pa.int64()
+        assert schema.field("ETF").type == pa.bool_()
+        assert {schema.field(name).type for name in ("Open", "Close")} == {pa.float64()}
+        loaded = dataset.load().collect()
+        assert loaded.schema == FIRST.schema
+        assert loaded["Open"].to_list() == [None, 10.0]
+
+    def test_loading_is_lazy(self, tmp_path: Path) -> None:
+        """A load reads no row: one from a file that lost its rows fails when collected."""
+        rows = 20_000
+        chunk = pl.DataFrame({"a": range(rows), "b": [0.5] * rows})
+        dataset = saved(tmp_path / "a.parquet", chunk)
+        content = bytearray(dataset.path.read_bytes())
+        content[4:2000] = bytes(1996)
+        dataset.path.write_bytes(content)
+        frame = dataset.load()
+        assert isinstance(frame, pl.LazyFrame)
+        assert frame.collect_schema() == chunk.schema
+        with pytest.raises(pl.exceptions.PolarsError):
+            frame.collect()
+
+    def test_other_columns_are_refused(self, tmp_path: Path) -> None:
+        """A chunk with other columns is no part of the file."""
+        dataset = ChunkedParquetDataset((tmp_path / "a.parquet").as_posix())
+        dataset.save(FIRST)
+        with pytest.raises(DatasetError):
+            dataset.save(FIRST.rename({"Close": "Last"}))
+        dataset.confirm()
+        assert_frame_equal(dataset.load().collect(), FIRST)
+
+    def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
+        """Loading a layer that is not there names the file and the remedy."""
+        dataset = ChunkedParquetDataset((tmp_path / "a.parquet").as_posix())
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match=r"a\.parquet: no such file; run the node"):
+            dataset.load()
+
+    def test_nothing_saved_cannot_be_confirmed(self, tmp_path: Path) -> None:
+        """A confirmation without a save is an error, and leaves the earlier file."""
+        path = tmp_path / "a.parquet"
+        saved(path, EARLIER)
+        dataset = ChunkedParquetDataset(path.as_posix())
+        with pytest.raises(DatasetError, match="nothing was saved to confirm"):
+            dataset.confirm()
+        assert_frame_equal(dataset.load().collect(), EARLIER)
+
+    @pytest.mark.parametrize(("wanted", "shown"), [(1, 1), (5, 3)])
+    def test_a_preview_is_json(self, tmp_path: Path, wanted: int, shown: int) -> None:
+        """A preview has the first rows, dates as text, and can be written as JSON."""
+        dataset = saved(tmp_path / "a.parquet", FIRST, SECOND)
+        preview: dict[str, Any] = dict(dataset.preview(wanted))
+        assert json.loads(json.dumps(preview)) == preview
+        assert preview["columns"] == FIRST.columns
+        assert preview["index"] == list(range(shown))
+        assert len(preview["data"]) == shown
+        assert preview["data"][0] == [
+            "A", "A Inc.", False, "2020-01-02", None, 12.0, 8.0, 11.0, 10.5, 0,
+        ]  # fmt: skip
+
+
+class TestChunksFromANode:
+    """A node that yields chunks, run by Kedro."""
+
+    @staticmethod
+    def run(path: Path, chunks: Iterator[pl.DataFrame]) -> None:
+        def produce() -> Iterator[pl.DataFrame]:
+            yield from chunks
+
+        node = Node(produce, inputs=None, outputs="layer", confirms="layer")
+        catalog = DataCatalog({"layer": ChunkedParquetDataset(path.as_posix())})
+        SequentialRunner().run(Pipeline([node]), catalog)
+
+    def test_a_node_that_ends_well_makes_the_file(self, tmp_path: Path) -> None:
+        """Every chunk that the node yields is in the file, which replaces the earlier."""
+        path = tmp_path / "layer.parquet"
+        saved(path, EARLIER)
+        self.run(path, iter([FIRST, SECOND]))
+        assert_frame_equal(pl.read_parquet(path), pl.concat([FIRST, SECOND]))
+        assert pq.read_metadata(path).num_row_groups == 2
+
+    def test_a_node_that_fails_leaves_the_earlier_file(self, tmp_path: Path) -> None:
+        """A failure after some chunks leaves the earlier file, and the next run is clean."""
+        path = tmp_path / "layer.parquet"
+        saved(path, EARLIER)
+
+        def failing() -> Iterator[pl.DataFrame]:
+            yield FIRST
+            raise SourceError("no more")
+
+        with pytest.raises(SourceError, match="no more"):
+            self.run(path, failing())
+        assert_frame_equal(pl.read_parquet(path), EARLIER)
+        self.run(path, iter([SECOND]))
+        assert_frame_equal(pl.read_parquet(path), SECOND)
+        assert list(tmp_path.iterdir()) == [path]
+
+
+class Unpicklable:
+    """What fails halfway through a pickle."""
+
+    def __reduce__(self) -> NoReturn:
+        """Fail."""
+        raise RuntimeError("cannot be pickled")
+
+
+INNER = [
+    pytest.param(
+        {"type": "json.JSONDataset"},
+        {"a": [1, 2.5, None]},
+        {"a": [1], "b": object()},
+        id="json",
+    ),
+    pytest.param(
+        {"type": "pickle.PickleDataset", "backend": "joblib"},
+        {"a": (1, date(2020, 1, 2))},
+        [bytes(100_000), Unpicklable()],
+        id="joblib",
+    ),
+    pytest.param({"type": "text.TextDataset"}, "# Report\n\u00e9\n", 5, id="text"),
+]
+
+
+class TestAtomicDataset:
+    """A file that is replaced at once."""
+
+    @pytest.mark.parametrize(("inner", "good", "bad"), INNER)
+    def test_round_trip(
+        self, tmp_path: Path, inner: dict[str, Any], good: object, bad: object
+    ) -> None:
+        """What is saved is loaded, from the one file in its place."""
+        assert good != bad
+        path = tmp_path / "deep" / "file"
+        dataset = AtomicDataset(path.as_posix(), inner)
+        assert not dataset.exists()
+        dataset.save(good)
+        assert dataset.exists()
+        assert dataset.load() == good
+        assert list(path.parent.iterdir()) == [path]
+
+    @pytest.mark.parametrize(("inner", "good", "bad"), INNER)
+    def test_a_crash_leaves_the_old_content(
+        self, tmp_path: Path, inner: dict[str, Any], good: object, bad: object
+    ) -> None:
+        """A save that fails halfway leaves the earlier content, and nothing beside it."""
+        path = tmp_path / "file"
+        dataset = AtomicDataset(path.as_posix(), inner)
+        dataset.save(good)
+        content = path.read_bytes()
+        with pytest.raises(DatasetError):
+            dataset.save(bad)
+        assert path.read_bytes() == content
+        assert list(tmp_path.iterdir()) == [path]
+        assert dataset.load() == good
+
+    @pytest.mark.parametrize(("inner", "good", "bad"), INNER)
+    def test_a_first_save_that_crashes_leaves_nothing(
+        self, tmp_path: Path, inner: dict[str, Any], good: object, bad: object
+    ) -> None:
+        """A failing save into an empty folder leaves it empty, and a good one follows."""
+        dataset = AtomicDataset((tmp_path / "file").as_posix(), inner)
+        with pytest.raises(DatasetError):
+            dataset.save(bad)
+        assert list(tmp_path.iterdir()) == []
+        dataset.save(good)
+        assert dataset.load() == good
+
+    def test_a_failed_replacement_leaves_the_old_content(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the complete file cannot take its place, the earlier one stays."""
+        dataset = AtomicDataset((tmp_path / "file").as_posix(), {"type": "text.TextDataset"})
+        dataset.save("old")
+
+        def fail(self: Path, _target: Path) -> NoReturn:
+            assert self.read_text() == "new"
+            raise OSError("disk full")
+
+        monkeypatch.setattr(Path, "replace", fail)
+        with pytest.raises(DatasetError, match="disk full"):
+            dataset.save("new")
+        assert dataset.load() == "old"
+        assert list(tmp_path.iterdir()) == [dataset.path]
+
+    def test_options_reach_the_inner_dataset(self, tmp_path: Path) -> None:
+        """Arguments of the inner dataset are its own: here, the indent of JSON."""
+        entry = {"type": "json.JSONDataset", "save_args": {"indent": 2}}
+        dataset = AtomicDataset((tmp_path / "file").as_posix(), entry)
+        dataset.save({"a": 1})
+        assert dataset.path.read_text() == '{\n  "a": 1\n}'
+
+    def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
+        """Loading what was never saved is an error that names the file."""
+        dataset = AtomicDataset((tmp_path / "file").as_posix(), {"type": "text.TextDataset"})
+        with pytest.raises(DatasetError, match="file"):
+            dataset.load()
+
+
+class TestArchiveDataset:
+    """The raw layer, whatever it is given as."""
+
+    def test_the_sample_is_laid_out(self, tmp_path: Path) -> None:
+        """The source `sample` is laid out in the landing folder when it is first loaded."""
+        dataset = ArchiveDataset("sample", (tmp_path / "01_raw").as_posix())
+        assert dataset.exists()
+        assert list(tmp_path.iterdir()) == []
+        archive = dataset.load()
+        assert isinstance(archive, FolderArchive)
+        assert archive.path == tmp_path / "01_raw" / "sample"
+        assert len(archive.files) == 5
+
+    def test_a_folder_is_read_where_it_is(self, tmp_path: Path) -> None:
+        """A folder is opened in its place; nothing lands."""
+        folder = write_folder(tmp_path / "mine", {"stocks/A.csv": csv_of(*bars(2))})
+        dataset = ArchiveDataset(folder.as_posix(), (tmp_path / "01_raw").as_posix())
+        archive = dataset.load()
+        assert isinstance(archive, FolderArchive)
+        assert archive.path == folder
+        assert [file.symbol for file in archive.files] == ["A"]
+        assert list(tmp_path.iterdir()) == [folder]
+
+    def test_a_zip_is_read_where_it_is(self, tmp_path: Path) -> None:
+        """A zip is opened in its place; nothing is unpacked."""
+        path = write_zip(tmp_path / "archive.zip", {"etfs/B.csv": csv_of(*bars(2))})
+        dataset = ArchiveDataset(path.as_posix(), (tmp_path / "01_raw").as_posix())
+        assert dataset.exists()
+        archive = dataset.load()
+        assert isinstance(archive, ZipArchive)
+        assert archive.read("etfs/B.csv") == csv_of(*bars(2)).encode()
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_home_is_expanded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A source below the home folder may be written with a tilde."""
+        monkeypatch.setenv("HOME", tmp_path.as_posix())
+        write_folder(tmp_path / "mine", {"stocks/A.csv": csv_of()})
+        assert ArchiveDataset("~/mine", "unused").load().path == tmp_path / "mine"
+
+    def test_limits_are_passed_on(self, tmp_path: Path) -> None:
+        """Limits from the catalog bound the archive."""
+        folder = write_folder(tmp_path / "mine", {"stocks/A.csv": bytes(2**20 + 1)})
+        within = ArchiveDataset(folder.as_posix(), "unused", {"max_total_mib": 2})
+        assert within.load().files
+        dataset = ArchiveDataset(folder.as_posix(), "unused", {"max_total_mib": 1})
+        with pytest.raises(DatasetError, match="max_total_mib = 1"):
+            dataset.load()
+
+    def test_a_missing_source_is_named(self, tmp_path: Path) -> None:
+        """A source that is not there does not exist, and its path is in the error."""
+        dataset = ArchiveDataset((tmp_path / "gone.zip").as_posix(), "unused")
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match=r"gone\.zip: no such file or folder"):
+            dataset.load()
+
+    def test_saving_is_refused(self, tmp_path: Path) -> None:
+        """Nothing is ever written to a source."""
+        dataset: Any = ArchiveDataset("sample", tmp_path.as_posix())
+        with pytest.raises(DatasetError, match="read-only"):
+            dataset.save("anything")
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def model_store(tmp_path: Path) -> Iterator[Path]:
+    """A store of models for one test."""
+    with warnings.catch_warnings():
+        # Of a library that BentoML imports.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import bentoml.models  # noqa: F401
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.models import ModelStore
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    with BentoMLContainer.model_store.patch(ModelStore(folder)):
+        yield folder
+
+
+class TestBentoModelDataset:
+    """A model in the BentoML store."""
+
+    MODEL = StoredModel(
+        text="tree\nversion=v4\n\u00e9\n",
+        labels={"task": "regression"},
+        metadata={"rows": 3, "metrics": {"mae": 1.5}, "inputs": ["a", "b"]},
+    )
+
+    def test_round_trip(self, model_store: Path) -> None:
+        """Text, labels and metadata come back, with the tag that the store gave."""
+        dataset = BentoModelDataset("estimator")
+        assert not dataset.exists()
+        dataset.save(self.MODEL)
+        assert dataset.exists()
+        loaded = dataset.load()
+        assert (loaded.text, loaded.labels) == (self.MODEL.text, self.MODEL.labels)
+        assert loaded.metadata == self.MODEL.metadata
+        assert loaded.tag == dataset.tag
+        name, _, version = dataset.tag.partition(":")
+        assert name == "estimator"
+        assert (model_store / name / version).is_dir()
+
+    def test_the_latest_version_is_loaded(self, model_store: Path) -> None:
+        """Each save makes a new version, and a load takes the newest."""
+        dataset = BentoModelDataset("estimator")
+        dataset.save(self.MODEL)
+        first = dataset.tag
+        dataset.save(StoredModel("another"))
+        assert dataset.tag != first
+        assert dataset.load().text == "another"
+        versions = [path for path in (model_store / "estimator").iterdir() if path.is_dir()]
+        assert len(versions) == 2
+
+    @pytest.mark.usefixtures("model_store")
+    def test_a_missing_model_is_named(self) -> None:
+        """Loading a model that was never stored names it, whatever others there are."""
+        BentoModelDataset("other").save(self.MODEL)
+        dataset = BentoModelDataset("estimator")
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match="no model estimator in the BentoML store"):
+            dataset.load()
+        with pytest.raises(DatasetError, match="no model estimator in the BentoML store"):
+            _ = dataset.tag

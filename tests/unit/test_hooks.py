@@ -1,0 +1,326 @@
+"""The hooks, through runs of small pipelines."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
+
+from stock_volume import hooks
+from stock_volume.datasets import AtomicDataset
+from stock_volume.hooks import RunManifestHook, StageLogHook
+
+Frames = Iterator[pl.DataFrame]
+PARAMETERS = {"size": 3, "as_of": datetime(2020, 1, 2, tzinfo=UTC).date()}
+JSON = {"type": "json.JSONDataset"}
+TEXT = {"type": "text.TextDataset"}
+
+logger = logging.getLogger("stock_volume.test")
+
+
+class Tagged(MemoryDataset):
+    """A dataset in a store, which knows it by a tag."""
+
+    tag = "model:v1"
+
+
+def run(folder: Path, pipeline: Pipeline, catalog: DataCatalog, hook: object) -> None:
+    """Run a pipeline as a session does, with one hook."""
+    manager = _create_hook_manager()
+    manager.register(hook)
+    context = SimpleNamespace(project_path=folder)
+    around: dict[str, Any] = {
+        "run_params": {"run_id": "2020-01-02T00.00.00"},
+        "pipeline": pipeline,
+        "catalog": catalog,
+    }
+    manager.hook.after_context_created(context=context)
+    manager.hook.before_pipeline_run(**around)
+    try:
+        result = SequentialRunner().run(pipeline, catalog, manager)
+    except Exception as error:
+        manager.hook.on_pipeline_error(error=error, **around)
+        raise
+    manager.hook.after_pipeline_run(run_result=result, **around)
+
+
+def words(text: str) -> Callable[[object], str]:
+    """Make a function that logs a text and gives it back."""
+
+    def say(_: object) -> str:
+        logger.warning(text)
+        return text
+
+    return say
+
+
+def stages(*texts: str) -> Pipeline:
+    """Make a pipeline of nodes in a row, each logging a text ``stage: word``."""
+    names = ["start", *(f"after_{number}" for number in range(len(texts)))]
+    return Pipeline(
+        [
+            Node(
+                words(text),
+                source,
+                target,
+                name=f"node_{target}",
+                tags=text.partition(":")[0] or None,
+            )
+            for text, source, target in zip(texts, names, names[1:], strict=False)
+        ]
+    )
+
+
+def start() -> DataCatalog:
+    return DataCatalog({"start": MemoryDataset("go")})
+
+
+def log_lines(folder: Path) -> dict[str, list[str]]:
+    """The messages of each stage's log."""
+    return {
+        log.name: [
+            line.split("stock_volume.test: ")[1]
+            for line in log.read_text(encoding="utf-8").splitlines()
+            if "stock_volume.test" in line
+        ]
+        for log in (folder / "logs").iterdir()
+    }
+
+
+def test_each_stage_has_a_log_of_its_own(tmp_path: Path) -> None:
+    """Messages of a stage's nodes are in the stage's log, in order, and in no other."""
+    run(tmp_path, stages("one: a", "one: b", "two: c"), start(), StageLogHook())
+    assert log_lines(tmp_path) == {"one.log": ["one: a", "one: b"], "two.log": ["two: c"]}
+
+
+def test_a_line_of_a_log_has_time_level_and_logger(tmp_path: Path) -> None:
+    """A line can be read without the code."""
+    run(tmp_path, stages("one: a"), start(), StageLogHook())
+    (line,) = [
+        line
+        for line in (tmp_path / "logs/one.log").read_text(encoding="utf-8").splitlines()
+        if "one: a" in line
+    ]
+    assert line.endswith(" WARNING stock_volume.test: one: a")
+    assert datetime.fromisoformat(line.split(",")[0])
+
+
+def test_a_run_starts_its_logs_anew(tmp_path: Path) -> None:
+    """The log is the last run's; that of a stage which did not run is left alone."""
+    hook = StageLogHook()
+    run(tmp_path, stages("one: a", "two: b"), start(), hook)
+    run(tmp_path, stages("two: c"), start(), hook)
+    assert log_lines(tmp_path) == {"one.log": ["one: a"], "two.log": ["two: c"]}
+
+
+def test_a_node_without_a_tag_has_no_log(tmp_path: Path) -> None:
+    """Without a stage nothing is written."""
+    run(tmp_path, stages(": untagged"), start(), StageLogHook())
+    assert not (tmp_path / "logs").exists()
+
+
+def test_the_error_is_in_the_log_of_the_stage_that_failed(tmp_path: Path) -> None:
+    """A failure is told in the failing stage's log, and the exception goes on."""
+
+    def fail(_: object) -> str:
+        raise ArithmeticError("nothing adds up")
+
+    failing = Pipeline([Node(fail, "after_0", "never", name="fail", tags="two")])
+    with pytest.raises(ArithmeticError):
+        run(tmp_path, stages("one: a") + failing, start(), StageLogHook())
+    assert "ArithmeticError: nothing adds up" in (tmp_path / "logs/two.log").read_text()
+    assert "nothing adds up" not in (tmp_path / "logs/one.log").read_text()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
+def test_no_handler_stays_behind(tmp_path: Path, fails: bool) -> None:  # noqa: FBT001
+    """After a run the root logger has the handlers that it had before."""
+    before = list(logging.getLogger().handlers)
+    catalog = DataCatalog({"start": MemoryDataset()}) if fails else start()
+    try:
+        run(tmp_path, stages("one: a", "two: b"), catalog, StageLogHook())
+    except Exception:  # noqa: BLE001
+        assert fails
+    assert logging.getLogger().handlers == before
+
+
+def source_text(text: str, _: dict[str, Any]) -> Frames:
+    """Give two chunks of five rows."""
+    yield pl.DataFrame({"letter": list(text[:3])})
+    yield pl.DataFrame({"letter": list(text[3:5])})
+
+
+def count(frame: pl.DataFrame) -> dict[str, int]:
+    return {"rows": frame.height}
+
+
+def store(counts: dict[str, int]) -> str:
+    return json.dumps(counts)
+
+
+@pytest.fixture
+def manifest_of(tmp_path: Path) -> Callable[[Pipeline], dict[str, Any]]:
+    """Run some of a pipeline's nodes and read the manifest."""
+    (tmp_path / "in.txt").write_text("abcde")
+    catalog = DataCatalog(
+        {
+            "text": AtomicDataset(str(tmp_path / "in.txt"), TEXT),
+            "params:all": MemoryDataset(PARAMETERS),
+            "parameters": MemoryDataset(PARAMETERS),
+            "letters": MemoryDataset(pl.DataFrame({"letter": ["z"]})),
+            "counts": AtomicDataset(str(tmp_path / "counts.json"), JSON),
+            "model": Tagged(),
+            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+        }
+    )
+
+    def manifest(pipeline: Pipeline) -> dict[str, Any]:
+        run(tmp_path, pipeline, catalog, RunManifestHook())
+        written: dict[str, Any] = json.loads((tmp_path / "manifest.json").read_text())
+        return written
+
+    return manifest
+
+
+def lettering() -> Pipeline:
+    return Pipeline(
+        [
+            Node(source_text, ["text", "params:all"], "letters", name="read"),
+            Node(count, "letters", "counts", name="count"),
+            Node(store, "counts", "model", name="store"),
+        ]
+    )
+
+
+Manifest = Callable[[Pipeline], dict[str, Any]]
+
+
+def test_manifest_sums_rows_over_chunks(manifest_of: Manifest) -> None:
+    """The rows of a frame are those of all its chunks; what is no frame has none."""
+    nodes = manifest_of(lettering())["nodes"]
+    assert list(nodes) == ["read", "count", "store"]
+    assert {name: node["rows"] for name, node in nodes.items()} == {
+        "read": {"letters": 5},
+        "count": {},
+        "store": {},
+    }
+
+
+def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
+    """A hook that has seen a run before starts from nothing."""
+    hook = RunManifestHook()
+    path = tmp_path / "manifest.json"
+    catalog = DataCatalog(
+        {
+            "text": MemoryDataset("abcde"),
+            "params:all": MemoryDataset({}),
+            "parameters": MemoryDataset({}),
+            "letters": MemoryDataset(),
+            "run_manifest": AtomicDataset(str(path), JSON),
+        }
+    )
+    reading = lettering().filter(node_names=["read"])
+    for _ in range(2):
+        run(tmp_path, reading, catalog, hook)
+    assert json.loads(path.read_text())["nodes"]["read"]["rows"] == {"letters": 5}
+
+
+def test_manifest_has_digests_of_files_and_tags(manifest_of: Manifest, tmp_path: Path) -> None:
+    """Inputs and outputs in files have digests, those in a store tags; others have neither."""
+    manifest = manifest_of(lettering())
+    content = (tmp_path / "counts.json").read_bytes()
+    assert manifest["inputs"] == {
+        "text": [
+            {
+                "path": (tmp_path / "in.txt").as_posix(),
+                "size": 5,
+                "sha256": hashlib.sha256(b"abcde").hexdigest(),
+            }
+        ]
+    }
+    assert manifest["outputs"] == {
+        "counts": [
+            {
+                "path": (tmp_path / "counts.json").as_posix(),
+                "size": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        ],
+        "model": {"tag": "model:v1"},
+    }
+
+
+def test_manifest_is_of_the_nodes_that_ran(manifest_of: Manifest) -> None:
+    """Of a run of some nodes the manifest has these, their inputs and outputs."""
+    manifest = manifest_of(lettering().filter(node_names=["count"]))
+    assert list(manifest["nodes"]) == ["count"]
+    assert manifest["inputs"] == {}
+    assert list(manifest["outputs"]) == ["counts"]
+
+
+def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
+    """Run, parameters (a date as text), and versions are written down."""
+    manifest = manifest_of(lettering())
+    assert manifest["run_id"] == "2020-01-02T00.00.00"
+    assert manifest["parameters"] == {"size": 3, "as_of": "2020-01-02"}
+    assert {"python", "polars", "lightgbm"} <= set(manifest["versions"])
+    assert datetime.fromisoformat(manifest["finished_at"]).tzinfo == UTC
+
+
+def test_manifest_has_the_seconds_of_run_and_nodes(
+    manifest_of: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node takes from its first input to its last output, the run from start to end."""
+    ticks = iter(range(100))
+    monkeypatch.setattr(hooks, "time", SimpleNamespace(perf_counter=lambda: next(ticks) + 0.25))
+    manifest = manifest_of(lettering())
+    # The clock is read at the start, before each node, after each save, and at the end.
+    seconds = [node["seconds"] for node in manifest["nodes"].values()]
+    assert seconds == [2.0, 1.0, 1.0]
+    assert manifest["seconds"] == next(ticks) - 1
+
+
+def test_no_manifest_where_the_catalog_has_none(tmp_path: Path) -> None:
+    """A catalog without the manifest's entry runs without one."""
+    run(tmp_path, stages("one: a"), start(), RunManifestHook())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_ends_with_where_things_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last messages say where report, Bento and manifest are, and how to serve."""
+    catalog = DataCatalog(
+        {
+            "start": MemoryDataset("go"),
+            "parameters": MemoryDataset({}),
+            "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
+            "service_bento": Tagged(),
+            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+        }
+    )
+    pipeline = Pipeline(
+        [
+            Node(words("# Report"), "start", "report", name="write"),
+            Node(words("labels"), "report", "service_bento", name="package"),
+        ]
+    )
+    with caplog.at_level(logging.INFO, logger="stock_volume"):
+        run(tmp_path, pipeline, catalog, RunManifestHook())
+    said = [" ".join(message.split()) for message in caplog.messages[-4:]]
+    assert said == [
+        f"report {tmp_path}/report.md",
+        "service_bento model:v1",
+        f"run_manifest {tmp_path}/manifest.json",
+        "to serve it: bentoml serve model:v1",
+    ]
