@@ -82,6 +82,16 @@ class StageLogHook:
         self._stage, self._handler = "", None
 
 
+class ReleaseOnErrorHook:
+    """Lets datasets give up what a failed run has left half saved."""
+
+    @hook_impl
+    def on_pipeline_error(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Release everything that the run was to make."""
+        for name in pipeline.all_outputs():
+            catalog.release(name)
+
+
 class RunManifestHook:
     """Writes down what a run was made from, and what it made."""
 

@@ -54,8 +54,10 @@ def _after_the_row_before() -> pl.Expr:
     return (earlier_symbol | earlier_day).fill_null(value=True)
 
 
-def _none_below_or_at_zero(names: Iterable[str]) -> pl.Expr:
-    return pl.all_horizontal((pl.col(name) > 0).fill_null(value=True) for name in names)
+def _positive_where_known(names: Iterable[str]) -> pl.Expr:
+    return pl.all_horizontal(
+        ((pl.col(name) > 0) & pl.col(name).is_finite()).fill_null(value=True) for name in names
+    )
 
 
 _PRICE_TYPES: Final = {
@@ -67,7 +69,7 @@ _PRICE_TYPES: Final = {
     columns.VOLUME: pl.Int64,
 }
 _PRICE_CHECKS: Final = (
-    _check("has positive prices", _none_below_or_at_zero(columns.PRICES)),
+    _check("has positive prices", _positive_where_known(columns.PRICES)),
     _check("has a volume of zero or more", pl.col(columns.VOLUME) >= 0),
     _check(f"has a date from {EARLIEST_DATE}", pl.col(columns.DATE) >= EARLIEST_DATE),
     _check("comes after the row before by (Symbol, Date)", _after_the_row_before()),
@@ -113,9 +115,12 @@ Features: Final = _schema(
     [columns.OPEN],
     [
         *_PRICE_CHECKS,
-        _check("has an average volume of zero or more", pl.col(columns.VOL_MOVING_AVG) >= 0),
         _check(
-            "has a positive median price", _none_below_or_at_zero([columns.ADJ_CLOSE_ROLLING_MED])
+            "has an average volume of zero or more",
+            pl.col(columns.VOL_MOVING_AVG).is_between(0, float("inf"), closed="left"),
+        ),
+        _check(
+            "has a positive median price", _positive_where_known([columns.ADJ_CLOSE_ROLLING_MED])
         ),
     ],
 )

@@ -1,5 +1,5 @@
 """Settings of the Kedro project."""
 
-from stock_volume.hooks import RunManifestHook, StageLogHook
+from stock_volume.hooks import ReleaseOnErrorHook, RunManifestHook, StageLogHook
 
-HOOKS = (StageLogHook(), RunManifestHook())
+HOOKS = (StageLogHook(), ReleaseOnErrorHook(), RunManifestHook())

@@ -1,6 +1,7 @@
 """Fixtures shared by the end-to-end tests."""
 
 import pytest
+
 from tests.e2e.runs import Run, kedro_run
 
 

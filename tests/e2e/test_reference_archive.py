@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from tests.e2e.runs import PROJECT, Run, kedro_run
 
 ARCHIVE = PROJECT.parent / "shared" / "data" / "stock-market-dataset.zip"

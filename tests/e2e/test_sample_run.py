@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
+
 from tests.e2e.runs import Run, kedro_run
 
 INPUTS = ["vol_moving_avg", "adj_close_rolling_med"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import joblib
 import pytest
+
 from tests.e2e.runs import BIN, PROJECT, Run, environment
 
 VALID = {"vol_moving_avg": "12345", "adj_close_rolling_med": "25"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from tests.e2e.runs import Run, kedro_run
 
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"

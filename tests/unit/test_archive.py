@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from tests.unit.helpers import LISTING_HEADER, bars, csv_of, write_folder, write_zip
 
 from stock_volume.bars.archive import ArchiveLimits, BarFile, open_archive
 from stock_volume.errors import SourceError, UnreadableFileError
+from tests.unit.helpers import LISTING_HEADER, bars, csv_of, write_folder, write_zip
 
 Writer: TypeAlias = Callable[[Path, dict[str, str | bytes]], Path]
 
@@ -280,3 +280,25 @@ def test_default_limits_hold_the_whole_kaggle_archive() -> None:
     limits = ArchiveLimits()
     assert limits.max_total_mib > 2_700
     assert limits.max_file_mib > 1
+
+
+def test_a_damaged_lzma_member_is_unreadable(tmp_path: Path) -> None:
+    """Damage that only the decompressor of another method notices is reported too."""
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("stocks/A.csv", csv_of(*bars(50)))
+    content = bytearray(path.read_bytes())
+    content[70:90] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="cannot be read"):
+        open_archive(path).read("stocks/A.csv")
+
+
+def test_a_zip_of_the_future_is_refused(tmp_path: Path) -> None:
+    """A zip that asks for a later version of the format is no readable archive."""
+    path = write_zip(tmp_path / "archive.zip", {"stocks/A.csv": csv_of(*bars(1))})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="not a readable zip archive"):
+        open_archive(path)

@@ -15,7 +15,6 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 from polars.testing import assert_frame_equal
-from tests.unit.helpers import bars, csv_of, prices_frame, write_folder, write_zip
 
 from stock_volume.bars.archive import FolderArchive, ZipArchive
 from stock_volume.datasets import (
@@ -26,6 +25,7 @@ from stock_volume.datasets import (
 )
 from stock_volume.errors import SourceError
 from stock_volume.estimator.stored import StoredModel
+from tests.unit.helpers import bars, csv_of, prices_frame, write_folder, write_zip
 
 EARLIER = prices_frame([("EARLIER", date(2019, 1, 2))])
 FIRST = prices_frame([("A", date(2020, 1, 2)), ("A", date(2020, 1, 3))])
@@ -412,3 +412,14 @@ class TestBentoModelDataset:
             dataset.load()
         with pytest.raises(DatasetError, match="no model estimator in the BentoML store"):
             _ = dataset.tag
+
+
+def test_release_gives_up_what_is_not_confirmed(tmp_path: Path) -> None:
+    """A released dataset forgets the chunks of a failed node, and leaves no file of them."""
+    dataset = ChunkedParquetDataset(str(tmp_path / "layer.parquet"))
+    dataset.save(pl.DataFrame({"a": [1]}))
+    dataset.release()
+    assert not list(tmp_path.iterdir())
+    dataset.save(pl.DataFrame({"a": [2]}))
+    dataset.confirm()
+    assert dataset.load().collect()["a"].to_list() == [2]

@@ -16,6 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
+
+from stock_volume.bars.archive import ArchiveLimits, open_archive
+from stock_volume.bars.ingest import (
+    IngestedChunk,
+    IngestionParameters,
+    Security,
+    ingest,
+    read_listing,
+)
+from stock_volume.errors import SourceError
+from stock_volume.schemas import Files, Prices, Quarantine
 from tests.unit.helpers import (
     AS_OF,
     HEADER,
@@ -31,17 +42,6 @@ from tests.unit.helpers import (
     write_folder,
     write_zip,
 )
-
-from stock_volume.bars.archive import ArchiveLimits, open_archive
-from stock_volume.bars.ingest import (
-    IngestedChunk,
-    IngestionParameters,
-    Security,
-    ingest,
-    read_listing,
-)
-from stock_volume.errors import SourceError
-from stock_volume.schemas import Files, Prices, Quarantine
 
 LOGGER = "stock_volume.bars.ingest"
 TINY_MIB = 1e-7

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.helpers import HEADER, bar, bars, csv_of
 
 from stock_volume.bars.parse import AS_READ, EXTRA, CsvRows, parse_rows, read_rows
 from stock_volume.columns import BAR
 from stock_volume.errors import UnreadableFileError
+from tests.unit.helpers import HEADER, bar, bars, csv_of
 
 ROW = "2020-01-02,10,12,8,11,10.5,100"
 VALUES = (date(2020, 1, 2), 10.0, 12.0, 8.0, 11.0, 10.5, 100.0)
@@ -318,5 +318,31 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters='\0\r\n",'), ma
 def test_as_read_is_the_very_text(rows: list[list[str]]) -> None:
     """The fields as read are those of the file, letter by letter; empty ones are null."""
     texts = texts_of(csv_of(*(",".join(row) for row in rows)).encode())
-    padded = [[*row, *[""] * (8 - len(row))] for row in rows]
-    assert texts == [tuple(field or None for field in row) for row in padded]
+    padded = [[*row[:7], *[""] * (7 - len(row))] for row in rows]
+    assert [row[:7] for row in texts] == [tuple(field or None for field in row) for row in padded]
+    assert [row[7] is not None for row in texts] == [len(row) > 7 for row in rows]
+
+
+def test_dates_do_not_depend_on_their_neighbours() -> None:
+    """A date of another country's pattern is never guessed, whichever comes first."""
+    american = csv_of(bar("02/01/2020"), bar("01/06/2020"), bar("2020-01-07")).encode()
+    iso = csv_of(bar("2020-01-02")).encode()
+    for files in ([american], [american, iso], [iso, american]):
+        dates = parse_rows([read_rows(content) for content in files]).frame["Date"].to_list()
+        known = {day for day in dates if day is not None}
+        assert known <= {date(2020, 1, 2), date(2020, 1, 7)}
+        assert dates.count(None) == 2
+
+
+def test_a_quoted_nothing_is_a_line_too() -> None:
+    """A last line of two quotes is counted as a row, and noted as maybe cut short."""
+    rows = read_rows(f'{csv_of(ROW)}""'.encode())
+    assert rows.count == 2
+    assert "cut short" in rows.note
+
+
+def test_fields_beyond_a_header_in_another_order_are_extra() -> None:
+    """A row longer than its header has too many fields in any order of columns."""
+    header = "Volume,Adj Close,Close,Low,High,Open,Date"
+    texts = texts_of(csv_of("100,11,11,8,12,10,2020-01-02,9", header=header).encode())
+    assert texts == [("2020-01-02", "10", "12", "8", "11", "11", "100", "9")]

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.unit.helpers import files_frame, prices_frame, quarantine_frame
 
 from stock_volume.bars.quality import check_balance, report_quality
 from stock_volume.errors import UnbalancedRowsError
+from tests.unit.helpers import files_frame, prices_frame, quarantine_frame
 
 PRICES = prices_frame([("A", date(2020, 1, 3)), ("A", date(2020, 1, 6)), ("B", date(2019, 5, 2))])
 QUARANTINE = quarantine_frame(["weekend_date", "missing_field", "weekend_date"])

@@ -6,15 +6,6 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.helpers import (
-    AS_OF,
-    bar,
-    csv_of,
-    fate_of,
-    ingested,
-    places_of,
-    write_folder,
-)
 
 from stock_volume.bars.ingest import IngestedChunk
 from stock_volume.bars.rules import (
@@ -26,6 +17,15 @@ from stock_volume.bars.rules import (
     screening,
 )
 from stock_volume.columns import BAR
+from tests.unit.helpers import (
+    AS_OF,
+    bar,
+    csv_of,
+    fate_of,
+    ingested,
+    places_of,
+    write_folder,
+)
 
 FIRST, LAST = bar("2020-01-02"), bar("2020-01-06")
 """A Thursday and a Monday, around the row under test."""
@@ -51,7 +51,10 @@ PRECEDENCE = [
 
 # Of a valid row: Open 10, High 12, Low 8, Close 11, Adj Close 11, Volume 100.
 OFFENDING = {
-    "too_many_fields": [f"{bar(FRIDAY)},1", f"{bar(FRIDAY)},1,2", bar(FRIDAY, volume='"1,000"')],
+    "too_many_fields": [
+        *(f"{bar(FRIDAY)}{more}" for more in (",1", ",1,2", ",,1", ",")),
+        bar(FRIDAY, volume='"1,000"'),
+    ],
     "missing_field": [
         "",
         FRIDAY,
@@ -62,11 +65,18 @@ OFFENDING = {
         *(bar(FRIDAY, **{name: ""}) for name in ("adj_close", "volume")),
         bar(FRIDAY, close='""'),
     ],
-    "unparsable_date": [bar("2020-02-30"), bar("20200103"), bar("Friday"), bar(f"{FRIDAY} 16:00")],
+    "unparsable_date": [
+        *(bar(text) for text in ("2020-02-30", "20200103", "Friday", f"{FRIDAY} 16:00")),
+        *(
+            bar(text)
+            for text in ("01/03/2020", "03-01-2020", "2020/01/03", "2020-1-3", "+2020-1-03")
+        ),
+    ],
     "unparsable_number": [
         *(bar(FRIDAY, **{name: "x"}) for name in ("open", "high", "low", "close")),
         *(bar(FRIDAY, **{name: "x"}) for name in ("adj_close", "volume")),
         *(bar(FRIDAY, high=text) for text in ("nan", "inf", "-inf", "1e999", "null", "1_2", " ")),
+        bar(FRIDAY, high='1"2"'),
         bar(FRIDAY, volume="inf"),
         bar(FRIDAY, open="nan"),
     ],
@@ -93,7 +103,7 @@ OFFENDING = {
     "volume_not_whole": [
         bar(FRIDAY, volume="100.5"),
         bar(FRIDAY, volume="-1"),
-        bar(FRIDAY, volume="9007199254740994"),
+        bar(FRIDAY, volume="9007199254740993"),
         bar(FRIDAY, volume="1e300"),
     ],
     "duplicate_bar": [FIRST, bar("2020-01-02", close="9", volume="7")],

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.unit.helpers import HEADER, ingested
 
 from stock_volume.bars.archive import open_archive
 from stock_volume.bars.ingest import read_listing
 from stock_volume.bars.sample import lay_out_sample
 from stock_volume.errors import SourceError
+from tests.unit.helpers import HEADER, ingested
 
 ROWS = {"AAPL": 3270, "FB": 196, "GOOG": 2148, "IBM": 3270, "MSFT": 3270}
 

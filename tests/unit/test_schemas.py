@@ -7,9 +7,9 @@ import pandera.errors
 import pandera.polars as pa
 import polars as pl
 import pytest
-from tests.unit.helpers import files_frame, prices_frame, quarantine_frame
 
 from stock_volume.schemas import Features, Files, Prices, Quarantine
+from tests.unit.helpers import files_frame, prices_frame, quarantine_frame
 
 DAY = date(2020, 1, 2)
 PRICES = prices_frame()

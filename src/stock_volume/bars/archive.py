@@ -6,6 +6,7 @@ members are read one at a time into memory, each up to a bound, so neither a pat
 a zip (zip-slip) nor its expansion (a zip bomb) can do harm.
 """
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -24,6 +25,16 @@ _BAR_FILE: Final = re.compile(
     rf"(?:.*/)?(?P<folder>{STOCKS_FOLDER}|{ETFS_FOLDER})/(?P<symbol>[^/.][^/]*)\.csv",
     re.IGNORECASE,
 )
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    RuntimeError,  # an encrypted member, or an unknown method of compression
+)
+"""What Python's zip reader may raise over a damaged archive."""
+
 _NOT_CONTENT: Final = ("__MACOSX/",)
 _MEBIBYTE: Final = 2**20
 
@@ -120,8 +131,7 @@ class BarArchive(ABC):
         """
         try:
             content = self._read(name, self._max_file_bytes + 1)
-        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            # RuntimeError covers encrypted members, and unknown compression methods.
+        except (*_DAMAGE, OSError) as error:
             raise UnreadableFileError(f"cannot be read: {error}") from error
         if len(content) > self._max_file_bytes:
             raise UnreadableFileError(
@@ -145,7 +155,7 @@ class ZipArchive(BarArchive):
         """
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (*_DAMAGE, OSError) as error:
             raise SourceError(f"{path}: not a readable zip archive: {error}") from error
         sizes = {
             member.filename: member.file_size

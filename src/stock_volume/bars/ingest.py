@@ -154,7 +154,7 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
             at the end.
     """
     listing = read_listing(archive)
-    unlisted = [file.symbol for file in archive.files if file.symbol not in listing]
+    unlisted = sorted({file.symbol for file in archive.files} - listing.keys())
     if listing and unlisted:
         logger.warning(
             "%d symbols are not in the listing, folders tell the ETFs: %s",

@@ -30,14 +30,16 @@ FILE_INDEX: Final = "file_index"
 _HEADER: Final = ",".join(columns.BAR).encode()
 _FIRST_ROW_LINE: Final = 2
 _TYPED: Final = {
-    columns.DATE: pl.Date(),
+    columns.DATE: pl.String(),
     **dict.fromkeys(columns.NUMBERS, pl.Float64()),
     EXTRA: pl.String(),
 }
 _TEXTS: Final = dict.fromkeys([*AS_READ.values(), EXTRA], pl.String())
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-_QUOTED_FIELD: Final = re.compile(rb'"([^",\n]*)"')
+_QUOTED_FIELD: Final = re.compile(rb'(?m)(?:^|(?<=,))"([^",\n]*)"(?=,|$)')
+_EMPTY_EXTRA: Final = re.compile(rb"^((?:[^,]*,){%d}[^,]*),(?=,|$)" % (len(columns.BAR) - 1))
+_ISO_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,20 @@ def read_rows(content: bytes) -> CsvRows:
     if not text.endswith(b"\n"):
         notes.append("no line end after the last row, the file may be cut short")
         text += b"\n"
+    if b'"' in text:
+        text = _QUOTED_FIELD.sub(rb"\1", text)
     header, _, body = text.partition(b"\n")
     if header != _HEADER:
-        order, extra = _column_order(header)
-        body = _reordered(body, order)
+        names = [name.strip() for name in header.decode().split(",")]
+        order = _column_order(names, header)
+        extra = [name for place, name in enumerate(names) if place not in order]
+        body = _reordered(body, order, len(names))
         if extra:
             notes.append(f"extra columns left out: {', '.join(extra)}")
-    return CsvRows(body, body.count(b"\n"), "; ".join(notes))
+    count = body.count(b"\n")
+    if body.count(b",") != count * (len(columns.BAR) - 1):
+        body = _with_extras_shown(body)
+    return CsvRows(body, count, "; ".join(notes))
 
 
 def _as_plain_text(content: bytes) -> bytes:
@@ -98,32 +107,34 @@ def _as_plain_text(content: bytes) -> bytes:
         content = content.removeprefix(_UTF8_MARK)
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if b'"' in content:
-        content = _QUOTED_FIELD.sub(rb"\1", content)
     return content
 
 
-def _column_order(header: bytes) -> tuple[list[int], list[str]]:
-    """Tell where in a row each field of a bar stands, and what else the header names."""
-    names = [name.strip() for name in header.decode().split(",")]
+def _column_order(names: Sequence[str], header: bytes) -> list[int]:
+    """Tell where in a row each field of a bar stands."""
     missing = [name for name in columns.BAR if name not in names]
     if len(missing) == len(columns.BAR):
         raise UnreadableFileError(f"has no header, its first line is {_shortened(header)}")
     if missing:
         raise UnreadableFileError(f"has no column {', '.join(missing)}")
-    extra = [name for name in names if name not in columns.BAR]
-    return [names.index(name) for name in columns.BAR], extra
+    return [names.index(name) for name in columns.BAR]
 
 
-def _reordered(body: bytes, order: list[int]) -> bytes:
-    """Put the fields of every row into the order of a bar."""
-    width = max(order) + 1
+def _reordered(body: bytes, order: Sequence[int], width: int) -> bytes:
+    """Put the fields of every row into the order of a bar, any beyond the header last."""
     rows = []
     for row in body.splitlines():
         fields = row.split(b",")
         fields += [b""] * (width - len(fields))
-        rows.append(b",".join(fields[position] for position in order) + b"\n")
+        moved = [*(fields[place] for place in order), *fields[width:]]
+        rows.append(b",".join(moved) + b"\n")
     return b"".join(rows)
+
+
+def _with_extras_shown(body: bytes) -> bytes:
+    """Mark an empty field beyond the last, which the parser takes for none."""
+    rows = body.split(b"\n")[:-1]
+    return b"".join(_EMPTY_EXTRA.sub(rb"\1,?", row) + b"\n" for row in rows)
 
 
 def _shortened(text: bytes, length: int = 60) -> str:
@@ -138,7 +149,7 @@ class ParsedRows:
     Attributes:
         frame: One row a line: ``file_index`` (position of its file), ``line`` (in its
             file, from 1), each field typed (Date, the others Float64; null where
-            missing or unparsable), and ``extra``.
+            missing or unparsable), and ``extra`` (null where a row has no more fields).
         files: What was parsed.
     """
 
@@ -180,7 +191,14 @@ def parse_rows(files: Sequence[CsvRows]) -> ParsedRows:
     firsts = np.cumsum([0, *counts[:-1]])
     line = np.arange(_FIRST_ROW_LINE, frame.height + _FIRST_ROW_LINE) - firsts[file_index]
     places = [pl.Series(FILE_INDEX, file_index), pl.Series(columns.LINE, line, pl.Int32)]
-    return ParsedRows(frame.hstack(places), files)
+    return ParsedRows(frame.with_columns(_as_date()).hstack(places), files)
+
+
+def _as_date() -> pl.Expr:
+    """Read a date; the parser would guess its pattern from the first one it meets."""
+    text = pl.col(columns.DATE)
+    day = text.str.to_date("%Y-%m-%d", strict=False, cache=False)
+    return pl.when(text.str.contains(_ISO_DATE)).then(day).alias(columns.DATE)
 
 
 def _parse_csv(texts: Iterable[bytes], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

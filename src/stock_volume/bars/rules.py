@@ -23,8 +23,8 @@ EARLIEST_DATE: Final = date(1900, 1, 1)
 FRIDAY: Final = 5
 """ISO number of the last weekday."""
 
-LARGEST_EXACT_WHOLE_NUMBER: Final = 2**53
-"""Above this a float64 no longer tells one whole number from the next."""
+FIRST_INEXACT_WHOLE_NUMBER: Final = 2**53
+"""From here on a float64 no longer tells one whole number from the next."""
 
 
 class Action(StrEnum):
@@ -137,7 +137,7 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
         (
             "volume_not_whole",
             "a volume counts shares: it is whole, not negative and below 2^53",
-            (volume < 0) | (volume != volume.floor()) | (volume > LARGEST_EXACT_WHOLE_NUMBER),
+            (volume < 0) | (volume != volume.floor()) | (volume >= FIRST_INEXACT_WHOLE_NUMBER),
         ),
     )
     return tuple(RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)

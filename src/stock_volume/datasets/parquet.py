@@ -97,6 +97,13 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
             use_byte_stream_split=floats,
         )
 
+    def _release(self) -> None:
+        """Give up what was saved and not confirmed."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            aside_of(self.path).unlink(missing_ok=True)
+
     def _exists(self) -> bool:
         return self.path.is_file()
 
