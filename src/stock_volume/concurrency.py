@@ -14,7 +14,7 @@ def map_ahead(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` in order, computing the next ones meanwhile.
 
-    Unlike ``Executor.map``, at most ``workers`` results are in the making or wait to
+    Unlike ``Executor.map``, at most ``workers + 1`` results are in the making or wait to
     be taken, so a slow consumer holds the workers back in place of filling the memory.
 
     Args:
@@ -29,7 +29,7 @@ def map_ahead(
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) == workers:
+            if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

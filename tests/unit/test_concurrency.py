@@ -62,7 +62,7 @@ def test_order_holds_where_later_results_are_ready_first() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_runs_ahead_by_the_number_of_workers_only(workers: int) -> None:
-    """While a consumer holds its n-th result, workers - 1 more are made, and no other taken."""
+    """While a consumer holds its n-th result, one more a worker is made, and no other taken."""
     started = Counter()
     taken = 0
 
@@ -77,7 +77,7 @@ def test_runs_ahead_by_the_number_of_workers_only(workers: int) -> None:
         return number
 
     for held, _ in enumerate(map_ahead(make, items(), workers), start=1):
-        ahead = min(held + workers - 1, 20)
+        ahead = min(held + workers, 20)
         assert started.reaches(ahead)
         assert taken == ahead
         assert started.count == ahead

@@ -22,6 +22,7 @@ from stock_volume.datasets import (
     AtomicDataset,
     BentoModelDataset,
     ChunkedParquetDataset,
+    parquet,
 )
 from stock_volume.errors import SourceError
 from stock_volume.estimator.stored import StoredModel
@@ -72,13 +73,16 @@ class TestChunkedParquetDataset:
         dataset.confirm()
         assert_frame_equal(dataset.load().collect(), SECOND)
 
-    def test_every_chunk_with_rows_is_a_row_group(self, tmp_path: Path) -> None:
-        """Chunks become row groups one to one, and those without rows leave none."""
+    def test_small_chunks_fill_a_row_group_together(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Chunks wait until they have the rows of a row group; those without rows leave none."""
+        monkeypatch.setattr(parquet, "LEAST_ROWS", 2)
         empty = FIRST.clear()
-        dataset = saved(tmp_path / "a.parquet", empty, FIRST, empty, SECOND, empty)
+        dataset = saved(tmp_path / "a.parquet", empty, FIRST, empty, SECOND, SECOND, SECOND)
         metadata = pq.read_metadata(dataset.path)
         groups = range(metadata.num_row_groups)
-        assert [metadata.row_group(group).num_rows for group in groups] == [2, 1]
+        assert [metadata.row_group(group).num_rows for group in groups] == [2, 2, 1]
 
     def test_chunks_without_rows_make_a_file_without_rows(self, tmp_path: Path) -> None:
         """A layer of no rows has its columns all the same."""
@@ -170,7 +174,6 @@ class TestChunksFromANode:
         saved(path, EARLIER)
         self.run(path, iter([FIRST, SECOND]))
         assert_frame_equal(pl.read_parquet(path), pl.concat([FIRST, SECOND]))
-        assert pq.read_metadata(path).num_row_groups == 2
 
     def test_a_node_that_fails_leaves_the_earlier_file(self, tmp_path: Path) -> None:
         """A failure after some chunks leaves the earlier file, and the next run is clean."""

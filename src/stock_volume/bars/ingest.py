@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
@@ -19,7 +20,6 @@ from stock_volume import columns
 from stock_volume.bars.archive import BarArchive, BarFile
 from stock_volume.bars.parse import (
     AS_READ,
-    EXTRA,
     FILE_INDEX,
     CsvRows,
     ParsedRows,
@@ -27,6 +27,7 @@ from stock_volume.bars.parse import (
     read_rows,
 )
 from stock_volume.bars.rules import (
+    DATE_OUT_OF_ORDER,
     DUPLICATE_BAR,
     FLAGGING_RULES,
     SYMBOL_INDEX,
@@ -39,6 +40,8 @@ from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError, UnreadableFileError
 
 logger = logging.getLogger(__name__)
+
+Indices = npt.NDArray[np.int64]
 
 STATUS: Final = "status"
 NOTE: Final = "note"
@@ -106,6 +109,11 @@ class _ReadFile:
     rows: CsvRows
 
 
+class _ReadFiles(NamedTuple):
+    files: Sequence[_ReadFile]
+    parsed: ParsedRows
+
+
 def read_listing(archive: BarArchive) -> dict[str, Security]:
     """Read the securities' names and kinds.
 
@@ -161,10 +169,13 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
             len(unlisted),
             ", ".join(unlisted[:10]),
         )
-    ingest_files = partial(_ingest_files, archive, listing, Judge(rejecting_rules(parameters)))
+    judge = Judge(rejecting_rules(parameters))
     kept = 0
     problem = ""
-    for chunk in map_ahead(ingest_files, _batches(archive.files, parameters.chunk_mib * 2**20)):
+    batches = _batches(archive.files, parameters.chunk_mib * 2**20)
+    # One thread reads and parses, the caller's judges and writes: about equal shares.
+    for read in map_ahead(partial(_read_files, archive), batches, workers=1):
+        chunk = _judge_files(read, listing, judge)
         kept += chunk.prices.height
         problem = problem or _first_problem(chunk)
         yield chunk
@@ -193,17 +204,18 @@ def _first_problem(chunk: IngestedChunk) -> str:
     return ""
 
 
-def _ingest_files(
-    archive: BarArchive,
-    listing: Mapping[str, Security],
-    judge: "Judge",
-    files: Sequence[BarFile],
-) -> IngestedChunk:
+def _read_files(archive: BarArchive, files: Sequence[BarFile]) -> _ReadFiles:
     read = [_read_file(archive, file) for file in files]
+    return _ReadFiles(read, parse_rows([one.rows for one in read]))
+
+
+def _judge_files(
+    read: _ReadFiles, listing: Mapping[str, Security], judge: "Judge"
+) -> IngestedChunk:
+    files = [one.file for one in read.files]
     securities = [listing.get(file.symbol, Security(file.symbol, file.is_etf)) for file in files]
     symbols = [file.symbol for file in files]
-    parsed = parse_rows([one.rows for one in read])
-    kept, rejected = judge.part(parsed, symbols)
+    kept, rejected = judge.part(read.parsed, symbols)
     prices = kept.select(
         _per_file(columns.SYMBOL, symbols),
         _per_file(columns.SECURITY_NAME, [security.name for security in securities]),
@@ -219,7 +231,7 @@ def _ingest_files(
         columns.RULE,
         *(pl.col(text).alias(name) for name, text in AS_READ.items()),
     )
-    return IngestedChunk(prices, quarantine, _file_report(read, kept, rejected))
+    return IngestedChunk(prices, quarantine, _file_report(read.files, kept, rejected))
 
 
 def _read_file(archive: BarArchive, file: BarFile) -> _ReadFile:
@@ -243,6 +255,10 @@ def _per_file(name: str, values: Iterable[object]) -> pl.Expr:
     return pl.lit(pl.Series(name, list(values))).gather(pl.col(FILE_INDEX)).alias(name)
 
 
+def _mark(broken: pl.Expr, name: str) -> pl.Expr:
+    return broken.fill_null(value=False).alias(name)
+
+
 class Judge:
     """Parts rows by the rules; its expressions are built once, for every chunk."""
 
@@ -254,12 +270,15 @@ class Judge:
         """
         symbol, day = pl.col(SYMBOL_INDEX), pl.col(columns.DATE)
         misplaced = (symbol == symbol.shift(1)) & (day < day.shift(1))
-        self._repeated = DUPLICATE_BAR.broken.fill_null(value=False).alias(DUPLICATE_BAR.name)
-        self._marks = [
-            screening(rules).fill_null(value=False).alias(_BROKEN),
-            misplaced.fill_null(value=False).alias(_MISPLACED),
+        self._repeated = _mark(DUPLICATE_BAR.broken, DUPLICATE_BAR.name)
+        self._marks_by_row = [
+            _mark(screening(rules), _BROKEN),
+            *(_mark(rule.broken, rule.name) for rule in FLAGGING_RULES),
+        ]
+        self._marks_by_neighbour = [
+            _mark(misplaced, _MISPLACED),
+            _mark(DATE_OUT_OF_ORDER.broken, DATE_OUT_OF_ORDER.name),
             self._repeated,
-            *(rule.broken.fill_null(value=False).alias(rule.name) for rule in FLAGGING_RULES),
         ]
         self._first_broken = pl.coalesce(
             *(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules),
@@ -283,11 +302,12 @@ class Judge:
         _, symbol_index = np.unique(np.asarray(symbols), return_inverse=True)
         index = pl.Series(SYMBOL_INDEX, symbol_index[parsed.frame[FILE_INDEX].to_numpy()])
         rows = parsed.frame.hstack([index])
-        marked = rows.with_columns(self._marks)
+        marked = rows.with_columns(self._marks_by_row)
         rejected = rows.clear()
         if marked[_BROKEN].any():
             rejected = rows.filter(marked[_BROKEN])
-            marked = rows.filter(~marked[_BROKEN]).with_columns(self._marks)
+            marked = marked.filter(~pl.col(_BROKEN))
+        marked = marked.with_columns(self._marks_by_neighbour)
         if marked[_MISPLACED].any():
             by_date = marked.sort(SYMBOL_INDEX, columns.DATE, maintain_order=True)
             marked = by_date.with_columns(self._repeated)
@@ -295,15 +315,17 @@ class Judge:
             repeated = marked.filter(DUPLICATE_BAR.name).select(rows.columns)
             rejected = pl.concat([rejected, repeated]).sort(FILE_INDEX, columns.LINE)
             marked = marked.filter(~pl.col(DUPLICATE_BAR.name))
-        with_text = rejected.hstack(parsed.as_read(rejected).drop(EXTRA))
+        with_text = rejected.hstack(parsed.as_read(rejected))
         return marked, with_text.with_columns(self._first_broken)
 
 
 def _file_report(
     read: Sequence[_ReadFile], kept: pl.DataFrame, rejected: pl.DataFrame
 ) -> pl.DataFrame:
-    def count(rows: pl.DataFrame) -> np.ndarray:
-        return np.bincount(rows[FILE_INDEX], minlength=len(read))
+    kept_in, rejected_in = (rows[FILE_INDEX].to_numpy() for rows in (kept, rejected))
+
+    def count(file_index: Indices) -> Indices:
+        return np.bincount(file_index, minlength=len(read))
 
     return pl.DataFrame(
         {
@@ -314,9 +336,9 @@ def _file_report(
             SIZE: [one.file.size for one in read],
             SHA256: [one.sha256 for one in read],
             ROWS_READ: [one.rows.count for one in read],
-            ROWS_KEPT: count(kept),
-            ROWS_QUARANTINED: count(rejected),
-            **{rule.name: count(kept.filter(rule.name)) for rule in FLAGGING_RULES},
+            ROWS_KEPT: count(kept_in),
+            ROWS_QUARANTINED: count(rejected_in),
+            **{rule.name: count(kept_in[kept[rule.name].to_numpy()]) for rule in FLAGGING_RULES},
         },
         schema_overrides={SHA256: pl.String},
     )

@@ -167,14 +167,17 @@ DUPLICATE_BAR: Final = RowRule(
 )
 """Judged last, among rows that break no other rule, sorted by symbol and date."""
 
+DATE_OUT_OF_ORDER: Final = RowRule(
+    "date_out_of_order",
+    Action.FLAG,
+    "stands below a later date in its file; kept, in its place by date",
+    (pl.col(FILE_INDEX) == pl.col(FILE_INDEX).shift(1))
+    & (pl.col(columns.DATE) < pl.col(columns.DATE).shift(1)),
+)
+"""Judged among rows that break no rejecting rule on their own, in file order."""
+
 FLAGGING_RULES: Final = (
-    RowRule(
-        "date_out_of_order",
-        Action.FLAG,
-        "stands below a later date in its file; kept, in its place by date",
-        (pl.col(FILE_INDEX) == pl.col(FILE_INDEX).shift(1))
-        & (pl.col(columns.DATE) < pl.col(columns.DATE).shift(1)),
-    ),
+    DATE_OUT_OF_ORDER,
     RowRule(
         "open_unknown",
         Action.FLAG,

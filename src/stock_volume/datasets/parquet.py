@@ -17,13 +17,15 @@ from kedro_datasets._typing import TablePreview
 from stock_volume.files import aside_of
 
 COMPRESSION: Final = "lz4"
+LEAST_ROWS: Final = 20_000
+"""Rows of a row group, at the least, but for the last."""
 
 
 class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
-    """One Parquet file, written a row group at a time, invisible until confirmed.
+    """One Parquet file, written in row groups, invisible until confirmed.
 
-    A node that yields frames has each saved as it comes: each ``save`` appends a row
-    group to a file aside. The node names the dataset under ``confirms``, so that Kedro
+    A node that yields frames has each saved as it comes: each ``save`` appends to a file
+    aside. The node names the dataset under ``confirms``, so that Kedro
     calls ``confirm`` once the node has come to its end, which moves the file into place.
     A node that fails leaves the earlier file as it was.
     """
@@ -38,6 +40,7 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
         self.path = Path(filepath)
         self.metadata = metadata
         self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
 
     def load(self) -> pl.LazyFrame:
         """Scan the file; rows are read when the frame is collected."""
@@ -46,22 +49,25 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
         return pl.scan_parquet(self.path)
 
     def save(self, data: pl.DataFrame) -> None:
-        """Append a row group.
+        """Append rows; small chunks wait until they fill a row group together.
 
         Args:
-            data: Rows; all chunks have the same columns. A chunk without rows counts
-                for the columns only.
+            data: Rows; all chunks have the same columns, and may have no row.
         """
         table = data.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
             self._writer = self._open(table.schema)
-        if table.num_rows:
-            self._writer.write_table(table)
+        if table.schema != self._writer.schema:
+            raise DatasetError(f"{self.path}: a chunk has other columns than those before it")
+        self._waiting.append(table)
+        if sum(waiting.num_rows for waiting in self._waiting) >= LEAST_ROWS:
+            self._write(self._writer)
 
     def confirm(self) -> None:
         """Complete the file and move it into place."""
         if self._writer is None:
             raise DatasetError(f"{self.path}: nothing was saved to confirm")
+        self._write(self._writer)
         self._writer.close()
         self._writer = None
         aside_of(self.path).replace(self.path)
@@ -86,15 +92,15 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        floats = [field.name for field in schema if pa.types.is_floating(field.type)]
-        whole = [field.name for field in schema if field.name not in floats]
-        # Prices hardly repeat: split bytes compress better than a dictionary, and faster.
+        numbers = [field.name for field in schema if _is_number(field.type)]
+        others = [field.name for field in schema if field.name not in numbers]
+        # Numbers hardly repeat: split bytes compress better than a dictionary, and faster.
         return pq.ParquetWriter(
             aside_of(self.path),
             schema,
             compression=COMPRESSION,
-            use_dictionary=whole,
-            use_byte_stream_split=floats,
+            use_dictionary=others,
+            use_byte_stream_split=numbers,
         )
 
     def _release(self) -> None:
@@ -102,13 +108,24 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+            self._waiting.clear()
             aside_of(self.path).unlink(missing_ok=True)
+
+    def _write(self, writer: pq.ParquetWriter) -> None:
+        filled = [table for table in self._waiting if table.num_rows]
+        self._waiting.clear()
+        if filled:
+            writer.write_table(pa.concat_tables(filled))
 
     def _exists(self) -> bool:
         return self.path.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self.path)}
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _shown(value: object) -> object:
