@@ -7,6 +7,7 @@ a zip (zip-slip) nor its expansion (a zip bomb) can do harm.
 """
 
 import lzma
+import os
 import re
 import zipfile
 import zlib
@@ -186,10 +187,9 @@ class FolderArchive(BarArchive):
         super().__init__(path, sizes, limits)
 
     def _read(self, name: str, limit: int) -> bytes:
-        path = self.path / name
-        with path.open("rb") as file:
-            # Asked for more, read() would first make room for it.
-            return file.read(min(limit, path.stat().st_size))
+        with open(f"{self.path}/{name}", "rb") as file:  # noqa: PTH123 (thousands of times)
+            # Asked for more than there is, read() would first make room for it.
+            return file.read(min(limit, os.fstat(file.fileno()).st_size))
 
 
 def open_archive(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:

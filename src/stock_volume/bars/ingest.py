@@ -174,11 +174,12 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
     problem = ""
     batches = _batches(archive.files, parameters.chunk_mib * 2**20)
     # One thread reads and parses, the caller's judges and writes: about equal shares.
-    for read in map_ahead(partial(_read_files, archive), batches, workers=1):
-        chunk = _judge_files(read, listing, judge)
+    read = map_ahead(partial(_read_files, archive), batches, workers=1)
+    for chunk in map(partial(_judge_files, listing, judge), read):
         kept += chunk.prices.height
         problem = problem or _first_problem(chunk)
         yield chunk
+        del chunk  # before the next one is made
     if not kept:
         raise SourceError(f"{archive.path}: nothing in it can be used; first problem: {problem}")
 
@@ -210,7 +211,7 @@ def _read_files(archive: BarArchive, files: Sequence[BarFile]) -> _ReadFiles:
 
 
 def _judge_files(
-    read: _ReadFiles, listing: Mapping[str, Security], judge: "Judge"
+    listing: Mapping[str, Security], judge: "Judge", read: _ReadFiles
 ) -> IngestedChunk:
     files = [one.file for one in read.files]
     securities = [listing.get(file.symbol, Security(file.symbol, file.is_etf)) for file in files]

@@ -100,6 +100,7 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
             schema,
             compression=COMPRESSION,
             use_dictionary=others,
+            write_statistics=others,
             use_byte_stream_split=numbers,
         )
 
