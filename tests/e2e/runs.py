@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -64,3 +67,14 @@ def kedro_run(
         check=False,
     )
     return Run(data_root, store, process)
+
+
+def assert_features_match_pandas(run: Run) -> None:
+    """Compare every feature of a run with plain pandas' rolling windows."""
+    features = pd.read_parquet(run.path("04_feature", "features.parquet"))
+    for _, bars in features.groupby("Symbol"):
+        by_date = bars.set_index(pd.DatetimeIndex(bars["Date"]))
+        mean = by_date["Volume"].rolling("30D").mean()
+        median = by_date["Adj Close"].rolling("30D").median()
+        np.testing.assert_allclose(bars["vol_moving_avg"], mean, rtol=1e-9, atol=1e-3)
+        np.testing.assert_allclose(bars["adj_close_rolling_med"], median, rtol=1e-12)

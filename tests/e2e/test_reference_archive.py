@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.e2e.runs import PROJECT, Run, kedro_run
+from tests.e2e.runs import PROJECT, Run, assert_features_match_pandas, kedro_run
 
 ARCHIVE = PROJECT.parent / "shared" / "data" / "stock-market-dataset.zip"
 SYMBOLS = 60
@@ -74,13 +74,7 @@ def test_names_come_from_the_listing(run: Run) -> None:
 
 def test_features_match_pandas(run: Run) -> None:
     """Features equal those of plain pandas on every row."""
-    features = pd.read_parquet(run.path("04_feature", "features.parquet"))
-    for _, bars in features.groupby("Symbol"):
-        by_date = bars.set_index(pd.DatetimeIndex(bars["Date"]))
-        mean = by_date["Volume"].rolling("30D").mean()
-        median = by_date["Adj Close"].rolling("30D").median()
-        np.testing.assert_allclose(bars["vol_moving_avg"], mean, rtol=1e-9, atol=1e-3)
-        np.testing.assert_allclose(bars["adj_close_rolling_med"], median, rtol=1e-12)
+    assert_features_match_pandas(run)
 
 
 def test_estimator_explains_most_of_the_variance(run: Run) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
 
-from tests.e2e.runs import Run, kedro_run
+from tests.e2e.runs import Run, assert_features_match_pandas, kedro_run
 
 INPUTS = ["vol_moving_avg", "adj_close_rolling_med"]
 SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
@@ -71,13 +71,7 @@ def test_prices_are_those_of_the_package(sample_run: Run) -> None:
 
 def test_features_match_pandas(sample_run: Run) -> None:
     """Features of real bars equal those of plain pandas, from the first row on."""
-    features = pd.read_parquet(sample_run.path("04_feature", "features.parquet"))
-    for _, bars in features.groupby("Symbol"):
-        by_date = bars.set_index(pd.DatetimeIndex(bars["Date"]))
-        mean = by_date["Volume"].rolling("30D").mean()
-        median = by_date["Adj Close"].rolling("30D").median()
-        np.testing.assert_allclose(bars["vol_moving_avg"], mean, rtol=1e-12)
-        np.testing.assert_allclose(bars["adj_close_rolling_med"], median, rtol=1e-12)
+    assert_features_match_pandas(sample_run)
 
 
 def test_metrics_are_those_of_the_saved_model(sample_run: Run) -> None:
