@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -165,28 +165,26 @@ class RunManifestHook:
             "outputs": _contents(catalog, pipeline.all_outputs()),
         }
         catalog.save(MANIFEST, manifest)
-        _say_where(catalog, pipeline.all_outputs())
+        _say_where(catalog, manifest["outputs"])
 
 
 def _contents(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Any]:
     """Digest the files of datasets, and tell the tags of those in a store."""
     contents: dict[str, Any] = {}
     for name in sorted(names):
-        dataset = catalog[name]
-        if hasattr(dataset, "tag"):
+        dataset: Any = catalog[name]
+        if hasattr(type(dataset), "tag"):  # the property itself asks the store
             contents[name] = {"tag": dataset.tag}
         elif hasattr(dataset, "path"):
             contents[name] = [digest._asdict() for digest in digest_path(dataset.path)]
     return contents
 
 
-def _say_where(catalog: DataCatalog, names: Iterable[str]) -> None:
-    made = [name for name in _SHOWN_AT_THE_END if name in set(names)]
-    for name in [*made, MANIFEST]:
-        logger.info("%-18s %s", name, _place(catalog[name]))
-    if SERVICE in made:
-        logger.info("to serve it: bentoml serve %s", _place(catalog[SERVICE]))
-
-
-def _place(dataset: Any) -> object:
-    return dataset.tag if hasattr(dataset, "tag") else dataset.path
+def _say_where(catalog: DataCatalog, outputs: Mapping[str, Any]) -> None:
+    for name in (*_SHOWN_AT_THE_END, MANIFEST):
+        if name == MANIFEST or name in outputs:
+            dataset: Any = catalog[name]
+            place = outputs[name]["tag"] if name == SERVICE else dataset.path
+            logger.info("%-18s %s", name, place)
+    if SERVICE in outputs:
+        logger.info("to serve it: bentoml serve %s", outputs[SERVICE]["tag"])
