@@ -143,8 +143,9 @@ class RunManifestHook:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Write the manifest and say where everything is."""
-        if MANIFEST not in catalog:
-            return
+        ran = Pipeline(node for node in pipeline.nodes if node.name in self._seconds)
+        if MANIFEST not in catalog or not ran.nodes:
+            return  # a run that found nothing missing leaves the manifest of what there is
         seconds = time.perf_counter() - self._start
         manifest = {
             "run_id": run_params["run_id"],
@@ -153,16 +154,15 @@ class RunManifestHook:
             "git_revision": git_revision(self._project_path),
             "versions": package_versions(),
             "parameters": to_jsonable_python(catalog.load(PARAMETERS)),
-            "inputs": _contents(catalog, pipeline.inputs()),
+            "inputs": _contents(catalog, ran.inputs()),
             "nodes": {
                 node.name: {
                     "seconds": round(self._seconds[node.name], 3),
                     "rows": self._rows[node.name],
                 }
-                for node in pipeline.nodes
-                if node.name in self._seconds
+                for node in ran.nodes
             },
-            "outputs": _contents(catalog, pipeline.all_outputs()),
+            "outputs": _contents(catalog, ran.all_outputs()),
         }
         catalog.save(MANIFEST, manifest)
         _say_where(catalog, manifest["outputs"])

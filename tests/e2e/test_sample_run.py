@@ -167,6 +167,13 @@ def test_only_missing_outputs_are_made(sample_run: Run, tmp_path: Path) -> None:
     run = kedro_run(data, sample_run.store, "--only-missing-outputs")
     assert run.process.returncode == 0, run.output
     assert completed(run) == ["write_report"]
+    manifest = run.report("run_manifest.json")
+    assert list(manifest["nodes"]) == ["write_report"]
+    assert set(manifest["outputs"]) == {"metrics", "report"}
+    nothing = kedro_run(data, sample_run.store, "--only-missing-outputs")
+    assert nothing.process.returncode == 0, nothing.output
+    assert completed(nothing) == []
+    assert nothing.report("run_manifest.json") == manifest
 
 
 def test_stages_run_one_by_one(tmp_path: Path) -> None:
