@@ -302,3 +302,18 @@ def test_a_zip_of_the_future_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match="not a readable zip archive"):
         open_archive(path)
+
+
+def test_a_member_that_stands_twice_is_unreadable(tmp_path: Path) -> None:
+    """Of two members of one name neither is silently taken for the other."""
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("stocks/A.csv", csv_of(*bars(1)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            packed.writestr("stocks/A.csv", csv_of(*bars(2)))
+        packed.writestr("stocks/B.csv", csv_of(*bars(1)))
+    archive = open_archive(path)
+    assert [file.name for file in archive.files] == ["stocks/A.csv", "stocks/B.csv"]
+    with pytest.raises(UnreadableFileError, match="stands 2 times"):
+        archive.read("stocks/A.csv")
+    assert archive.read("stocks/B.csv") == csv_of(*bars(1)).encode()

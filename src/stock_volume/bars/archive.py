@@ -12,6 +12,7 @@ import re
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -158,14 +159,20 @@ class ZipArchive(BarArchive):
             self._zip = zipfile.ZipFile(path)
         except (*_DAMAGE, OSError) as error:
             raise SourceError(f"{path}: not a readable zip archive: {error}") from error
-        sizes = {
-            member.filename: member.file_size
+        members = [
+            member
             for member in self._zip.infolist()
             if not member.is_dir() and not member.filename.startswith(_NOT_CONTENT)
-        }
+        ]
+        self._occurrences = Counter(member.filename for member in members)
+        sizes = {member.filename: member.file_size for member in members}
         super().__init__(path, sizes, limits)
 
     def _read(self, name: str, limit: int) -> bytes:
+        if self._occurrences[name] > 1:
+            raise UnreadableFileError(
+                f"stands {self._occurrences[name]} times in the zip; which is meant is unknown"
+            )
         with self._zip.open(name) as member:
             return member.read(limit)
 
