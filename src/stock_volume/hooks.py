@@ -32,7 +32,7 @@ class StageLogHook:
         self._folder = Path(LOGS_FOLDER)
         self._stage = ""
         self._handler: logging.Handler | None = None
-        self._modes: dict[str, str] = {}
+        self._begun: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -42,7 +42,7 @@ class StageLogHook:
     @hook_impl
     def before_pipeline_run(self) -> None:
         """Begin each stage's log anew."""
-        self._modes.clear()
+        self._begun.clear()
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:  # noqa: ARG002
@@ -66,10 +66,11 @@ class StageLogHook:
     def _open(self, stage: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stage = stage
+        mode = "a" if stage in self._begun else "w"
+        self._begun.add(stage)
         self._handler = logging.FileHandler(
-            self._folder / f"{stage}.log", mode=self._modes.get(stage, "w"), encoding="utf-8"
+            self._folder / f"{stage}.log", mode=mode, encoding="utf-8"
         )
-        self._modes[stage] = "a"
         self._handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         )

@@ -22,8 +22,6 @@ from stock_volume.bars.ingest import (
 )
 from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
 
-_HAS_NO_NULL: Final = "has no null"
-
 
 def _check(name: str, holds: pl.Expr) -> pa.Check:
     """Check all rows of a frame in one query; a check a column would cost one each."""
@@ -41,7 +39,7 @@ def _schema(
     required = [pl.col(column).is_not_null() for column in types if column not in nullable]
     return pa.DataFrameSchema(
         {column: pa.Column(dtype, nullable=True) for column, dtype in types.items()},
-        checks=[_check(_HAS_NO_NULL, pl.all_horizontal(required)), *checks],
+        checks=[_check("has no null", pl.all_horizontal(required)), *checks],
         strict=True,
         name=name,
     )

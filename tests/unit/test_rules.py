@@ -1,5 +1,6 @@
 """Rules: what each rejects, what it just lets through, and which comes first."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -170,14 +171,18 @@ def test_every_rule_says_what_it_does_and_why() -> None:
     assert all(reasons)
 
 
-@pytest.mark.parametrize(
-    ("rule", "row"),
-    [
-        pytest.param(rule, row, id=f"{rule}-{number}")
-        for rule, rows in OFFENDING.items()
-        for number, row in enumerate(rows)
-    ],
-)
+def each_row_of(rows_by_rule: Mapping[str, Sequence[str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("rule", "row"),
+        [
+            pytest.param(rule, row, id=f"{rule}-{number}")
+            for rule, rows in rows_by_rule.items()
+            for number, row in enumerate(rows)
+        ],
+    )
+
+
+@each_row_of(OFFENDING)
 def test_an_offending_row_is_quarantined(tmp_path: Path, rule: str, row: str) -> None:
     """The row goes to the quarantine under the rule's name, with its place and its text."""
     chunk = judged(tmp_path, FIRST, row, LAST)
@@ -195,14 +200,7 @@ def test_a_row_that_just_passes_is_kept(tmp_path: Path, row: str) -> None:
     assert chunk.quarantine.is_empty()
 
 
-@pytest.mark.parametrize(
-    ("rule", "row"),
-    [
-        pytest.param(rule, row, id=f"{rule}-{number}")
-        for rule, rows in FLAGGED.items()
-        for number, row in enumerate(rows)
-    ],
-)
+@each_row_of(FLAGGED)
 def test_a_flagged_row_is_kept_and_counted(tmp_path: Path, rule: str, row: str) -> None:
     """A flagged row is kept, and counted in the report of its file under that flag only."""
     chunk = judged(tmp_path, FIRST, row, LAST)

@@ -274,7 +274,11 @@ class Judge:
         self._repeated = _mark(DUPLICATE_BAR.broken, DUPLICATE_BAR.name)
         self._marks_by_row = [
             _mark(screening(rules), _BROKEN),
-            *(_mark(rule.broken, rule.name) for rule in FLAGGING_RULES),
+            *(
+                _mark(rule.broken, rule.name)
+                for rule in FLAGGING_RULES
+                if rule is not DATE_OUT_OF_ORDER
+            ),
         ]
         self._marks_by_neighbour = [
             _mark(misplaced, _MISPLACED),

@@ -44,8 +44,12 @@ def report_quality(
         pl.col(columns.DATE).min().alias("first_date"),
         pl.col(columns.DATE).max().alias("last_date"),
     ).collect(engine="streaming")
-    by_rule = _by_key(
-        quarantine.group_by(columns.RULE).len().sort(columns.RULE).collect(engine="streaming")
+    by_rule: dict[str, int] = dict(
+        quarantine.group_by(columns.RULE)
+        .len()
+        .sort(columns.RULE)
+        .collect(engine="streaming")
+        .rows()
     )
     kept, symbols, first, last = bars.row(0)
     rows = {
@@ -95,10 +99,6 @@ def check_balance(rows: Mapping[str, int], files: pl.DataFrame) -> None:
     unbalanced = files.filter(pl.col(ROWS_READ) != pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED))
     if unbalanced.height:
         raise UnbalancedRowsError(f"rows were lost in {unbalanced[columns.FILE].to_list()}")
-
-
-def _by_key(counts: pl.DataFrame) -> dict[str, int]:
-    return dict(counts.rows())
 
 
 def _iso(day: date | None) -> str | None:
