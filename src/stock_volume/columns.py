@@ -12,6 +12,8 @@ LOW: Final = "Low"
 CLOSE: Final = "Close"
 ADJ_CLOSE: Final = "Adj Close"
 VOLUME: Final = "Volume"
+TARGET_DATE: Final = "TargetDate"
+"""The session that is forecast: the one after ``Date``, the origin."""
 
 PRICES: Final = (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE)
 NUMBERS: Final = (*PRICES, VOLUME)

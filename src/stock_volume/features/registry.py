@@ -1,20 +1,37 @@
-"""The features: one named, documented expression each.
+"""The features: one named, documented expression each, and how they are computed.
 
-To add a feature, add an entry to ``FEATURES``. An expression sees the bars of one
-symbol, sorted by date; it may use a bar's own day and the days before, nothing else.
+To add a feature, add an entry to the tuple of its kind: ``calendar``, ``market``,
+``volume``, ``price``, ``response``, ``event``, or here for the estimator's.
 """
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
+from stock_volume.features.calendar import CALENDAR_FEATURES
+from stock_volume.features.event import EVENT_FEATURES, EVENT_STEPS
+from stock_volume.features.feature import Feature, columns_of
+from stock_volume.features.market import MARKET_FEATURES
+from stock_volume.features.price import PRICE_FEATURES
+from stock_volume.features.quantities import BASE, SESSIONS, add_quantities
+from stock_volume.features.response import NEXT, NEXT_ABNORMAL, RESPONSE_FEATURES
+from stock_volume.features.volume import VOLUME_FEATURES
+
+BAR_FEATURES: Final = (*VOLUME_FEATURES, *PRICE_FEATURES, *RESPONSE_FEATURES, *EVENT_FEATURES)
+"""The forecaster's features that differ by symbol."""
+
+SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES)
+"""The forecaster's features that all symbols share."""
+
+FORECAST_FEATURES: Final = (*BAR_FEATURES, *SESSION_FEATURES)
+"""What the forecaster knows at the origin of the target session."""
 
 
 class FeatureParameters(BaseModel):
-    """Parameters of the features.
+    """Parameters of the estimator's features.
 
     Attributes:
         window_days: Length of the trailing window, in calendar days.
@@ -25,22 +42,8 @@ class FeatureParameters(BaseModel):
     window_days: int = Field(default=30, ge=1)
 
 
-class Feature(NamedTuple):
-    """One feature.
-
-    Attributes:
-        name: Its column.
-        description: What it measures, with its unit.
-        expression: Computes it over the bars of one symbol, sorted by date.
-    """
-
-    name: str
-    description: str
-    expression: pl.Expr
-
-
 def features(parameters: FeatureParameters) -> tuple[Feature, ...]:
-    """List the features.
+    """List the estimator's features.
 
     Args:
         parameters: Lengths of the windows.
@@ -65,7 +68,7 @@ def features(parameters: FeatureParameters) -> tuple[Feature, ...]:
 
 
 def add_features(bars: pl.DataFrame, parameters: FeatureParameters) -> pl.DataFrame:
-    """Add every feature to the bars.
+    """Add every feature of the estimator to the bars.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
@@ -74,7 +77,58 @@ def add_features(bars: pl.DataFrame, parameters: FeatureParameters) -> pl.DataFr
     Returns:
         The bars, in the same order, with a column a feature.
     """
-    return bars.with_columns(
-        feature.expression.over(columns.SYMBOL).alias(feature.name)
-        for feature in features(parameters)
+    return bars.with_columns(columns_of(features(parameters), columns.SYMBOL))
+
+
+def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Make every feature of the forecaster, and its target where that has come true.
+
+    Args:
+        bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
+        sessions: What ``market_sessions`` tells of each session.
+
+    Returns:
+        One row a bar, in the same order: ``ORIGIN_COLUMNS``, and the features as
+        float32, null where they are unknown or not finite. Of a bar whose next one is
+        not on the next session, the target is null.
+    """
+    frame = (
+        add_quantities(bars)
+        .join(sessions, on=columns.DATE, how="left", maintain_order="left")
+        .with_columns(columns_of(NEXT, columns.SYMBOL))
     )
+    for step in EVENT_STEPS:
+        frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
+    return frame.select(
+        *_origin(),
+        *map(_as_float32, columns_of(BAR_FEATURES, columns.SYMBOL)),
+        *(_as_float32(pl.col(feature.name)) for feature in SESSION_FEATURES),
+    )
+
+
+ETA: Final = "eta"
+NEXT_VOLUME: Final = "next_volume"
+
+
+def _origin() -> list[pl.Expr]:
+    following = pl.col(columns.DATE).shift(-1).over(columns.SYMBOL)
+    next_volume = pl.col(columns.VOLUME).shift(-1).over(columns.SYMBOL)
+    on_target = following == pl.col(columns.TARGET_DATE)
+    return [
+        pl.col(columns.SYMBOL),
+        pl.col(columns.SECURITY_NAME),
+        pl.col(columns.ETF),
+        pl.col(columns.DATE),
+        pl.col(columns.TARGET_DATE),
+        pl.col(columns.CLOSE),
+        pl.col(columns.VOLUME),
+        pl.col(BASE),
+        pl.col(SESSIONS),
+        pl.when(on_target).then(next_volume).alias(NEXT_VOLUME),
+        pl.when(on_target).then(pl.col(NEXT_ABNORMAL)).alias(ETA),
+    ]
+
+
+def _as_float32(expression: pl.Expr) -> pl.Expr:
+    value = expression.cast(pl.Float32)
+    return pl.when(value.is_finite()).then(value)

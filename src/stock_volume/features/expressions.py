@@ -1,0 +1,51 @@
+"""Expressions that features of several kinds are made of."""
+
+from typing import Final
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.features.feature import Feature
+
+_TOLERANCE_DAYS: Final = 4
+"""A long weekend may stand where the day of the same weekday is looked for."""
+
+
+def lags(name: str, what: str, expression: pl.Expr, count: int) -> list[Feature]:
+    """Make a feature of an expression on the row itself and on each of the rows before.
+
+    Args:
+        name: Of the features, before ``_lag_`` and the number of rows.
+        what: The expression in words.
+        expression: The expression.
+        count: Number of features; the first is of the row itself.
+
+    Returns:
+        The features.
+    """
+    return [
+        Feature(f"{name}_lag_{lag}", f"{what}, {lag} bars ago", expression.shift(lag))
+        for lag in range(count)
+    ]
+
+
+def rows_since(event: pl.Expr) -> pl.Expr:
+    """Count the rows since an event; 0 on its own row, null before the first."""
+    row = pl.int_range(pl.len())
+    return row - pl.when(event).then(row).forward_fill()
+
+
+def row_weeks_before(weeks: int) -> pl.Expr:
+    """Find the row of the same weekday, some weeks before the target session.
+
+    Args:
+        weeks: Number of weeks.
+
+    Returns:
+        Number of the last row at most four days before that day; null if there is none.
+    """
+    day = pl.col(columns.DATE)
+    wanted = pl.col(columns.TARGET_DATE) - pl.duration(weeks=weeks)
+    row = day.search_sorted(wanted, side="right").cast(pl.Int64) - 1
+    near = wanted - day.gather(row.clip(0)) <= pl.duration(days=_TOLERANCE_DAYS)
+    return pl.when((row >= 0) & near & wanted.is_not_null()).then(row)
