@@ -21,6 +21,19 @@ from stock_volume.bars.ingest import (
     STATUS,
 )
 from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
+from stock_volume.features.calendar import (
+    CALENDAR_FEATURES,
+    HOLIDAY_OFFSET,
+    KIND,
+    WEEK,
+    SessionKind,
+)
+from stock_volume.features.market import MARKET_FEATURES
+from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
+from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.forecaster.baselines import BASELINES
+from stock_volume.forecaster.model import FORECAST
 
 
 def _check(name: str, holds: pl.Expr) -> pa.Check:
@@ -123,3 +136,82 @@ Features: Final = _schema(
     ],
 )
 """Prices and the features of each bar."""
+
+_ORIGIN_TYPES: Final = {
+    columns.SYMBOL: pl.String,
+    columns.DATE: pl.Date,
+    columns.TARGET_DATE: pl.Date,
+}
+_TARGET_AFTER_ORIGIN: Final = _check(
+    "has its target after its origin", pl.col(columns.TARGET_DATE) > pl.col(columns.DATE)
+)
+_IN_ORDER: Final = _check("comes after the row before by (Symbol, Date)", _after_the_row_before())
+
+Sessions: Final = pa.DataFrameSchema(
+    {
+        columns.DATE: pa.Column(pl.Date, unique=True),
+        columns.TARGET_DATE: pa.Column(pl.Date, unique=True),
+        KIND: pa.Column(pl.Enum(SessionKind)),
+        HOLIDAY_OFFSET: pa.Column(pl.Int64, nullable=True),
+        WEEK: pa.Column(pl.Int8),
+        **{feature.name: pa.Column(nullable=True) for feature in CALENDAR_FEATURES},
+        **{feature.name: pa.Column(pl.Float64, nullable=True) for feature in MARKET_FEATURES},
+    },
+    checks=[_TARGET_AFTER_ORIGIN],
+    strict=True,
+    name="Sessions",
+)
+"""Sessions as origins: the market on each, and the calendar of the one after it."""
+
+ForecastFeatures: Final = _schema(
+    "ForecastFeatures",
+    {
+        columns.SYMBOL: pl.String,
+        columns.SECURITY_NAME: pl.String,
+        columns.ETF: pl.Boolean,
+        columns.DATE: pl.Date,
+        columns.TARGET_DATE: pl.Date,
+        columns.CLOSE: pl.Float64,
+        columns.VOLUME: pl.Int64,
+        BASE: pl.Float64,
+        SESSIONS: pl.Int64,
+        NEXT_VOLUME: pl.Int64,
+        ETA: pl.Float64,
+        **dict.fromkeys((feature.name for feature in FORECAST_FEATURES), pl.Float32),
+    },
+    [BASE, NEXT_VOLUME, ETA, *(feature.name for feature in FORECAST_FEATURES)],
+    [_IN_ORDER, _TARGET_AFTER_ORIGIN],
+)
+"""Origins with what is known at each, and the target where it has come true."""
+
+Backtest: Final = pa.DataFrameSchema(
+    {
+        **{name: pa.Column(kind) for name, kind in _ORIGIN_TYPES.items()},
+        columns.VOLUME: pa.Column(pl.Int64),
+        FORECAST: pa.Column(pl.Float64),
+        r"^q[\d.]+$": pa.Column(pl.Float64, regex=True),
+        **{name: pa.Column(pl.Float64) for name in BASELINES},
+        columns.CLOSE: pa.Column(pl.Float64),
+        ETA: pa.Column(pl.Float64),
+        columns.ETF: pa.Column(pl.Boolean),
+        COMMON_STOCK: pa.Column(pl.Boolean),
+        BUCKET: pa.Column(pl.Int8),
+        FOLD: pa.Column(pl.Int32),
+    },
+    checks=[_TARGET_AFTER_ORIGIN, _check("is a forecast above zero", pl.col(FORECAST) > 0)],
+    strict=True,
+    name="Backtest",
+)
+"""Forecasts beside what came true, one row a scored symbol-day."""
+
+Forecasts: Final = pa.DataFrameSchema(
+    {
+        **{name: pa.Column(kind) for name, kind in _ORIGIN_TYPES.items()},
+        FORECAST: pa.Column(pl.Float64),
+        r"^q[\d.]+$": pa.Column(pl.Float64, regex=True),
+    },
+    checks=[_TARGET_AFTER_ORIGIN, _check("is a forecast above zero", pl.col(FORECAST) > 0)],
+    strict=True,
+    name="Forecasts",
+)
+"""Forecasts of the next session, one row a live symbol."""

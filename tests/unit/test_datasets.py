@@ -26,7 +26,7 @@ from stock_volume.datasets import (
     parquet,
 )
 from stock_volume.errors import SourceError
-from stock_volume.estimator.stored import StoredModel
+from stock_volume.stored_model import StoredModel
 from tests.unit.helpers import bars, csv_of, prices_frame, write_folder, write_zip
 
 EARLIER = prices_frame([("EARLIER", date(2019, 1, 2))])
@@ -376,7 +376,7 @@ class TestBentoModelDataset:
     """A model in the BentoML store."""
 
     MODEL = StoredModel(
-        text="tree\nversion=v4\n\u00e9\n",
+        files={"a.txt": "tree\nversion=v4\n\u00e9\n", "b.json": "{}"},
         labels={"task": "regression"},
         metadata={"rows": 3, "metrics": {"mae": 1.5}, "inputs": ["a", "b"]},
     )
@@ -388,7 +388,7 @@ class TestBentoModelDataset:
         dataset.save(self.MODEL)
         assert dataset.exists()
         loaded = dataset.load()
-        assert (loaded.text, loaded.labels) == (self.MODEL.text, self.MODEL.labels)
+        assert (loaded.files, loaded.labels) == (self.MODEL.files, self.MODEL.labels)
         assert loaded.metadata == self.MODEL.metadata
         assert loaded.tag == dataset.tag
         name, _, version = dataset.tag.partition(":")
@@ -400,9 +400,9 @@ class TestBentoModelDataset:
         dataset = BentoModelDataset("estimator")
         dataset.save(self.MODEL)
         first = dataset.tag
-        dataset.save(StoredModel("another"))
+        dataset.save(StoredModel({"a.txt": "another"}))
         assert dataset.tag != first
-        assert dataset.load().text == "another"
+        assert dataset.load().files == {"a.txt": "another"}
         versions = [path for path in (model_store / "estimator").iterdir() if path.is_dir()]
         assert len(versions) == 2
 

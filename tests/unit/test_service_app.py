@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stock_volume import columns
-from stock_volume.estimator.stored import MODEL_FILE, MODEL_NAME
+from stock_volume.stored_model import ESTIMATOR_FILE, ESTIMATOR_NAME
 from stock_volume.metrics import Floats
 from stock_volume.serving.estimate import VolumeEstimator
 
@@ -56,9 +56,9 @@ def tag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("bentoml")
     BentoMLContainer.bentoml_home.set(str(home))
     BentoMLContainer.model_store.set(ModelStore(home / "models"))
-    with bentoml.models.create(MODEL_NAME) as model:
+    with bentoml.models.create(ESTIMATOR_NAME) as model:
         text = model_text(lambda average, price: 2 * average + price)
-        Path(model.path_of(MODEL_FILE)).write_text(text, encoding="utf-8")
+        Path(model.path_of(ESTIMATOR_FILE)).write_text(text, encoding="utf-8")
     yield str(model.tag)
     BentoMLContainer.model_store.reset()
     BentoMLContainer.bentoml_home.reset()
@@ -81,8 +81,8 @@ def estimator(tmp_path: Path) -> Callable[[Callable[[Floats, Floats], Floats]], 
     """Make estimators with a booster trained on a function."""
 
     def make(volume_of: Callable[[Floats, Floats], Floats]) -> VolumeEstimator:
-        (tmp_path / MODEL_FILE).write_text(model_text(volume_of), encoding="utf-8")
-        return VolumeEstimator(tmp_path / MODEL_FILE)
+        (tmp_path / ESTIMATOR_FILE).write_text(model_text(volume_of), encoding="utf-8")
+        return VolumeEstimator(tmp_path / ESTIMATOR_FILE)
 
     return make
 

@@ -4,18 +4,22 @@ BentoML is imported where it is used: it takes over a second, and most runs need
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kedro.io import AbstractDataset, DatasetError
 
-from stock_volume.estimator.stored import MODEL_FILE, StoredModel
+from stock_volume.stored_model import StoredModel
 
 if TYPE_CHECKING:
     import bentoml
 
 
+_DESCRIPTION: Final = "model.yaml"
+"""BentoML's own file beside those of a model."""
+
+
 class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
-    """A model in the BentoML store, in LightGBM's text format."""
+    """A model in the BentoML store, as files of text."""
 
     def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
         """Keep the model's name.
@@ -36,7 +40,11 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
         """Load the latest version."""
         model = self._latest()
         return StoredModel(
-            text=Path(model.path_of(MODEL_FILE)).read_text(encoding="utf-8"),
+            files={
+                path.name: path.read_text(encoding="utf-8")
+                for path in sorted(Path(model.path).iterdir())
+                if path.name != _DESCRIPTION
+            },
             labels=dict(model.info.labels),
             metadata=dict(model.info.metadata),
             tag=str(model.tag),
@@ -47,7 +55,8 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
         import bentoml
 
         with bentoml.models.create(self._name, labels=data.labels, metadata=data.metadata) as model:
-            Path(model.path_of(MODEL_FILE)).write_text(data.text, encoding="utf-8")
+            for name, text in data.files.items():
+                Path(model.path_of(name)).write_text(text, encoding="utf-8")
 
     def _latest(self) -> "bentoml.Model":
         import bentoml

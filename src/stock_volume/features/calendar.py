@@ -178,7 +178,8 @@ def _kind() -> pl.Expr:
     }
     special = [pl.when(pl.col(flag)).then(pl.lit(kind.value)) for flag, kind in flags.items()]
     weekday = pl.col(WEEKDAY).replace_strict(
-        {day: kind.value for day, kind in enumerate(_WEEKDAY_KINDS, start=1)}, return_dtype=pl.String
+        {day: kind.value for day, kind in enumerate(_WEEKDAY_KINDS, start=1)},
+        return_dtype=pl.String,
     )
     return pl.coalesce(*special, weekday).cast(pl.Enum(SessionKind))
 

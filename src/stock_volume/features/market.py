@@ -5,6 +5,7 @@ whole market never stands in memory, nor needs to be on one machine.
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -69,9 +70,9 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
     traded = (pl.col(SESSIONS) > _LEAST_SESSIONS) & (pl.col(LOG_VOLUME) > _LEAST_LOG_VOLUME)
     measured = quantities.filter(traded)
     stocks, etfs = (
-        measured.filter(pl.col(columns.ETF) == etf).group_by(columns.DATE).agg(
-            summed for name, measure in measures.items() for summed in _sums(name, measure)
-        )
+        measured.filter(pl.col(columns.ETF) == etf)
+        .group_by(columns.DATE)
+        .agg(summed for name, measure in measures.items() for summed in _sums(name, measure))
         for etf, measures in ((False, _MEASURES), (True, _ETF_MEASURES))
     )
     return stocks.join(etfs, on=columns.DATE, how="full", coalesce=True)
@@ -117,106 +118,6 @@ def _response(name: str, by: tuple[str, ...], times: int, least: int, what: str)
 
 def _year_ago(name: str) -> pl.Expr:
     return pl.col(name).gather(row_weeks_before(52))
-
-
-_SURPRISE: Final = "market_volume_surprise"
-MARKET_RETURN: Final = "market_return"
-MARKET_ABS_RETURN: Final = "market_abs_return"
-MARKET_SPIKES: Final = "market_spikes"
-ETF_ABNORMAL: Final = "etf_abnormal_volume"
-ETF_SURPRISE: Final = "etf_volume_surprise"
-
-_LEAST_SESSIONS: Final = 60
-_LEAST_LOG_VOLUME: Final = 13.0
-"""Log of about 440,000 dollars: thinner trade is noise."""
-
-_NEXT: Final = "next_market_abnormal_volume"
-_STOCKS: Final = "stocks"
-_COUNTED: Final = "_counted"
-
-_MEASURES: Final = {
-    MARKET_ABNORMAL: pl.col(ABNORMAL).clip(-2, 2),
-    MARKET_SURPRISE: pl.col(SURPRISE).clip(-3, 3),
-    MARKET_RETURN: pl.col(RETURN).clip(-0.3, 0.3),
-    MARKET_ABS_RETURN: pl.col(ABS_RETURN).clip(0, 0.3),
-    MARKET_SPIKES: (pl.col(ABNORMAL) > 1).cast(pl.Float64),
-}
-_ETF_MEASURES: Final = {
-    ETF_ABNORMAL: pl.col(ABNORMAL).clip(-2, 2),
-    ETF_SURPRISE: pl.col(SURPRISE).clip(-3, 3),
-}
-
-
-def _sums(name: str, measure: pl.Expr) -> list[pl.Expr]:
-    return [measure.sum().alias(name), measure.count().alias(name + _COUNTED)]
-
-
-def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
-    """Add up what some symbols did, by session.
-
-    Args:
-        quantities: Bars with their quantities.
-
-    Returns:
-        One row a date: sum and count of each measure over stocks, and over ETFs.
-    """
-    traded = (pl.col(SESSIONS) > _LEAST_SESSIONS) & (pl.col(LOG_VOLUME) > _LEAST_LOG_VOLUME)
-    measured = quantities.filter(traded)
-    stocks, etfs = (
-        measured.filter(pl.col(columns.ETF) == etf).group_by(columns.DATE).agg(
-            summed for name, measure in measures.items() for summed in _sums(name, measure)
-        )
-        for etf, measures in ((False, _MEASURES), (True, _ETF_MEASURES))
-    )
-    return stocks.join(etfs, on=columns.DATE, how="full", coalesce=True)
-
-
-def _means(sums: pl.DataFrame) -> pl.DataFrame:
-    total = sums.group_by(columns.DATE).sum()
-    return total.select(
-        columns.DATE,
-        *(
-            pl.when(pl.col(name + _COUNTED) > 0)
-            .then(pl.col(name) / pl.col(name + _COUNTED))
-            .alias(name)
-            for name in (*_MEASURES, *_ETF_MEASURES)
-        ),
-    )
-
-
-def _own(name: str) -> Feature:
-    return Feature(name, f"mean {name.split('_', 1)[1].replace('_', ' ')}", pl.col(name))
-
-
-def _lag(sessions: int) -> Feature:
-    return Feature(
-        f"{MARKET_ABNORMAL}_lag_{sessions}",
-        f"the market's abnormal volume {sessions} sessions earlier",
-        pl.col(MARKET_ABNORMAL).shift(sessions),
-    )
-
-
-def _response(name: str, by: tuple[str, ...], times: int, least: int, what: str) -> Feature:
-    """The market's mean abnormal volume on the last target sessions that were alike.
-
-    At the row of an earlier origin of the same kind, its target has come true by now.
-    """
-    return Feature(
-        f"market_response_{name}",
-        f"the market's mean abnormal volume on the last {times} targets of the same {what}",
-        pl.col(_NEXT).shift(1).rolling_mean(times, min_samples=least),
-        by,
-    )
-
-
-def _year_ago(name: str) -> pl.Expr:
-    """A column's value on the session of the same weekday 52 weeks before the target."""
-    day = pl.col(columns.DATE)
-    wanted = pl.col(columns.TARGET_DATE) - pl.duration(weeks=52)
-    row = day.search_sorted(wanted, side="right").cast(pl.Int64) - 1
-    found = row.clip(0)
-    near = (row >= 0) & (wanted - day.gather(found) <= pl.duration(days=4))
-    return pl.when(near).then(pl.col(name).gather(found))
 
 
 _SURPRISE: Final = pl.col(MARKET_SURPRISE)
@@ -276,9 +177,7 @@ MARKET_FEATURES: Final = (
     _response(
         "holiday", (calendar.MONTH, calendar.HOLIDAY_OFFSET), 10, 2, "place about a long weekend"
     ),
-    _response(
-        "week", (calendar.MONTH, calendar.WEEK, calendar.WEEKDAY), 12, 3, "week and weekday"
-    ),
+    _response("week", (calendar.MONTH, calendar.WEEK, calendar.WEEKDAY), 12, 3, "week and weekday"),
     _response("year_end", (calendar.YEAR_END,), 12, 3, "distance to the year's end"),
     _response("year_start", (calendar.YEAR_START,), 12, 3, "distance from the year's start"),
     _response("weekday", (calendar.WEEKDAY,), 60, 10, "weekday"),
@@ -306,9 +205,8 @@ def market_sessions(sums: Iterable[pl.DataFrame]) -> pl.DataFrame:
         are null.
     """
     means = _means(pl.concat(sums))
-    dates = means[columns.DATE]
-    first, last = dates.min(), dates.max()
-    sessions = trading_calendar(first, last).join(means, on=columns.DATE, how="left")
+    days: list[date] = means[columns.DATE].sort().to_list()
+    sessions = trading_calendar(days[0], days[-1]).join(means, on=columns.DATE, how="left")
     following = sessions.sort(columns.DATE).with_columns(
         pl.col(MARKET_ABNORMAL).shift(-1).alias(_NEXT)
     )

@@ -42,12 +42,12 @@ PRICE_FEATURES: Final = (
         for window in (5, MONTH, YEAR)
     ),
     Feature("volatility_5", "standard deviation of the last 5 returns", _volatility(5)),
-    Feature(
-        "volatility_22", "standard deviation of the last 22 returns", pl.col(VOLATILITY)
-    ),
+    Feature("volatility_22", "standard deviation of the last 22 returns", pl.col(VOLATILITY)),
     Feature("volatility_252", "standard deviation of the last 252 returns", _volatility(YEAR)),
     Feature(
-        "volatility_ratio", "volatility of 5 returns over that of 22", _volatility(5) / pl.col(VOLATILITY)
+        "volatility_ratio",
+        "volatility of 5 returns over that of 22",
+        _volatility(5) / pl.col(VOLATILITY),
     ),
     Feature(RETURN_SCORE, "absolute return over the volatility before", pl.col(RETURN_SCORE)),
     Feature(

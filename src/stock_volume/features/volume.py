@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.features.expressions import lags, rows_since
+from stock_volume.features.expressions import lags, row_weeks_before, rows_since
 from stock_volume.features.feature import Feature
 from stock_volume.features.market import ETF_SURPRISE, MARKET_ABNORMAL, MARKET_SURPRISE
 from stock_volume.features.quantities import (
@@ -23,6 +23,9 @@ from stock_volume.features.quantities import (
     YEAR,
 )
 
+_UNUSUAL_RETURN: Final = 1.5
+_LARGE_RETURN: Final = 3
+
 _VOLUME: Final = pl.col(LOG_VOLUME)
 _BASE: Final = pl.col(BASE)
 _ABNORMAL: Final = pl.col(ABNORMAL)
@@ -36,7 +39,9 @@ def _least(window: int) -> int:
 
 def _lag(lag: int) -> Feature:
     return Feature(
-        f"volume_lag_{lag}", f"log dollar volume {lag} bars ago, over base", _VOLUME.shift(lag) - _BASE
+        f"volume_lag_{lag}",
+        f"log dollar volume {lag} bars ago, over base",
+        _VOLUME.shift(lag) - _BASE,
     )
 
 
@@ -108,7 +113,12 @@ def _autocorrelation() -> pl.Expr:
 
 VOLUME_FEATURES: Final = (
     *map(_lag, range(10)),
-    *map(_mean, (2, 3, 10, MONTH, QUARTER, 126, YEAR)),
+    *map(_mean, (2, 3, 10, 20, MONTH, QUARTER, 126, YEAR)),
+    Feature(
+        "volume_same_weekday",
+        "log dollar volume a week before the target session, over base",
+        _VOLUME.gather(row_weeks_before(1)) - _BASE,
+    ),
     *map(_median, (10, MONTH, QUARTER)),
     *map(_std, (5, 10, MONTH, QUARTER, YEAR)),
     *(feature for window in (5, MONTH, QUARTER, YEAR) for feature in _extremes(window)),
@@ -142,12 +152,8 @@ VOLUME_FEATURES: Final = (
         "skewness of the last 252 abnormal volumes",
         _ABNORMAL.rolling_skew(YEAR, min_samples=60),
     ),
-    *lags(
-        "relative_abnormal_volume", "abnormal volume over the market's", _RELATIVE_ABNORMAL, 4
-    ),
-    *lags(
-        "relative_volume_surprise", "volume surprise over the market's", _RELATIVE_SURPRISE, 4
-    ),
+    *lags("relative_abnormal_volume", "abnormal volume over the market's", _RELATIVE_ABNORMAL, 4),
+    *lags("relative_volume_surprise", "volume surprise over the market's", _RELATIVE_SURPRISE, 4),
     *(
         Feature(
             f"relative_volume_surprise_ewm_{half_life}",
@@ -199,7 +205,7 @@ VOLUME_FEATURES: Final = (
     Feature(
         "bars_since_spike",
         "bars since abnormal volume above 1 came with a return above 1.5 volatilities",
-        rows_since((_ABNORMAL > 1) & (pl.col(RETURN_SCORE) > 1.5)),
+        rows_since((_ABNORMAL > 1) & (pl.col(RETURN_SCORE) > _UNUSUAL_RETURN)),
     ),
     Feature(
         "bars_since_surprise",
@@ -209,7 +215,7 @@ VOLUME_FEATURES: Final = (
     Feature(
         "bars_since_large_return",
         "bars since an absolute return above 3 volatilities",
-        rows_since(pl.col(RETURN_SCORE) > 3),
+        rows_since(pl.col(RETURN_SCORE) > _LARGE_RETURN),
     ),
 )
 """What a symbol's volume was."""

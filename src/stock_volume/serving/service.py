@@ -7,9 +7,9 @@ import bentoml
 from bentoml.models import BentoModel
 from fastapi import Query
 
-from stock_volume.estimator.stored import MODEL_FILE, MODEL_NAME
 from stock_volume.serving.app import Problem, VolumeEstimate, create_app
 from stock_volume.serving.estimate import VolumeEstimator
+from stock_volume.stored_model import ESTIMATOR_FILE, ESTIMATOR_NAME
 
 NotNegative = Annotated[float, Query(ge=0, allow_inf_nan=False)]
 
@@ -21,11 +21,11 @@ app = create_app()
 class StockVolume:
     """Answers estimates of daily trading volume."""
 
-    estimator_model = BentoModel(f"{MODEL_NAME}:latest")
+    estimator_model = BentoModel(f"{ESTIMATOR_NAME}:latest")
 
     def __init__(self) -> None:
         """Load the model that the Bento carries or, outside one, the store's latest."""
-        self._estimate = VolumeEstimator(Path(self.estimator_model.path_of(MODEL_FILE)))
+        self._estimate = VolumeEstimator(Path(self.estimator_model.path_of(ESTIMATOR_FILE)))
         self._model = str(self.estimator_model.tag)
 
     @app.get("/predict", responses={422: {"model": Problem}})

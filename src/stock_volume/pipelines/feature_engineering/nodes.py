@@ -4,17 +4,49 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from stock_volume import columns
 from stock_volume.concurrency import map_ahead
 from stock_volume.features.chunks import symbol_chunks
-from stock_volume.features.registry import FeatureParameters, add_features
+from stock_volume.features.market import market_sessions, market_sums
+from stock_volume.features.quantities import add_quantities
+from stock_volume.features.registry import FeatureParameters, add_features, forecast_features
+from stock_volume.forecaster.backtest import first_session_wanted
+from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 
 
 def engineer_features(
     prices: pl.LazyFrame, parameters: FeatureParameters, chunk_rows: int
 ) -> Iterator[pl.DataFrame]:
-    """Add the features to the prices, a chunk of symbols at a time."""
+    """Add the estimator's features to the prices, a chunk of symbols at a time."""
 
     def of_chunk(chunk: pl.LazyFrame) -> pl.DataFrame:
         return add_features(chunk.collect(), parameters)
+
+    yield from map_ahead(of_chunk, symbol_chunks(prices, chunk_rows))
+
+
+def describe_sessions(prices: pl.LazyFrame, chunk_rows: int) -> pl.DataFrame:
+    """Measure the market by session, and look up the calendar of the one after each."""
+
+    def of_chunk(chunk: pl.LazyFrame) -> pl.DataFrame:
+        return market_sums(add_quantities(chunk.collect()))
+
+    return market_sessions(map_ahead(of_chunk, symbol_chunks(prices, chunk_rows)))
+
+
+def engineer_forecast_features(
+    prices: pl.LazyFrame,
+    sessions: pl.LazyFrame,
+    forecaster: ForecasterParameters,
+    backtest: BacktestParameters,
+    chunk_rows: int,
+) -> Iterator[pl.DataFrame]:
+    """Make the forecaster's features, for the sessions that training and backtest need."""
+    known = sessions.collect()
+    last = known[columns.TARGET_DATE].to_list()[-1]
+    wanted = pl.col(columns.TARGET_DATE) >= first_session_wanted(last, forecaster, backtest)
+
+    def of_chunk(chunk: pl.LazyFrame) -> pl.DataFrame:
+        return forecast_features(chunk.collect(), known).filter(wanted)
 
     yield from map_ahead(of_chunk, symbol_chunks(prices, chunk_rows))

@@ -2,11 +2,15 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from stock_volume.pipelines.feature_engineering.nodes import engineer_features
+from stock_volume.pipelines.feature_engineering.nodes import (
+    describe_sessions,
+    engineer_features,
+    engineer_forecast_features,
+)
 
 
 def create_pipeline() -> Pipeline:
-    """From prices to features."""
+    """From prices to features, of the estimator and of the forecaster."""
     return Pipeline(
         [
             Node(
@@ -15,7 +19,27 @@ def create_pipeline() -> Pipeline:
                 outputs="features",
                 confirms="features",
                 name="engineer_features",
-            )
+            ),
+            Node(
+                describe_sessions,
+                inputs=["prices", "params:feature_chunk_rows"],
+                outputs="sessions",
+                confirms="sessions",
+                name="describe_sessions",
+            ),
+            Node(
+                engineer_forecast_features,
+                inputs=[
+                    "prices",
+                    "sessions",
+                    "params:forecaster",
+                    "params:backtest",
+                    "params:feature_chunk_rows",
+                ],
+                outputs="forecast_features",
+                confirms="forecast_features",
+                name="engineer_forecast_features",
+            ),
         ],
         tags="feature_engineering",
     )

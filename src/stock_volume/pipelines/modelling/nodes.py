@@ -1,5 +1,7 @@
 """Nodes of the pipeline modelling."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,14 +11,34 @@ from stock_volume import columns
 from stock_volume.bars.ingest import SHA256
 from stock_volume.bars.report import report_data
 from stock_volume.estimator.report import report_estimator
-from stock_volume.estimator.stored import StoredModel
 from stock_volume.estimator.train import (
     EstimatorMetrics,
     EstimatorParameters,
     TrainedEstimator,
     train_estimator,
 )
+from stock_volume.features.registry import ETA
+from stock_volume.forecaster.backtest import Plan, plan_backtest, run_backtest, target_sessions
+from stock_volume.forecaster.card import report_forecaster, write_card
+from stock_volume.forecaster.evaluate import evaluate_backtest
+from stock_volume.forecaster.live import forecast_next_session
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
+from stock_volume.forecaster.plots import (
+    plot_calibration,
+    plot_errors,
+    plot_importance,
+    plot_reliability,
+    plot_symbols,
+)
+from stock_volume.forecaster.train import latest_training_rows, train_forecaster
 from stock_volume.lineage import fingerprint, git_revision, package_versions
+from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
+
+logger = logging.getLogger(__name__)
+
+Plot = Any
+"""A plotly figure, which would take half a second to import for its name."""
 
 
 class FittedRegressor(Protocol):
@@ -39,34 +61,126 @@ def register_estimator(
     parameters: EstimatorParameters,
 ) -> StoredModel:
     """Put the estimator into words that the model store keeps."""
+    return _stored(
+        {ESTIMATOR_FILE: model.booster_.model_to_string()},
+        files,
+        {"time_split_r2": f"{metrics['time_split']['r2']:.4f}"},
+        {
+            "inputs": list(columns.ESTIMATOR_INPUTS),
+            "target": columns.VOLUME,
+            "parameters": parameters.model_dump(),
+            "metrics": metrics,
+        },
+    )
+
+
+def _stored(
+    texts: dict[str, str], files: pl.LazyFrame, labels: dict[str, str], metadata: dict[str, Any]
+) -> StoredModel:
+    """Add to a model what it was made from."""
     data = fingerprint(files.select(columns.FILE, SHA256).collect().iter_rows())
     revision = git_revision(Path(__file__).parent)
     return StoredModel(
-        text=model.booster_.model_to_string(),
-        labels={
-            "data": data[:12],
-            "git_revision": revision[:12],
-            "time_split_r2": f"{metrics['time_split']['r2']:.4f}",
-        },
+        files=texts,
+        labels={"data": data[:12], "git_revision": revision[:12], **labels},
         metadata={
-            "inputs": list(columns.ESTIMATOR_INPUTS),
-            "target": columns.VOLUME,
+            **metadata,
             "data_fingerprint": data,
-            "parameters": parameters.model_dump(),
-            "metrics": metrics,
             "versions": package_versions(),
             "git_revision": revision,
         },
     )
 
 
-def package_service(estimator: StoredModel) -> dict[str, str]:
-    """Label the Bento by the model it serves."""
-    return {"estimator": str(estimator.tag).replace(":", "-"), **estimator.labels}
+def plan_windows(
+    features: pl.LazyFrame, forecaster: ForecasterParameters, backtest: BacktestParameters
+) -> dict[str, Any]:
+    """Lay out the windows of the backtest."""
+    plan = plan_backtest(target_sessions(features), forecaster, backtest)
+    if plan.note:
+        logger.warning("backtest: %s", plan.note)
+    return plan.model_dump(mode="json")
+
+
+def backtest_forecaster(
+    features: pl.LazyFrame, plan: dict[str, Any], parameters: ForecasterParameters
+) -> Iterator[pl.DataFrame]:
+    """Forecast the windows of the backtest, each with a model of its own."""
+    yield from run_backtest(features, Plan.model_validate(plan), parameters)
+
+
+def evaluate_forecaster(
+    backtest: pl.LazyFrame,
+    plan: dict[str, Any],
+    forecaster: ForecasterParameters,
+    parameters: BacktestParameters,
+) -> dict[str, Any]:
+    """Measure the backtest."""
+    metrics = evaluate_backtest(backtest, forecaster.quantiles, parameters)
+    logger.info("forecaster, backtest: eta-R2 %.2f %%", metrics["eta_r2"])
+    return {**metrics, "plan": plan}
+
+
+def fit_forecaster(features: pl.LazyFrame, parameters: ForecasterParameters) -> Forecaster:
+    """Train the forecaster that is shipped, on the latest years."""
+    return train_forecaster(latest_training_rows(features, parameters), parameters)
+
+
+def register_forecaster(
+    forecaster: Forecaster, metrics: dict[str, Any], files: pl.LazyFrame
+) -> StoredModel:
+    """Put the forecaster into words that the model store keeps."""
+    return _stored(
+        forecaster.to_files(),
+        files,
+        {"backtest_eta_r2": f"{metrics['eta_r2']:.2f}"},
+        {"target": ETA, **forecaster.about, "metrics": metrics},
+    )
+
+
+def forecast_live_symbols(
+    forecaster: Forecaster, features: pl.LazyFrame, parameters: ForecasterParameters
+) -> pl.DataFrame:
+    """Forecast the next session of every live symbol."""
+    return forecast_next_session(forecaster, features, parameters)
+
+
+def draw_backtest(
+    backtest: pl.LazyFrame, forecaster: Forecaster
+) -> tuple[Plot, Plot, Plot, Plot, Plot]:
+    """Draw the figures of the backtest, and what the forecaster rests on."""
+    return (
+        plot_calibration(backtest, forecaster.levels),
+        plot_reliability(backtest),
+        plot_errors(backtest),
+        plot_symbols(backtest),
+        plot_importance(forecaster.importance()),
+    )
+
+
+def write_model_card(forecaster: Forecaster, metrics: dict[str, Any]) -> str:
+    """Write the model card of the forecaster."""
+    return write_card(metrics, forecaster.about, git_revision(Path(__file__).parent))
+
+
+def package_service(estimator: StoredModel, forecaster: StoredModel) -> dict[str, str]:
+    """Label the Bento by the models of its run."""
+    return {
+        "estimator": str(estimator.tag).replace(":", "-"),
+        "forecaster": str(forecaster.tag).replace(":", "-"),
+        **estimator.labels,
+        **forecaster.labels,
+    }
 
 
 def write_report(
-    estimator: EstimatorMetrics, data_quality: dict[str, Any]
-) -> tuple[dict[str, EstimatorMetrics], str]:
+    estimator: EstimatorMetrics, forecaster: dict[str, Any], data_quality: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
     """Gather the models' errors, as figures and in words."""
-    return {"estimator": estimator}, report_data(data_quality) + report_estimator(estimator)
+    words = [
+        report_data(data_quality),
+        report_estimator(estimator),
+        "\n",
+        report_forecaster(forecaster),
+    ]
+    return {"estimator": estimator, "forecaster": forecaster}, "".join(words)

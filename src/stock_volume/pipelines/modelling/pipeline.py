@@ -3,15 +3,23 @@
 from kedro.pipeline import Node, Pipeline
 
 from stock_volume.pipelines.modelling.nodes import (
+    backtest_forecaster,
+    draw_backtest,
+    evaluate_forecaster,
     fit_estimator,
+    fit_forecaster,
+    forecast_live_symbols,
     package_service,
+    plan_windows,
     register_estimator,
+    register_forecaster,
+    write_model_card,
     write_report,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """From features to a trained, measured, stored and servable model."""
+    """From features to two trained, measured, stored and servable models."""
     return Pipeline(
         [
             Node(
@@ -27,14 +35,70 @@ def create_pipeline() -> Pipeline:
                 name="register_estimator",
             ),
             Node(
+                plan_windows,
+                inputs=["forecast_features", "params:forecaster", "params:backtest"],
+                outputs="backtest_plan",
+                name="plan_windows",
+            ),
+            Node(
+                backtest_forecaster,
+                inputs=["forecast_features", "backtest_plan", "params:forecaster"],
+                outputs="backtest",
+                confirms="backtest",
+                name="backtest_forecaster",
+            ),
+            Node(
+                evaluate_forecaster,
+                inputs=["backtest", "backtest_plan", "params:forecaster", "params:backtest"],
+                outputs="forecaster_metrics",
+                name="evaluate_forecaster",
+            ),
+            Node(
+                fit_forecaster,
+                inputs=["forecast_features", "params:forecaster"],
+                outputs="forecaster",
+                name="fit_forecaster",
+            ),
+            Node(
+                register_forecaster,
+                inputs=["forecaster", "forecaster_metrics", "files"],
+                outputs="forecaster_model",
+                name="register_forecaster",
+            ),
+            Node(
+                forecast_live_symbols,
+                inputs=["forecaster", "forecast_features", "params:forecaster"],
+                outputs="forecasts",
+                confirms="forecasts",
+                name="forecast_live_symbols",
+            ),
+            Node(
+                draw_backtest,
+                inputs=["backtest", "forecaster"],
+                outputs=[
+                    "plot_calibration",
+                    "plot_reliability",
+                    "plot_errors",
+                    "plot_symbols",
+                    "plot_importance",
+                ],
+                name="draw_backtest",
+            ),
+            Node(
+                write_model_card,
+                inputs=["forecaster", "forecaster_metrics"],
+                outputs="model_card",
+                name="write_model_card",
+            ),
+            Node(
                 write_report,
-                inputs=["estimator_metrics", "data_quality"],
+                inputs=["estimator_metrics", "forecaster_metrics", "data_quality"],
                 outputs=["metrics", "report"],
                 name="write_report",
             ),
             Node(
                 package_service,
-                inputs="estimator_model",
+                inputs=["estimator_model", "forecaster_model"],
                 outputs="service_bento",
                 name="package_service",
             ),

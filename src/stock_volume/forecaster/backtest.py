@@ -1,0 +1,262 @@
+"""The backtest: forecasts of sessions that the models had not seen, scored later."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Final
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from stock_volume import columns
+from stock_volume.errors import StockVolumeError
+from stock_volume.features.quantities import SESSIONS
+from stock_volume.features.registry import ETA, NEXT_VOLUME
+from stock_volume.forecaster.baselines import MA5, baseline_forecasts
+from stock_volume.forecaster.model import SIZE
+from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
+from stock_volume.forecaster.train import DAYS_OF_YEAR, train_forecaster, training_rows
+from stock_volume.forecaster.universe import bucket_number, is_common_stock
+
+logger = logging.getLogger(__name__)
+
+COMMON_STOCK: Final = "common_stock"
+BUCKET: Final = "bucket"
+FOLD: Final = "fold"
+
+_SHARE_OF_TRAINING: Final = 0.6
+_SHARE_OF_HISTORY: Final = 0.25
+_HOLIDAYS: Final = timedelta(days=7)
+
+
+class NoBacktestError(StockVolumeError):
+    """The data holds no session to train on, or none to test on."""
+
+
+class Fold(BaseModel):
+    """One model of the backtest; every bound is a target session, both ends included.
+
+    Attributes:
+        train_start: First session trained on.
+        train_end: Last session trained on.
+        test_start: First session tested on.
+        test_end: Last session tested on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    train_start: date
+    train_end: date
+    test_start: date
+    test_end: date
+
+
+class Plan(BaseModel):
+    """The windows of a backtest.
+
+    Attributes:
+        folds: Its models, in order of time.
+        least_sessions: Bars of a symbol before its forecasts are scored.
+        note: What was cut short for want of data; empty where nothing was.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    folds: tuple[Fold, ...]
+    least_sessions: int
+    note: str
+
+
+def _years(years: float) -> timedelta:
+    return timedelta(days=round(years * DAYS_OF_YEAR))
+
+
+def first_session_wanted(
+    last: date, forecaster: ForecasterParameters, backtest: BacktestParameters
+) -> date:
+    """Tell the first target session that the forecaster and its backtest need.
+
+    Args:
+        last: Last session of the data.
+        forecaster: Tells how long a model is trained on.
+        backtest: Tells what is tested.
+
+    Returns:
+        The day.
+    """
+    trained = _years(forecaster.train_years)
+    if backtest.test_start is None:
+        return last - _years(backtest.test_years) - trained
+    return min(backtest.train_start or backtest.test_start - trained, last - trained)
+
+
+def plan_backtest(
+    sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
+) -> Plan:
+    """Lay out the windows.
+
+    With a ``test_start``, one model is trained up to it and tested from it on. Without,
+    the origin rolls over the last ``test_years``: a model is trained anew before every
+    ``refit_months``. Where the data is too short for both training and test, the first
+    three fifths of its sessions train and the rest tests.
+
+    Args:
+        sessions: The target sessions of the data, ascending.
+        forecaster: Tells how long a model is trained on.
+        backtest: The windows asked for.
+
+    Returns:
+        The plan.
+
+    Raises:
+        NoBacktestError: There is no session to train on, or none to test on.
+    """
+    if len(sessions) < 2:  # noqa: PLR2004
+        raise NoBacktestError(f"{len(sessions)} sessions are too few for a backtest")
+    if backtest.test_start is None:
+        bounds, note = _rolling_bounds(sessions, forecaster, backtest)
+    else:
+        bounds, note = _fixed_bounds(sessions, backtest.test_start, forecaster, backtest)
+    folds = tuple(_fold(sessions, *bound) for bound in bounds)
+    least = max(1, min(backtest.least_sessions, int(len(sessions) * _SHARE_OF_HISTORY)))
+    if least < backtest.least_sessions:
+        note += f" Symbols are scored from {least} bars of history on."
+    return Plan(folds=folds, least_sessions=least, note=note.strip())
+
+
+def _fixed_bounds(
+    sessions: Sequence[date],
+    test_start: date,
+    forecaster: ForecasterParameters,
+    backtest: BacktestParameters,
+) -> tuple[list[tuple[date, date, date]], str]:
+    start = backtest.train_start or test_start - _years(forecaster.train_years)
+    end = backtest.test_end or sessions[-1]
+    note = ""
+    if start < sessions[0] - _HOLIDAYS:
+        note = f"Training was to start on {start}; the features start with {sessions[0]}."
+    if end > sessions[-1] + _HOLIDAYS:
+        note += f" The test was to end on {end}; the data ends with {sessions[-1]}."
+    return [(start, test_start, end + timedelta(days=1))], note
+
+
+def _rolling_bounds(
+    sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
+) -> tuple[list[tuple[date, date, date]], str]:
+    last, trained = sessions[-1], _years(forecaster.train_years)
+    start = last - _years(backtest.test_years) + timedelta(days=1)
+    if start - trained < sessions[0] - _HOLIDAYS:
+        start = sessions[int(len(sessions) * _SHARE_OF_TRAINING)]
+        note = (
+            f"{sessions[0]} to {last} is too short for {forecaster.train_years:g} years of "
+            f"training before {backtest.test_years:g} years of test: the test begins on {start}."
+        )
+        return [(sessions[0], start, last + timedelta(days=1))], note
+    edges = [*_every(start, last, backtest.refit_months), last + timedelta(days=1)]
+    return [(edge - trained, edge, following) for edge, following in pairwise(edges)], ""
+
+
+def _every(start: date, last: date, months: int) -> list[date]:
+    length = timedelta(days=round(months * DAYS_OF_YEAR / 12))
+    edges = [start]
+    # A rest of less than half a length belongs to the window before it.
+    while edges[-1] + length + length / 2 <= last:
+        edges.append(edges[-1] + length)
+    return edges
+
+
+def _fold(sessions: Sequence[date], start: date, test_start: date, after: date) -> Fold:
+    trained = [day for day in sessions if start <= day < test_start]
+    tested = [day for day in sessions if test_start <= day < after]
+    if not trained or not tested:
+        lacking = "train on" if not trained else "test on"
+        raise NoBacktestError(
+            f"backtest: no session to {lacking}: the data has target sessions from "
+            f"{sessions[0]} to {sessions[-1]}, the training starts on {start}, the test on "
+            f"{test_start}"
+        )
+    return Fold(
+        train_start=trained[0],
+        train_end=trained[-1],
+        test_start=tested[0],
+        test_end=tested[-1],
+    )
+
+
+def target_sessions(features: pl.LazyFrame) -> list[date]:
+    """List the sessions whose volume is known, and was to be forecast.
+
+    Args:
+        features: Rows of ``forecast_features``.
+
+    Returns:
+        The sessions, ascending.
+    """
+    known = features.filter(pl.col(ETA).is_not_null()).select(columns.TARGET_DATE)
+    return known.unique().collect(engine="streaming").to_series().sort().to_list()
+
+
+def run_backtest(
+    features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
+) -> Iterator[pl.DataFrame]:
+    """Train the model of each fold, and forecast the sessions it had not seen.
+
+    A row is scored where its symbol has the history, and the target session's bar is in
+    the data and has a volume.
+
+    Args:
+        features: Rows of ``forecast_features``.
+        plan: The windows.
+        parameters: Of the forecaster.
+
+    Yields:
+        One frame a fold: Symbol, Date, TargetDate, Volume of the target session, the
+        forecast, its quantiles and the baselines, all in shares; Close of the origin,
+        eta as it came true, and by what the errors are grouped.
+    """
+    target = pl.col(columns.TARGET_DATE)
+    for number, fold in enumerate(plan.folds):
+        logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
+        train = training_rows(
+            features.filter(target.is_between(fold.train_start, fold.train_end)), parameters
+        ).collect(engine="streaming")
+        test = features.filter(
+            target.is_between(fold.test_start, fold.test_end),
+            pl.col(ETA).is_not_null(),
+            pl.col(SESSIONS) >= plan.least_sessions,
+        ).collect(engine="streaming")
+        if not test.height:
+            raise NoBacktestError(
+                f"backtest: no symbol with {plan.least_sessions} bars of history is in the data "
+                f"from {fold.test_start} to {fold.test_end}"
+            )
+        forecaster = train_forecaster(train, parameters)
+        yield _scored(
+            test,
+            forecaster.predict(test, parameters.num_threads),
+            baseline_forecasts(train, test),
+            number,
+        )
+
+
+def _scored(
+    test: pl.DataFrame, forecasts: pl.DataFrame, baselines: pl.DataFrame, fold: int
+) -> pl.DataFrame:
+    actual = test[NEXT_VOLUME].alias(columns.VOLUME)
+    known = test.select(
+        columns.CLOSE,
+        ETA,
+        columns.ETF,
+        is_common_stock().alias(COMMON_STOCK),
+        bucket_number(SIZE).alias(BUCKET),
+        pl.lit(fold, dtype=pl.Int32).alias(FOLD),
+    )
+    return pl.concat(
+        [
+            forecasts.insert_column(3, actual),
+            baselines.select(MA5, pl.exclude(MA5)),
+            known,
+        ],
+        how="horizontal",
+    )

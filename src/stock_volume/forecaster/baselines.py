@@ -1,0 +1,72 @@
+"""Simple forecasts that the forecaster is measured against, on the same rows."""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.features.quantities import BASE
+from stock_volume.features.registry import ETA
+from stock_volume.metrics import Floats
+
+MA5: Final = "ma5"
+
+_OF_ONE_FEATURE: Final = {
+    "last_value": "volume_lag_0",
+    "ma20": "volume_mean_20",
+    "same_weekday": "volume_same_weekday",
+}
+_REGRESSIONS: Final = {
+    "har": (BASE, "volume_lag_0", "volume_mean_22"),
+    "ols_tech": (
+        BASE,
+        "volume_lag_0",
+        "volume_mean_22",
+        "volume_mean_252",
+        "return_lag_0",
+        "return_mean_5",
+        "return_mean_22",
+        "return_mean_252",
+    ),
+}
+BASELINES: Final = ("last_value", MA5, "ma20", "same_weekday", "har", "ols_tech")
+"""Names of the baselines. Means are of logs, as the base is. ``har`` regresses on the
+volume of a day, a week and a month (after Corsi, 2009); ``ols_tech`` on the 1, 5, 22 and
+252-day means of log dollar volume and of returns (Goyenko et al., 2024, their tech)."""
+
+
+def baseline_forecasts(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
+    """Forecast with every baseline.
+
+    Args:
+        train: Rows of ``forecast_features`` with targets, for the regressions.
+        test: Rows to forecast.
+
+    Returns:
+        One column a baseline, in shares; an unknown input counts as equal to the base.
+    """
+    eta: dict[str, Floats] = {
+        name: _inputs(test, (feature,))[:, 0] for name, feature in _OF_ONE_FEATURE.items()
+    }
+    eta[MA5] = np.zeros(test.height)
+    for name, features in _REGRESSIONS.items():
+        slopes = _least_squares(_inputs(train, features), train[ETA].to_numpy())
+        eta[name] = _with_constant(_inputs(test, features)) @ slopes
+    shares = test.select(pl.col(BASE).exp() / pl.col(columns.CLOSE)).to_series().to_numpy()
+    return pl.DataFrame({name: shares * np.exp(eta[name]) for name in BASELINES})
+
+
+def _inputs(rows: pl.DataFrame, features: tuple[str, ...]) -> Floats:
+    known = rows.select(pl.col(features).cast(pl.Float64).fill_null(0.0))
+    values: Floats = known.to_numpy()
+    return values
+
+
+def _with_constant(inputs: Floats) -> Floats:
+    return np.column_stack([np.ones(len(inputs)), inputs])
+
+
+def _least_squares(inputs: Floats, target: Floats) -> Floats:
+    slopes, *_ = np.linalg.lstsq(_with_constant(inputs), target, rcond=None)
+    return np.asarray(slopes, dtype=np.float64)

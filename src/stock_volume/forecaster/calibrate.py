@@ -1,0 +1,62 @@
+"""Calibration of quantiles on later rows than those they were fitted to.
+
+Conformalized quantile regression (Romano, Patterson and Candes, NeurIPS 2019), each
+quantile on its own and by bucket of liquidity: what is added to a quantile is the same
+quantile of its errors on held-out rows.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stock_volume.metrics import Floats
+
+LEAST_ROWS: Final = 500
+"""Rows of a bucket, at the least, before it is calibrated apart from the others."""
+
+Groups = npt.NDArray[np.integer]
+
+
+def conformal_offset(errors: Floats, level: float) -> float:
+    """Tell what to add to a quantile so that it holds on rows like those held out.
+
+    Args:
+        errors: Actual less predicted quantile on held-out rows, shape (n,), n > 0.
+        level: Of the quantile, in (0, 1).
+
+    Returns:
+        The quantile of the errors, with the correction for n + 1 rows, away from the
+        median.
+    """
+    rows = len(errors)
+    rank = np.ceil((rows + 1) * level) if level > 1 / 2 else np.floor((rows + 1) * level)
+    return float(np.sort(errors)[int(np.clip(rank, 1, rows)) - 1])
+
+
+def conformal_offsets(
+    actual: Floats, predicted: Floats, levels: Sequence[float], groups: Groups, count: int
+) -> Floats:
+    """Calibrate quantiles by group.
+
+    Args:
+        actual: Observed values, shape (n,), n > 0.
+        predicted: Predicted quantiles, shape (n, levels).
+        levels: Of the quantiles.
+        groups: Group of each row, from 0, shape (n,).
+        count: Number of groups.
+
+    Returns:
+        What to add, shape (groups, levels); a group of few rows has that of all rows.
+    """
+    errors = actual[:, None] - predicted
+    members = [groups == group for group in range(count)]
+    everyone = np.ones(len(actual), dtype=np.bool_)
+    chosen = [rows if rows.sum() >= LEAST_ROWS else everyone for rows in members]
+    return np.array(
+        [
+            [conformal_offset(errors[rows, place], level) for place, level in enumerate(levels)]
+            for rows in chosen
+        ]
+    )

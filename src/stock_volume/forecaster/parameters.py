@@ -1,0 +1,101 @@
+"""Parameters of the forecaster and of its backtest."""
+
+from datetime import date
+from itertools import pairwise
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ForecasterParameters(BaseModel):
+    """Parameters of the forecaster.
+
+    Attributes:
+        train_years: Years of target sessions that a model is trained on.
+        least_sessions: Bars of a symbol before its rows are trained on.
+        n_estimators: Most trees of a booster; early stopping finds how many.
+        learning_rate: Shrinkage of each tree.
+        num_leaves: Most leaves of a tree.
+        min_rows_in_leaf: Least rows of a leaf; on small data, a hundredth of the rows.
+        feature_fraction: Share of the features that a tree may use.
+        bagging_fraction: Share of the rows that a tree is grown on.
+        lambda_l2: L2 regularisation of the leaves.
+        max_bin: Most bins of a feature.
+        quantized: Whether LightGBM sums quantized gradients.
+        half_life_sessions: Age at which a row's weight has halved; null for no decay.
+        boosters: Boosters, of seeds of their own, whose mean is the forecast.
+        validation_share: Share of the sessions, the last ones, that early stopping and
+            the calibration of the quantiles look at.
+        early_stopping_rounds: Trees without progress before a booster is complete.
+        quantiles: Levels of the quantiles, ascending.
+        quantile_trees: Trees of each quantile's booster.
+        quantile_learning_rate: Shrinkage of its trees.
+        quantile_leaves: Most leaves of its trees.
+        random_state: Seed of the first booster.
+        num_threads: Threads of LightGBM; 0 for all cores.
+        live_sessions: A symbol is live while its latest bar is among this many of the
+            latest sessions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_years: float = Field(default=3.0, gt=0)
+    least_sessions: int = Field(default=60, ge=1)
+    n_estimators: int = Field(default=600, ge=1)
+    learning_rate: float = Field(default=0.025, gt=0)
+    num_leaves: int = Field(default=127, ge=2)
+    min_rows_in_leaf: int = Field(default=500, ge=1)
+    feature_fraction: float = Field(default=0.2, gt=0, le=1)
+    bagging_fraction: float = Field(default=0.7, gt=0, le=1)
+    lambda_l2: float = Field(default=5.0, ge=0)
+    max_bin: int = Field(default=127, ge=2, le=255)
+    quantized: bool = False
+    half_life_sessions: float | None = Field(default=None, gt=0)
+    boosters: int = Field(default=1, ge=1)
+    validation_share: Level = 0.2
+    early_stopping_rounds: int = Field(default=50, ge=1)
+    quantiles: tuple[Level, ...] = (0.1, 0.5, 0.9)
+    quantile_trees: int = Field(default=150, ge=1)
+    quantile_learning_rate: float = Field(default=0.1, gt=0)
+    quantile_leaves: int = Field(default=31, ge=2)
+    random_state: int = 42
+    num_threads: int = Field(default=0, ge=0)
+    live_sessions: int = Field(default=5, ge=1)
+
+
+class BacktestParameters(BaseModel):
+    """Windows of the backtest; a session belongs to a window by its own date, the target.
+
+    Attributes:
+        train_start: First session trained on; null for ``train_years`` before the test.
+        test_start: First session tested on. Null for a rolling origin over the last
+            ``test_years``, with a model trained anew every ``refit_months``.
+        test_end: Last session tested on; null for the latest.
+        test_years: Length of the test where no ``test_start`` is given.
+        refit_months: Months that one model of the rolling origin is tested on.
+        least_sessions: Bars of a symbol before its forecasts are scored.
+        resamples: Resamples of the bootstrap.
+        block_sessions: Sessions of one of its blocks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_start: date | None = None
+    test_start: date | None = None
+    test_end: date | None = None
+    test_years: float = Field(default=2.0, gt=0)
+    refit_months: int = Field(default=12, ge=1)
+    least_sessions: int = Field(default=252, ge=1)
+    resamples: int = Field(default=1000, ge=10)
+    block_sessions: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _windows_in_order(self) -> Self:
+        if self.test_start is None and (self.train_start or self.test_end):
+            raise ValueError("backtest: train_start and test_end need a test_start")
+        days = [day for day in (self.train_start, self.test_start, self.test_end) if day]
+        if any(early >= late for early, late in pairwise(days)):
+            raise ValueError("backtest: train_start, test_start and test_end are not in order")
+        return self

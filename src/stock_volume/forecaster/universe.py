@@ -1,0 +1,42 @@
+"""Which symbols are common stocks, and how liquid a symbol is."""
+
+import math
+from typing import Final
+
+import polars as pl
+
+from stock_volume import columns
+
+OTHER_SECURITIES: Final = (
+    r"preferred|\bpfd\b|warrant|\bunits?\b|\brights?\b|\bnotes?\b|debenture|\bbonds?\b"
+    r"|depos[ia]t[ao]ry|depsitary|\bads\b|\badrs?\b|\bfund\b|closed[- ]end|beneficial"
+)
+"""Words of names that are not of a common stock: CRSP's share codes other than 10 and 11."""
+
+BUCKETS: Final = ("below 100k", "100k to 1M", "1M to 5M", "5M to 100M", "above 100M")
+"""Buckets of liquidity: mean daily dollar volume of the 22 bars up to the origin."""
+
+_EDGES: Final = tuple(math.log(dollars) for dollars in (1e5, 1e6, 5e6, 1e8))
+
+
+def is_common_stock() -> pl.Expr:
+    """Tell common stocks by their names; a nameless stock counts as one.
+
+    Returns:
+        Boolean expression over rows with ``ETF`` and ``Security Name``.
+    """
+    name = pl.col(columns.SECURITY_NAME).str.to_lowercase()
+    return ~pl.col(columns.ETF) & ~name.str.contains(OTHER_SECURITIES)
+
+
+def bucket_number(size: str) -> pl.Expr:
+    """Tell the bucket of liquidity.
+
+    Args:
+        size: Column of the mean log dollar volume.
+
+    Returns:
+        Position in ``BUCKETS``; the lowest where the size is unknown.
+    """
+    above = [(pl.col(size) > edge).fill_null(value=False).cast(pl.Int8) for edge in _EDGES]
+    return pl.sum_horizontal(above).cast(pl.Int8)
