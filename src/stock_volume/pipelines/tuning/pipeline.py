@@ -1,0 +1,25 @@
+"""Wiring of the pipeline tuning."""
+
+from kedro.pipeline import Node, Pipeline
+
+from stock_volume.pipelines.tuning.nodes import tune
+
+
+def create_pipeline() -> Pipeline:
+    """From features to a better setting of the forecaster."""
+    return Pipeline(
+        [
+            Node(
+                tune,
+                inputs=[
+                    "forecast_features",
+                    "params:forecaster",
+                    "params:backtest",
+                    "params:tuning",
+                ],
+                outputs=["tuned_parameters", "tuning_trials"],
+                name="tune",
+            )
+        ],
+        tags="tuning",
+    )
