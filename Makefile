@@ -13,9 +13,11 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 export DO_NOT_TRACK := 1
 export BENTOML_DO_NOT_TRACK := True
+# Threads of LightGBM sleep while they wait: on a busy machine spinning ones stall each other.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format viz notebook serve bench lock clean
+.PHONY: help run test lint format viz notebook serve bench bench-forecaster tune lock features-doc clean
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -47,11 +49,21 @@ serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 bench: $(VENV)/.installed ## Measure our stages beside the original's way (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $(SOURCE)
 
+bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/forecaster.py $(SOURCE) --options
+
+tune: $(VENV)/.installed ## Search for better parameters; conf/tuned, used by kedro run --env tuned
+	$(BIN)/kedro run --pipelines tuning $(if $(SOURCE)$(DATA_ROOT),--params $(PARAMS:,=))
+
 lock: $(VENV)/.installed ## Choose new versions of all dependencies
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
 	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
 	  -o requirements-notebook.lock
+
+features-doc: $(VENV)/.installed ## Write docs/features.md from the registry
+	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
+	  print(describe_features(), end='')" > docs/features.md
 
 clean: ## Remove the environment, and what runs have left
 	rm -rf $(VENV) logs data/0*

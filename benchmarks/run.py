@@ -127,6 +127,8 @@ def run_kedro(archive: Path, layers: Path) -> Figures:
             "run",
             "--params",
             f"source={archive},data_root={layers}",
+            "--to-nodes",
+            "register_estimator",
         ],
         cwd=PROJECT,
         env=environment,

@@ -21,7 +21,18 @@ LOGS_FOLDER: Final = "logs"
 MANIFEST: Final = "run_manifest"
 PARAMETERS: Final = "parameters"
 SERVICE: Final = "service_bento"
-_SHOWN_AT_THE_END: Final = ("prices", "features", "report", "lightgbm_predictor", SERVICE)
+_SHOWN_AT_THE_END: Final = (
+    "prices",
+    "features",
+    "backtest",
+    "forecasts",
+    "report",
+    "model_card",
+    "lightgbm_predictor",
+    "forecaster",
+    "tuned_parameters",
+    SERVICE,
+)
 
 
 class StageLogHook:

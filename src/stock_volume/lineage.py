@@ -17,6 +17,7 @@ _PACKAGES: Final = (
     "polars",
     "pyarrow",
     "pandera",
+    "exchange-calendars",
     "numpy",
     "scikit-learn",
     "lightgbm",

@@ -14,6 +14,14 @@ import pandas as pd
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+SMALL_FORECASTER = {
+    "forecaster.num_threads": 1,
+    "forecaster.n_estimators": 60,
+    "forecaster.num_leaves": 15,
+    "forecaster.learning_rate": 0.1,
+    "forecaster.quantile_trees": 20,
+    "backtest.resamples": 50,
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,11 @@ def kedro_run(
     *arguments: str,
     params: Mapping[str, object] | None = None,
 ) -> Run:
-    """Run the project; its layers go below ``data_root``, its models into ``store``."""
-    given = {"data_root": data_root, **(params or {})}
+    """Run the project; its layers go below ``data_root``, its models into ``store``.
+
+    The forecaster's boosters are small and of one thread, but for other ``params``.
+    """
+    given = {"data_root": data_root, **SMALL_FORECASTER, **(params or {})}
     process = subprocess.run(
         [
             BIN / "kedro",

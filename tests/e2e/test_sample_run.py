@@ -21,10 +21,28 @@ NODES = [
     "ingest_bars",
     "assess_quality",
     "engineer_features",
+    "describe_sessions",
+    "engineer_forecast_features",
     "fit_estimator",
     "register_estimator",
+    "plan_windows",
+    "backtest_forecaster",
+    "evaluate_forecaster",
+    "fit_forecaster",
+    "register_forecaster",
+    "forecast_live_symbols",
+    "draw_backtest",
+    "write_model_card",
     "write_report",
     "package_service",
+]
+LAYERS = [
+    "02_intermediate/prices.parquet",
+    "03_primary/sessions.parquet",
+    "04_feature/features.parquet",
+    "04_feature/forecast_features.parquet",
+    "07_model_output/backtest.parquet",
+    "07_model_output/forecasts.parquet",
 ]
 
 
@@ -81,7 +99,7 @@ def test_metrics_are_those_of_the_saved_model(sample_run: Run) -> None:
     train, test = train_test_split(features[[*INPUTS, "Volume"]], test_size=0.2, random_state=42)
     predicted = model.predict(test[INPUTS])
     metrics = sample_run.report("metrics.json")
-    assert set(metrics) == {"estimator"}
+    assert set(metrics) == {"estimator", "forecaster"}
     assert set(metrics["estimator"]) == {"random_split", "time_split"}
     random_split = metrics["estimator"]["random_split"]
     assert random_split["mae"] == pytest.approx(mean_absolute_error(test["Volume"], predicted))
@@ -148,15 +166,20 @@ def test_nothing_partial_is_left(sample_run: Run) -> None:
 
 def test_two_runs_make_equal_layers_and_models(sample_run: Run, tmp_path: Path) -> None:
     """A second run makes byte-identical layers and model text."""
-    again = kedro_run(tmp_path / "data", tmp_path / "store", "--to-nodes", "fit_estimator")
+    last = "fit_estimator,backtest_forecaster,forecast_live_symbols"
+    again = kedro_run(tmp_path / "data", tmp_path / "store", "--to-nodes", last)
     assert again.process.returncode == 0, again.output
-    for layer in ["02_intermediate/prices.parquet", "04_feature/features.parquet"]:
+    for layer in LAYERS:
         assert sample_run.path(layer).read_bytes() == again.path(layer).read_bytes()
     first, second = (
         joblib.load(run.path("06_models", "lightgbm_predictor.joblib")).booster_.model_to_string()
         for run in (sample_run, again)
     )
     assert first == second
+    one, other = (
+        joblib.load(run.path("06_models", "forecaster.joblib")) for run in (sample_run, again)
+    )
+    assert one.to_files() == other.to_files()
 
 
 def test_only_missing_outputs_are_made(sample_run: Run, tmp_path: Path) -> None:
@@ -183,8 +206,12 @@ def test_stages_run_one_by_one(tmp_path: Path) -> None:
     assert completed(first) == ["ingest_bars", "assess_quality"]
     assert not (data / "04_feature").exists()
     second = kedro_run(data, store, "--pipelines", "feature_engineering")
-    assert completed(second) == ["engineer_features"]
-    third = kedro_run(data, store, "--from-nodes", "fit_estimator", "--to-nodes", "write_report")
-    assert completed(third) == ["fit_estimator", "write_report"]
+    assert sorted(completed(second)) == [
+        "describe_sessions",
+        "engineer_features",
+        "engineer_forecast_features",
+    ]
+    third = kedro_run(data, store, "--pipelines", "modelling")
+    assert sorted(completed(third)) == sorted(NODES[NODES.index("fit_estimator") :])
     logs = {log.stem for log in (Path(__file__).parents[2] / "logs").glob("*.log")}
     assert logs >= {"data_processing", "feature_engineering", "modelling"}

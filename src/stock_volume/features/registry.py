@@ -30,6 +30,25 @@ FORECAST_FEATURES: Final = (*BAR_FEATURES, *SESSION_FEATURES)
 """What the forecaster knows at the origin of the target session."""
 
 
+ETA: Final = "eta"
+NEXT_VOLUME: Final = "next_volume"
+
+_INTRODUCTION: Final = """\
+Written by `make features-doc` from the registry of features. A bar's features see bars up to
+its own, and the calendar of the session after it, the target. The base is the mean log dollar
+volume of a symbol's last five bars; abnormal volume is a log dollar volume over the base of the
+bar before, a volume surprise one over the median of the 22 bars before."""
+
+_KINDS: Final = {
+    "Volume": VOLUME_FEATURES,
+    "Price": PRICE_FEATURES,
+    "Responses to sessions like the target": RESPONSE_FEATURES,
+    "Events inferred from the symbol's past": EVENT_FEATURES,
+    "Calendar of the target session": CALENDAR_FEATURES,
+    "The market's session": MARKET_FEATURES,
+}
+
+
 class FeatureParameters(BaseModel):
     """Parameters of the estimator's features.
 
@@ -106,10 +125,6 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
     )
 
 
-ETA: Final = "eta"
-NEXT_VOLUME: Final = "next_volume"
-
-
 def _origin() -> list[pl.Expr]:
     following = pl.col(columns.DATE).shift(-1).over(columns.SYMBOL)
     next_volume = pl.col(columns.VOLUME).shift(-1).over(columns.SYMBOL)
@@ -132,3 +147,17 @@ def _origin() -> list[pl.Expr]:
 def _as_float32(expression: pl.Expr) -> pl.Expr:
     value = expression.cast(pl.Float32)
     return pl.when(value.is_finite()).then(value)
+
+
+def describe_features() -> str:
+    """Describe every feature, as Markdown.
+
+    Returns:
+        The text of docs/features.md.
+    """
+    parts = ["# Features", "", _INTRODUCTION]
+    kinds = {"The estimator's": features(FeatureParameters()), **_KINDS}
+    for kind, of_kind in kinds.items():
+        rows = [f"| `{feature.name}` | {feature.description} |" for feature in of_kind]
+        parts += ["", f"## {kind}", "", "| feature | what it measures |", "|---|---|", *rows]
+    return "\n".join(parts) + "\n"
