@@ -1,9 +1,13 @@
 """The exchange's sessions, and what is known of each before it opens.
 
-All of it is known years ahead, so a forecast may use the calendar of the session it is
-for. Sessions and early closes come from exchange_calendars; the rest follows from dates.
+All of it is known well ahead, so a forecast may use the calendar of the session it is for.
+Sessions and early closes come from exchange_calendars; the rest follows from dates. Days on
+which the exchange stayed closed out of order (a storm, a day of mourning) count as sessions
+here: nobody knew of them a year before. No bar is of such a day, so no forecast of one is
+ever scored.
 """
 
+import warnings
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
@@ -32,7 +36,7 @@ TRIPLE_WITCHING: Final = "target_triple_witching"
 DOUBLE_WITCHING: Final = "target_double_witching"
 RUSSELL: Final = "target_russell_reconstitution"
 INDEX_REVIEW: Final = "target_index_review"
-LAST_OF_MONTH: Final = "target_month_end"
+LAST_OF_MONTH: Final = "target_other_month_end"
 LAST_OF_QUARTER: Final = "target_quarter_end"
 AFTER_HOLIDAY: Final = "target_after_holiday"
 BEFORE_HOLIDAY: Final = "target_before_holiday"
@@ -78,19 +82,26 @@ def _index() -> pl.Expr:
 
 
 def _since(flag: str) -> pl.Expr:
-    return (_index() - pl.when(pl.col(flag)).then(_index()).forward_fill()).clip(0, _FAR)
+    since = _index() - pl.when(pl.col(flag)).then(_index()).forward_fill()
+    return since.clip(0, _FAR).fill_null(_FAR)
 
 
 def _until(flag: str) -> pl.Expr:
-    return (pl.when(pl.col(flag)).then(_index()).backward_fill() - _index()).clip(0, _FAR)
+    until = pl.when(pl.col(flag)).then(_index()).backward_fill() - _index()
+    return until.clip(0, _FAR).fill_null(_FAR)
 
 
 def _sessions(first: date, last: date) -> pl.DataFrame:
     import exchange_calendars
 
-    calendar = exchange_calendars.get_calendar(EXCHANGE, start=first, end=last)
-    early_closes = pl.Series(calendar.early_closes.to_numpy()).cast(pl.Date)
-    sessions = pl.Series(columns.TARGET_DATE, calendar.sessions.to_numpy()).cast(pl.Date)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas 3 deprecates what exchange_calendars does
+        calendar = exchange_calendars.get_calendar(EXCHANGE, start=first, end=last)
+        early_closes = pl.Series(calendar.early_closes.to_numpy()).cast(pl.Date)
+    held = pl.Series(calendar.sessions.to_numpy()).cast(pl.Date)
+    unforeseen = pl.Series([day.date() for day in calendar.adhoc_holidays], dtype=pl.Date)
+    closed = unforeseen.filter(unforeseen.is_between(first, last))
+    sessions = pl.concat([held, closed]).unique().sort().alias(columns.TARGET_DATE)
     return sessions.to_frame().with_columns(
         pl.col(columns.TARGET_DATE).is_in(early_closes.implode()).alias(EARLY_CLOSE)
     )
@@ -198,8 +209,16 @@ def _distances() -> list[pl.Expr]:
 def _distance(flag: str, what: str) -> list[Feature]:
     name = flag.removeprefix("target_")
     return [
-        Feature(f"target_sessions_since_{name}", f"sessions since the last {what}", _since(flag)),
-        Feature(f"target_sessions_until_{name}", f"sessions until the next {what}", _until(flag)),
+        Feature(
+            f"target_sessions_since_{name}",
+            f"sessions since the last {what}, at most {_FAR}",
+            _since(flag),
+        ),
+        Feature(
+            f"target_sessions_until_{name}",
+            f"sessions until the next {what}, at most {_FAR}",
+            _until(flag),
+        ),
     ]
 
 
@@ -227,8 +246,14 @@ CALENDAR_FEATURES: Final = (
     _as_is(LAST_OF_MONTH, "whether it is the last of January, April, July or October"),
     _as_is(AFTER_HOLIDAY, "whether a holiday stands before it"),
     _as_is(BEFORE_HOLIDAY, "whether a holiday stands after it"),
-    _as_is(_SINCE_LONG_WEEKEND, "sessions since the last closure of four days, weekend included"),
-    _as_is(_UNTIL_LONG_WEEKEND, "sessions until the next closure of four days"),
+    _as_is(
+        _SINCE_LONG_WEEKEND,
+        "sessions since the last gap of four days or more between sessions, at most 30",
+    ),
+    _as_is(
+        _UNTIL_LONG_WEEKEND,
+        "sessions until the next gap of four days or more between sessions, at most 30",
+    ),
     *_distance(EXPIRY, "expiry of options"),
     *_distance(TRIPLE_WITCHING, "triple witching"),
     *_distance(EARLY_CLOSE, "early close"),

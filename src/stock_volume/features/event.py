@@ -4,8 +4,8 @@ Companies report earnings once a quarter, about the same week of it and often on
 weekday, and trade far more on these days. The dates are not in the bars, but the spikes
 are: the event score of a bar is high where both its volume and its return were unusual.
 What stood 13, 26, 39 and 52 weeks, and two and three years, before the target session
-tells whether an event is due. A window around such a bar reaches 10 bars past it at most,
-which ends 10 weeks before the target.
+tells whether an event is due. A window around such a bar reaches 10 bars past it; where a
+pause in trading has left fewer until the origin, it tells nothing.
 """
 
 from typing import Final
@@ -24,6 +24,9 @@ _TYPICAL_RETURN: Final = "typical_relative_return"
 
 _QUARTERS: Final = (13, 26, 39, 52)
 _YEARS: Final = (52, 104, 156)
+_REACH: Final = 10
+"""Bars that the windows below reach past their middle, at most."""
+
 _MOST: Final = 6.0
 _EVENT: Final = 1.2
 _SCORE: Final = pl.col(EVENT_SCORE)
@@ -67,7 +70,7 @@ _AROUND: Final = {
     ),
     "after_10": (
         "greatest event score of the 10 bars after it",
-        _SCORE.rolling_max(10, min_samples=1).shift(-10),
+        _SCORE.rolling_max(10, min_samples=1).shift(-_REACH),
     ),
 }
 """What is looked at around a bar of long ago: a name, words and an expression."""
@@ -93,7 +96,7 @@ EVENT_STEPS: Final = (
     _scores(),
     [
         *(expression.alias(_around(name)) for name, (_, expression) in _AROUND.items()),
-        *(row_weeks_before(weeks).alias(_row(weeks)) for weeks in {*_QUARTERS, *_YEARS}),
+        *(row_weeks_before(weeks, _REACH).alias(_row(weeks)) for weeks in {*_QUARTERS, *_YEARS}),
     ],
 )
 """Columns that the features below are made from, each step from those before."""

@@ -35,11 +35,13 @@ def rows_since(event: pl.Expr) -> pl.Expr:
     return row - pl.when(event).then(row).forward_fill()
 
 
-def row_weeks_before(weeks: int) -> pl.Expr:
+def row_weeks_before(weeks: int, rows_between: int = 0) -> pl.Expr:
     """Find the row of the same weekday, some weeks before the target session.
 
     Args:
         weeks: Number of weeks.
+        rows_between: Rows that must lie after that row, up to this one: as many as are
+            looked at past it. After a long pause there may be none.
 
     Returns:
         Number of the last row at most four days before that day; null if there is none.
@@ -48,4 +50,5 @@ def row_weeks_before(weeks: int) -> pl.Expr:
     wanted = pl.col(columns.TARGET_DATE) - pl.duration(weeks=weeks)
     row = day.search_sorted(wanted, side="right").cast(pl.Int64) - 1
     near = wanted - day.gather(row.clip(0)) <= pl.duration(days=_TOLERANCE_DAYS)
-    return pl.when((row >= 0) & near & wanted.is_not_null()).then(row)
+    past = row + rows_between <= pl.int_range(pl.len())
+    return pl.when((row >= 0) & near & past & wanted.is_not_null()).then(row)

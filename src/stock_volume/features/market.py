@@ -38,7 +38,6 @@ _LEAST_LOG_VOLUME: Final = 13.0
 """Log of about 440,000 dollars: thinner trade is noise."""
 
 _NEXT: Final = "next_market_abnormal_volume"
-_STOCKS: Final = "stocks"
 _COUNTED: Final = "_counted"
 
 _MEASURES: Final = {
@@ -54,10 +53,6 @@ _ETF_MEASURES: Final = {
 }
 
 
-def _sums(name: str, measure: pl.Expr) -> list[pl.Expr]:
-    return [measure.sum().alias(name), measure.count().alias(name + _COUNTED)]
-
-
 def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
     """Add up what some symbols did, by session.
 
@@ -65,17 +60,22 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         quantities: Bars with their quantities.
 
     Returns:
-        One row a date: sum and count of each measure over stocks, and over ETFs.
+        One row a date: sum and count of each measure over stocks, and over ETFs, that
+        have some history and are not thinly traded.
     """
     traded = (pl.col(SESSIONS) > _LEAST_SESSIONS) & (pl.col(LOG_VOLUME) > _LEAST_LOG_VOLUME)
-    measured = quantities.filter(traded)
-    stocks, etfs = (
-        measured.filter(pl.col(columns.ETF) == etf)
-        .group_by(columns.DATE)
-        .agg(summed for name, measure in measures.items() for summed in _sums(name, measure))
-        for etf, measures in ((False, _MEASURES), (True, _ETF_MEASURES))
+    etf = pl.col(columns.ETF)
+    counted = {
+        **{name: pl.when(traded & ~etf).then(measure) for name, measure in _MEASURES.items()},
+        **{name: pl.when(traded & etf).then(measure) for name, measure in _ETF_MEASURES.items()},
+    }
+    measured = quantities.select(
+        columns.DATE, *(measure.alias(name) for name, measure in counted.items())
     )
-    return stocks.join(etfs, on=columns.DATE, how="full", coalesce=True)
+    return measured.group_by(columns.DATE).agg(
+        *(pl.col(name).sum() for name in counted),
+        *(pl.col(name).count().alias(name + _COUNTED) for name in counted),
+    )
 
 
 def _means(sums: pl.DataFrame) -> pl.DataFrame:
@@ -91,8 +91,19 @@ def _means(sums: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_WORDS: Final = {
+    MARKET_ABNORMAL: "mean abnormal volume of the stocks",
+    MARKET_SURPRISE: "mean volume surprise of the stocks",
+    MARKET_RETURN: "mean return of the stocks",
+    MARKET_ABS_RETURN: "mean absolute return of the stocks",
+    MARKET_SPIKES: "share of the stocks with an abnormal volume above 1",
+    ETF_ABNORMAL: "mean abnormal volume of the ETFs",
+    ETF_SURPRISE: "mean volume surprise of the ETFs",
+}
+
+
 def _own(name: str) -> Feature:
-    return Feature(name, f"mean {name.split('_', 1)[1].replace('_', ' ')}", pl.col(name))
+    return Feature(name, _WORDS[name], pl.col(name))
 
 
 def _lag(sessions: int) -> Feature:
@@ -124,21 +135,21 @@ _SURPRISE: Final = pl.col(MARKET_SURPRISE)
 _MOVE: Final = pl.col(MARKET_ABS_RETURN)
 
 MARKET_FEATURES: Final = (
-    *map(_own, (*_MEASURES, *_ETF_MEASURES)),
+    *map(_own, _WORDS),
     *map(_lag, range(1, 5)),
     Feature(
         f"{MARKET_SURPRISE}_mean_5",
-        "its mean over the last 5 sessions",
+        "mean of the stocks' volume surprise over the last 5 sessions",
         _SURPRISE.rolling_mean(5, min_samples=1),
     ),
     Feature(
         f"{MARKET_SURPRISE}_mean_22",
-        "its mean over the last 22 sessions",
+        "mean of the stocks' volume surprise over the last 22 sessions",
         _SURPRISE.rolling_mean(MONTH, min_samples=5),
     ),
     Feature(
         f"{MARKET_SURPRISE}_over_mean_5",
-        "its excess over that mean",
+        "the stocks' volume surprise over its mean of 5 sessions",
         _SURPRISE - _SURPRISE.rolling_mean(5, min_samples=1),
     ),
     Feature(
@@ -175,19 +186,27 @@ MARKET_FEATURES: Final = (
     _response("kind_month", (calendar.KIND, calendar.MONTH), 10, 1, "kind and month"),
     _response("kind_weekday", (calendar.KIND, calendar.WEEKDAY), 12, 2, "kind and weekday"),
     _response(
-        "holiday", (calendar.MONTH, calendar.HOLIDAY_OFFSET), 10, 2, "place about a long weekend"
+        "holiday",
+        (calendar.MONTH, calendar.HOLIDAY_OFFSET),
+        10,
+        2,
+        "month and place about a long weekend",
     ),
-    _response("week", (calendar.MONTH, calendar.WEEK, calendar.WEEKDAY), 12, 3, "week and weekday"),
+    _response(
+        "week", (calendar.MONTH, calendar.WEEK, calendar.WEEKDAY), 12, 3, "month, week and weekday"
+    ),
     _response("year_end", (calendar.YEAR_END,), 12, 3, "distance to the year's end"),
     _response("year_start", (calendar.YEAR_START,), 12, 3, "distance from the year's start"),
     _response("weekday", (calendar.WEEKDAY,), 60, 10, "weekday"),
-    _response("month_end", (calendar.MONTH, calendar.MONTH_END), 12, 3, "distance to month end"),
+    _response(
+        "month_end", (calendar.MONTH, calendar.MONTH_END), 12, 3, "month and distance to its end"
+    ),
     _response(
         "expiry",
         ("target_sessions_since_expiry", calendar.WEEKDAY),
         12,
         3,
-        "distance from the expiry of options",
+        "weekday and distance from the expiry of options",
     ),
 )
 """What the market did, and does on sessions like the target."""
@@ -197,7 +216,7 @@ def market_sessions(sums: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Describe every session: the market on it, and the calendar of the one after it.
 
     Args:
-        sums: What ``market_sums`` gave for each chunk of symbols; at least one row.
+        sums: What ``market_sums`` gave for each chunk of symbols; at least one row in all.
 
     Returns:
         One row a session from the first date to the last: the trading calendar and the

@@ -20,7 +20,16 @@ from stock_volume.features.quantities import BASE, SESSIONS, add_quantities
 from stock_volume.features.response import NEXT, NEXT_ABNORMAL, RESPONSE_FEATURES
 from stock_volume.features.volume import VOLUME_FEATURES
 
-BAR_FEATURES: Final = (*VOLUME_FEATURES, *PRICE_FEATURES, *RESPONSE_FEATURES, *EVENT_FEATURES)
+SECURITY_FEATURES: Final = (Feature("etf", "whether the security is an ETF", pl.col(columns.ETF)),)
+"""What a symbol is."""
+
+BAR_FEATURES: Final = (
+    *SECURITY_FEATURES,
+    *VOLUME_FEATURES,
+    *PRICE_FEATURES,
+    *RESPONSE_FEATURES,
+    *EVENT_FEATURES,
+)
 """The forecaster's features that differ by symbol."""
 
 SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES)
@@ -40,6 +49,7 @@ volume of a symbol's last five bars; abnormal volume is a log dollar volume over
 bar before, a volume surprise one over the median of the 22 bars before."""
 
 _KINDS: Final = {
+    "Security": SECURITY_FEATURES,
     "Volume": VOLUME_FEATURES,
     "Price": PRICE_FEATURES,
     "Responses to sessions like the target": RESPONSE_FEATURES,
@@ -107,9 +117,10 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
         sessions: What ``market_sessions`` tells of each session.
 
     Returns:
-        One row a bar, in the same order: ``ORIGIN_COLUMNS``, and the features as
-        float32, null where they are unknown or not finite. Of a bar whose next one is
-        not on the next session, the target is null.
+        One row a bar, in the same order: the origin (symbol, dates, Close, Volume, base,
+        bars so far), the target (``next_volume`` and ``eta``), and the features as float32,
+        null where they are unknown or not finite. Of a bar whose next one is not on the
+        next session, the target is null.
     """
     frame = (
         add_quantities(bars)
@@ -126,9 +137,7 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
 
 
 def _origin() -> list[pl.Expr]:
-    following = pl.col(columns.DATE).shift(-1).over(columns.SYMBOL)
-    next_volume = pl.col(columns.VOLUME).shift(-1).over(columns.SYMBOL)
-    on_target = following == pl.col(columns.TARGET_DATE)
+    following = pl.col(columns.VOLUME).shift(-1).over(columns.SYMBOL)
     return [
         pl.col(columns.SYMBOL),
         pl.col(columns.SECURITY_NAME),
@@ -139,9 +148,13 @@ def _origin() -> list[pl.Expr]:
         pl.col(columns.VOLUME),
         pl.col(BASE),
         pl.col(SESSIONS),
-        pl.when(on_target).then(next_volume).alias(NEXT_VOLUME),
-        pl.when(on_target).then(pl.col(NEXT_ABNORMAL)).alias(ETA),
+        pl.when(_next_date() == pl.col(columns.TARGET_DATE)).then(following).alias(NEXT_VOLUME),
+        pl.col(NEXT_ABNORMAL).alias(ETA),
     ]
+
+
+def _next_date() -> pl.Expr:
+    return pl.col(columns.DATE).shift(-1).over(columns.SYMBOL)
 
 
 def _as_float32(expression: pl.Expr) -> pl.Expr:

@@ -23,6 +23,7 @@ from stock_volume.features.quantities import (
     YEAR,
 )
 
+_BASIS_POINT: Final = 1e-4
 _UNUSUAL_RETURN: Final = 1.5
 _LARGE_RETURN: Final = 3
 
@@ -89,18 +90,19 @@ def _ewm(half_life: int) -> Feature:
     return Feature(
         f"volume_ewm_{half_life}",
         f"exponential mean of log dollar volume, half-life {half_life} bars, over base",
-        _VOLUME.ewm_mean(half_life=half_life, ignore_nulls=True) - _BASE,
+        _VOLUME.ewm_mean(half_life=half_life, ignore_nulls=True).forward_fill() - _BASE,
     )
 
 
 def _beta() -> pl.Expr:
     """Slope of a symbol's abnormal volume on the market's, over a year."""
-    market = pl.when(_ABNORMAL.is_not_null()).then(pl.col(MARKET_ABNORMAL))
+    both = _ABNORMAL.is_not_null() & pl.col(MARKET_ABNORMAL).is_not_null()
+    own, market = (pl.when(both).then(part) for part in (_ABNORMAL, pl.col(MARKET_ABNORMAL)))
 
     def mean(expression: pl.Expr) -> pl.Expr:
         return expression.rolling_mean(YEAR, min_samples=60)
 
-    covariance = mean(_ABNORMAL * market) - mean(_ABNORMAL) * mean(market)
+    covariance = mean(own * market) - mean(own) * mean(market)
     return covariance / (mean(market * market) - mean(market) ** 2)
 
 
@@ -158,7 +160,7 @@ VOLUME_FEATURES: Final = (
         Feature(
             f"relative_volume_surprise_ewm_{half_life}",
             f"exponential mean of volume surprise over the market's, half-life {half_life} bars",
-            _RELATIVE_SURPRISE.ewm_mean(half_life=half_life, ignore_nulls=True),
+            _RELATIVE_SURPRISE.ewm_mean(half_life=half_life, ignore_nulls=True).forward_fill(),
         )
         for half_life in (1, 3, 10)
     ),
@@ -193,8 +195,8 @@ VOLUME_FEATURES: Final = (
     ),
     Feature(
         "illiquidity",
-        "absolute return over dollar volume, in logs (after Amihud, 2002)",
-        pl.col(ABS_RETURN).log1p() - _VOLUME,
+        "log of the absolute return, and a basis point, over dollar volume (after Amihud, 2002)",
+        (pl.col(ABS_RETURN) + _BASIS_POINT).log() - _VOLUME,
     ),
     Feature(
         "zero_volume_share_63",

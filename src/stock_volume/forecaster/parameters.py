@@ -25,6 +25,7 @@ class ForecasterParameters(BaseModel):
         max_bin: Most bins of a feature.
         quantized: Whether LightGBM sums quantized gradients.
         half_life_sessions: Age at which a row's weight has halved; null for no decay.
+        etf_weight: Weight of an ETF's row, to 1 of a stock's.
         boosters: Boosters, of seeds of their own, whose mean is the forecast.
         validation_share: Share of the sessions, the last ones, that early stopping and
             the calibration of the quantiles look at.
@@ -53,7 +54,8 @@ class ForecasterParameters(BaseModel):
     max_bin: int = Field(default=127, ge=2, le=255)
     quantized: bool = False
     half_life_sessions: float | None = Field(default=None, gt=0)
-    boosters: int = Field(default=1, ge=1)
+    etf_weight: float = Field(default=0.3, gt=0)
+    boosters: int = Field(default=2, ge=1)
     validation_share: Level = 0.2
     early_stopping_rounds: int = Field(default=50, ge=1)
     quantiles: tuple[Level, ...] = (0.1, 0.5, 0.9)

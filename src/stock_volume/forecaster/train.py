@@ -137,17 +137,18 @@ def _split(targets: pl.Series, share: float) -> _Split:
 
 
 def row_weights(rows: pl.DataFrame, parameters: ForecasterParameters) -> Floats:
-    """Weigh rows: less where a symbol's volume is erratic, and where they are old.
+    """Weigh rows: less where a symbol's volume is erratic, of ETFs, and where they are old.
 
     Args:
         rows: Rows to train on.
-        parameters: Tell the half-life of a row.
+        parameters: Tell the weight of an ETF and the half-life of a row.
 
     Returns:
         Weights, shape (rows,).
     """
     spread = pl.col(ABNORMAL_STD).fill_null(_TYPICAL_STD).clip(_LEAST_STD, _MOST_STD)
-    weights: Floats = 1 / rows.select(spread.cast(pl.Float64)).to_series().to_numpy()
+    kind = pl.when(columns.ETF).then(parameters.etf_weight).otherwise(1.0)
+    weights: Floats = rows.select(kind / spread.cast(pl.Float64)).to_series().to_numpy()
     if parameters.half_life_sessions:
         age = rows[columns.TARGET_DATE].rank("dense", descending=True).to_numpy() - 1.0
         weights = weights * np.exp2(-age / parameters.half_life_sessions)
