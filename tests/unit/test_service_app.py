@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stock_volume import columns
-from stock_volume.stored_model import ESTIMATOR_FILE, ESTIMATOR_NAME
 from stock_volume.metrics import Floats
 from stock_volume.serving.estimate import VolumeEstimator
+from stock_volume.stored_model import ESTIMATOR_FILE, ESTIMATOR_NAME
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient

@@ -87,8 +87,10 @@ def first_session_wanted(
     """
     trained = _years(forecaster.train_years)
     if backtest.test_start is None:
-        return last - _years(backtest.test_years) - trained
-    return min(backtest.train_start or backtest.test_start - trained, last - trained)
+        tested = last - _years(backtest.test_years) - trained
+    else:
+        tested = backtest.train_start or backtest.test_start - trained
+    return min(tested, last - trained, last - _years(forecaster.feature_years))
 
 
 def plan_backtest(
@@ -114,15 +116,24 @@ def plan_backtest(
     """
     if len(sessions) < 2:  # noqa: PLR2004
         raise NoBacktestError(f"{len(sessions)} sessions are too few for a backtest")
-    if backtest.test_start is None:
-        bounds, note = _rolling_bounds(sessions, forecaster, backtest)
-    else:
+    least = backtest.least_sessions
+    if backtest.test_start is not None:
         bounds, note = _fixed_bounds(sessions, backtest.test_start, forecaster, backtest)
+    elif _long_enough(sessions, forecaster, backtest):
+        bounds, note = _rolling_bounds(sessions, forecaster, backtest), ""
+    else:
+        least = max(1, min(least, int(len(sessions) * _SHARE_OF_HISTORY)))
+        start = sessions[int(len(sessions) * _SHARE_OF_TRAINING)]
+        bounds = [(sessions[0], start, sessions[-1] + timedelta(days=1))]
+        note = (
+            f"{sessions[0]} to {sessions[-1]} is too short for {forecaster.train_years:g} years "
+            f"of training before {backtest.test_years:g} years of test: the test begins on "
+            f"{start}."
+        )
+        if least < backtest.least_sessions:
+            note += f" Symbols are scored from {least} bars of history on."
     folds = tuple(_fold(sessions, *bound) for bound in bounds)
-    least = max(1, min(backtest.least_sessions, int(len(sessions) * _SHARE_OF_HISTORY)))
-    if least < backtest.least_sessions:
-        note += f" Symbols are scored from {least} bars of history on."
-    return Plan(folds=folds, least_sessions=least, note=note.strip())
+    return Plan(folds=folds, least_sessions=least, note=note)
 
 
 def _fixed_bounds(
@@ -138,23 +149,33 @@ def _fixed_bounds(
         note = f"Training was to start on {start}; the features start with {sessions[0]}."
     if end > sessions[-1] + _HOLIDAYS:
         note += f" The test was to end on {end}; the data ends with {sessions[-1]}."
-    return [(start, test_start, end + timedelta(days=1))], note
+    return [(start, test_start, end + timedelta(days=1))], note.strip()
+
+
+def _first_tested(last: date, backtest: BacktestParameters) -> date:
+    return last - _years(backtest.test_years) + timedelta(days=1)
+
+
+def _long_enough(
+    sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
+) -> bool:
+    trained_from = _first_tested(sessions[-1], backtest) - _years(forecaster.train_years)
+    return trained_from >= sessions[0] - _HOLIDAYS
 
 
 def _rolling_bounds(
     sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
-) -> tuple[list[tuple[date, date, date]], str]:
+) -> list[tuple[date, date, date]]:
     last, trained = sessions[-1], _years(forecaster.train_years)
-    start = last - _years(backtest.test_years) + timedelta(days=1)
-    if start - trained < sessions[0] - _HOLIDAYS:
-        start = sessions[int(len(sessions) * _SHARE_OF_TRAINING)]
-        note = (
-            f"{sessions[0]} to {last} is too short for {forecaster.train_years:g} years of "
-            f"training before {backtest.test_years:g} years of test: the test begins on {start}."
-        )
-        return [(sessions[0], start, last + timedelta(days=1))], note
-    edges = [*_every(start, last, backtest.refit_months), last + timedelta(days=1)]
-    return [(edge - trained, edge, following) for edge, following in pairwise(edges)], ""
+    edges = [
+        *_every(_first_tested(last, backtest), last, backtest.refit_months),
+        last + timedelta(days=1),
+    ]
+    return [
+        (edge - trained, edge, following)
+        for edge, following in pairwise(edges)
+        if any(edge <= day < following for day in sessions)
+    ]
 
 
 def _every(start: date, last: date, months: int) -> list[date]:
@@ -216,6 +237,8 @@ def run_backtest(
         eta as it came true, and by what the errors are grouped.
     """
     target = pl.col(columns.TARGET_DATE)
+    least = min(parameters.least_sessions, plan.least_sessions)
+    parameters = parameters.model_copy(update={"least_sessions": least})
     for number, fold in enumerate(plan.folds):
         logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
         train = training_rows(

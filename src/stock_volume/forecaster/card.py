@@ -24,11 +24,12 @@ def report_forecaster(metrics: Mapping[str, Any]) -> str:
 
 Backtest on {metrics["universe"]}: {metrics["n"]:,} symbol-days of {metrics["symbols"]:,}
 symbols, {folds[0]["test_start"]} to {folds[-1]["test_end"]}, each forecast by a model that
-was trained on earlier sessions only. {metrics["plan"]["note"]}
+was trained on earlier sessions only.{_after_space(metrics["plan"]["note"])}
 
 **eta-R² {metrics["eta_r2"]:.2f} %** (95 % interval {low:.2f} to {high:.2f}): the share of the
 squared error of log dollar volume that the forecast takes from the mean of the last five
-sessions. {_share_of_right(metrics)}
+sessions. Of the volumes, {metrics["coverage_80"]:.1f} % fell between the quantiles 10 and 90
+(80 % is right), {metrics["below_q50"]:.1f} % below the median (50 % is right).
 
 | forecast | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE |
 |---|---:|---:|---:|---:|---:|
@@ -37,13 +38,8 @@ sessions. {_share_of_right(metrics)}
 """
 
 
-def _share_of_right(metrics: Mapping[str, Any]) -> str:
-    return (
-        f"Of the volumes, {metrics['coverage_80']:.1f} % fell between the quantiles 10 and 90 "
-        f"(80 % is right), {metrics['below_q50']:.1f} % below the median (50 % is right)."
-        if "coverage_80" in metrics
-        else ""
-    )
+def _after_space(note: str) -> str:
+    return f"\n{note}" if note else ""
 
 
 def write_card(metrics: Mapping[str, Any], about: Mapping[str, Any], revision: str) -> str:
@@ -114,8 +110,9 @@ the number: the mean of eta less its forecast is {metrics["bias"]:+.4f} (below 0
 
 
 def _line(name: str, measures: Mapping[str, Any]) -> str:
+    level_r2 = measures["level_r2"]  # a single row has none
     return (
-        f"| {name} | {measures['eta_r2']:.2f} | {measures['level_r2']:.2f} "
+        f"| {name} | {measures['eta_r2']:.2f} | {'' if level_r2 is None else f'{level_r2:.2f}'} "
         f"| {measures['mdape']:.1f} | {measures['mae']:,.0f} | {measures['qlike']:.3f} |"
     )
 
@@ -126,8 +123,7 @@ def _lines(groups: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _groups(groups: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(
-        _line(f"{name} | {measures['n']:,}", measures)
-        + (f" {measures['coverage_80']:.1f} |" if "coverage_80" in measures else " |")
+        _line(f"{name} | {measures['n']:,}", measures) + f" {measures['coverage_80']:.1f} |"
         for name, measures in groups.items()
         if measures["n"]
     )

@@ -34,6 +34,11 @@ def _level() -> pl.Expr:
     return (pl.col(MA5) * pl.col(columns.CLOSE)).log() + pl.col(ETA)
 
 
+def _level_variance() -> pl.Expr:
+    """Variance of the log dollar volume; null where it does not vary."""
+    return pl.when(_level().n_unique() > 1).then(_level().var(ddof=0))
+
+
 def point_measures(forecast: str) -> list[pl.Expr]:
     """Measure the errors of point forecasts.
 
@@ -57,7 +62,7 @@ def point_measures(forecast: str) -> list[pl.Expr]:
     ratio = volume / pl.col(forecast)
     return [
         (PER_CENT * (1 - error.pow(2).sum() / pl.col(ETA).pow(2).sum())).alias("eta_r2"),
-        (PER_CENT * (1 - error.pow(2).mean() / _level().var(ddof=0))).alias("level_r2"),
+        (PER_CENT * (1 - error.pow(2).mean() / _level_variance())).alias("level_r2"),
         (PER_CENT * ((volume - pl.col(forecast)).abs() / volume).median()).alias("mdape"),
         (volume - pl.col(forecast)).abs().mean().alias("mae"),
         (ratio - ratio.log() - 1).mean().alias("qlike"),
@@ -78,7 +83,7 @@ def interval_measures(levels: Sequence[float]) -> list[pl.Expr]:
     """Measure the quantiles.
 
     Args:
-        levels: Of the quantiles.
+        levels: Of the quantiles, 0.1 and 0.9 among them.
 
     Returns:
         Aggregations of rows of a backtest: ``pinball``, of log volume; ``coverage_80``,
@@ -86,15 +91,12 @@ def interval_measures(levels: Sequence[float]) -> list[pl.Expr]:
         quantile the share of volumes up to it.
     """
     volume = pl.col(columns.VOLUME)
-    measures = [_pinball(levels).alias("pinball")]
-    if {0.1, 0.9} <= set(levels):
-        inside = volume.is_between(pl.col(_LOWER), pl.col(_UPPER))
-        measures.append((PER_CENT * _share(inside)).alias("coverage_80"))
-    return measures + [
-        (PER_CENT * _share(volume <= pl.col(quantile_name(level)))).alias(
-            f"below_{quantile_name(level)}"
-        )
-        for level in levels
+    names = [quantile_name(level) for level in levels]
+    inside = volume.is_between(pl.col(_LOWER), pl.col(_UPPER))
+    return [
+        _pinball(levels).alias("pinball"),
+        (PER_CENT * _share(inside)).alias("coverage_80"),
+        *((PER_CENT * _share(volume <= pl.col(name))).alias(f"below_{name}") for name in names),
     ]
 
 

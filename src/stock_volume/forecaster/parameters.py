@@ -14,6 +14,8 @@ class ForecasterParameters(BaseModel):
 
     Attributes:
         train_years: Years of target sessions that a model is trained on.
+        feature_years: Years that the layer of features holds at the least, for a longer
+            search of parameters; training and backtest have what they need anyway.
         least_sessions: Bars of a symbol before its rows are trained on.
         n_estimators: Most trees of a booster; early stopping finds how many.
         learning_rate: Shrinkage of each tree.
@@ -23,14 +25,15 @@ class ForecasterParameters(BaseModel):
         bagging_fraction: Share of the rows that a tree is grown on.
         lambda_l2: L2 regularisation of the leaves.
         max_bin: Most bins of a feature.
-        quantized: Whether LightGBM sums quantized gradients.
+        quantized: Whether LightGBM sums quantized gradients. It needs all rows and
+            features for each tree: LightGBM 4.7 sums the wrong rows otherwise.
         half_life_sessions: Age at which a row's weight has halved; null for no decay.
         etf_weight: Weight of an ETF's row, to 1 of a stock's.
         boosters: Boosters, of seeds of their own, whose mean is the forecast.
         validation_share: Share of the sessions, the last ones, that early stopping and
             the calibration of the quantiles look at.
         early_stopping_rounds: Trees without progress before a booster is complete.
-        quantiles: Levels of the quantiles, ascending.
+        quantiles: Levels of the quantiles, ascending, 0.1, 0.5 and 0.9 among them.
         quantile_trees: Trees of each quantile's booster.
         quantile_learning_rate: Shrinkage of its trees.
         quantile_leaves: Most leaves of its trees.
@@ -43,9 +46,10 @@ class ForecasterParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     train_years: float = Field(default=3.0, gt=0)
+    feature_years: float = Field(default=5.0, ge=0)
     least_sessions: int = Field(default=60, ge=1)
-    n_estimators: int = Field(default=600, ge=1)
-    learning_rate: float = Field(default=0.025, gt=0)
+    n_estimators: int = Field(default=300, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0)
     num_leaves: int = Field(default=127, ge=2)
     min_rows_in_leaf: int = Field(default=500, ge=1)
     feature_fraction: float = Field(default=0.2, gt=0, le=1)
@@ -59,12 +63,29 @@ class ForecasterParameters(BaseModel):
     validation_share: Level = 0.2
     early_stopping_rounds: int = Field(default=50, ge=1)
     quantiles: tuple[Level, ...] = (0.1, 0.5, 0.9)
-    quantile_trees: int = Field(default=150, ge=1)
+    quantile_trees: int = Field(default=100, ge=1)
     quantile_learning_rate: float = Field(default=0.1, gt=0)
     quantile_leaves: int = Field(default=31, ge=2)
     random_state: int = 42
     num_threads: int = Field(default=0, ge=0)
     live_sessions: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _levels_ascend(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.quantiles)):
+            raise ValueError("forecaster: the quantiles are not ascending")
+        if not {0.1, 0.5, 0.9} <= set(self.quantiles):
+            raise ValueError("forecaster: 0.1, 0.5 and 0.9 must be among the quantiles")
+        return self
+
+    @model_validator(mode="after")
+    def _quantized_takes_all(self) -> Self:
+        if self.quantized and min(self.bagging_fraction, self.feature_fraction) < 1:
+            raise ValueError(
+                "forecaster: quantized needs bagging_fraction and feature_fraction of 1; "
+                "LightGBM sums the wrong rows otherwise"
+            )
+        return self
 
 
 class BacktestParameters(BaseModel):
@@ -97,7 +118,7 @@ class BacktestParameters(BaseModel):
     def _windows_in_order(self) -> Self:
         if self.test_start is None and (self.train_start or self.test_end):
             raise ValueError("backtest: train_start and test_end need a test_start")
-        days = [day for day in (self.train_start, self.test_start, self.test_end) if day]
-        if any(early >= late for early, late in pairwise(days)):
+        after = self.train_start and self.test_start and self.train_start >= self.test_start
+        if after or (self.test_start and self.test_end and self.test_start > self.test_end):
             raise ValueError("backtest: train_start, test_start and test_end are not in order")
         return self

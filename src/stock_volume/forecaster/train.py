@@ -93,7 +93,8 @@ def train_forecaster(rows: pl.DataFrame, parameters: ForecasterParameters) -> Fo
     if rows.height < _LEAST_ROWS or rows[columns.TARGET_DATE].n_unique() == 1:
         raise TooFewRowsError(
             f"{rows.height} symbol-days of {rows[columns.TARGET_DATE].n_unique()} sessions are "
-            f"too few to train a forecaster on; it takes {_LEAST_ROWS}, of two sessions"
+            f"too few to train a forecaster on; it takes {_LEAST_ROWS}, of two sessions, of "
+            f"symbols with {parameters.least_sessions} bars (forecaster.least_sessions)"
         )
     split = _split(rows[columns.TARGET_DATE], parameters.validation_share)
     matrix = rows.select(FEATURE_NAMES).to_numpy()
@@ -131,7 +132,8 @@ def train_forecaster(rows: pl.DataFrame, parameters: ForecasterParameters) -> Fo
 def _split(targets: pl.Series, share: float) -> _Split:
     """Part the rows by session: the last sessions, about a share of them, come late."""
     sessions = targets.unique().sort()
-    first_late = sessions[min(int(len(sessions) * (1 - share)), len(sessions) - 1)]
+    place = int(len(sessions) * (1 - share))
+    first_late = sessions[min(max(place, 1), len(sessions) - 1)]
     late = (targets >= first_late).to_numpy()
     return _Split(np.flatnonzero(~late), np.flatnonzero(late))
 

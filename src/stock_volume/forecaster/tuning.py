@@ -4,7 +4,7 @@ Optuna is an extra: ``pip install stock_volume[tuning]``.
 """
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -85,6 +85,8 @@ def tune_forecaster(
         forecaster,
         BacktestParameters(test_years=tuning.folds, least_sessions=backtest.least_sessions),
     )
+    if plan.note:
+        logger.warning("tuning: %s More: forecaster.feature_years", plan.note)
 
     def judge(trial: "Trial") -> float:
         setting = _setting(trial, forecaster)
@@ -99,28 +101,34 @@ def tune_forecaster(
     return Tuned(forecaster.model_copy(update=study.best_params), trials, plan)
 
 
-_SEARCHED = (
-    "learning_rate",
-    "num_leaves",
-    "min_rows_in_leaf",
-    "feature_fraction",
-    "bagging_fraction",
-    "lambda_l2",
-)
+class _Range(NamedTuple):
+    low: float
+    high: float
+    log: bool = True
+
+
+_SEARCHED: Final = {
+    "learning_rate": _Range(0.02, 0.1),
+    "num_leaves": _Range(15, 255),
+    "min_rows_in_leaf": _Range(50, 2000),
+    "feature_fraction": _Range(0.1, 0.6, log=False),
+    "bagging_fraction": _Range(0.4, 1.0, log=False),
+    "lambda_l2": _Range(0.0, 50.0, log=False),
+}
+_WHOLE: Final = ("num_leaves", "min_rows_in_leaf")
 
 
 def _setting(trial: "Trial", forecaster: ForecasterParameters) -> ForecasterParameters:
-    return forecaster.model_copy(
-        update={
-            "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
-            "num_leaves": trial.suggest_int("num_leaves", 15, 255, log=True),
-            "min_rows_in_leaf": trial.suggest_int("min_rows_in_leaf", 50, 2000, log=True),
-            "feature_fraction": trial.suggest_float("feature_fraction", 0.1, 0.6),
-            "bagging_fraction": trial.suggest_float("bagging_fraction", 0.4, 1.0),
-            "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
-            "quantile_trees": 1,  # the quantiles are not judged
-        }
-    )
+    found: dict[str, Any] = {}
+    for name, searched in _SEARCHED.items():
+        in_force = getattr(forecaster, name)  # within reach, whatever it is
+        low, high = min(searched.low, in_force), max(searched.high, in_force)
+        if name in _WHOLE:
+            found[name] = trial.suggest_int(name, int(low), int(high), log=searched.log)
+        else:
+            found[name] = trial.suggest_float(name, low, high, log=searched.log)
+    # The quantiles are not judged, and one booster tells what two would.
+    return forecaster.model_copy(update={**found, "quantile_trees": 1, "boosters": 1})
 
 
 def _eta_r2(features: pl.LazyFrame, plan: Plan, setting: ForecasterParameters) -> float:

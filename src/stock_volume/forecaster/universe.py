@@ -9,9 +9,12 @@ from stock_volume import columns
 
 OTHER_SECURITIES: Final = (
     r"preferred|\bpfd\b|warrant|\bunits?\b|\brights?\b|\bnotes?\b|debenture|\bbonds?\b"
-    r"|depos[ia]t[ao]ry|depsitary|\bads\b|\badrs?\b|\bfund\b|closed[- ]end|beneficial"
+    r"|depos[ia]t[ao]ry|depsitary|\bads\b|\badrs?\b"
 )
-"""Words of names that are not of a common stock: CRSP's share codes other than 10 and 11."""
+"""Words of a description that is not of a common stock: CRSP's share codes but 10 and 11."""
+
+FUNDS: Final = r"\bfund\b|closed[- ]end|beneficial interest"
+"""Words of a name that is of a fund, whose shares may well be called common stock."""
 
 BUCKETS: Final = ("below 100k", "100k to 1M", "1M to 5M", "5M to 100M", "above 100M")
 """Buckets of liquidity: mean daily dollar volume of the 22 bars up to the origin."""
@@ -25,8 +28,12 @@ def is_common_stock() -> pl.Expr:
     Returns:
         Boolean expression over rows with ``ETF`` and ``Security Name``.
     """
-    name = pl.col(columns.SECURITY_NAME).str.to_lowercase()
-    return ~pl.col(columns.ETF) & ~name.str.contains(OTHER_SECURITIES)
+    name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
+    # The description follows the last dash, if there is one; else the company's first word.
+    after_dash = name.str.extract(r"^.* - (.*)$")
+    description = pl.coalesce(after_dash, name.str.replace(r"^\S+\s+", ""))
+    other = description.str.contains(OTHER_SECURITIES) | name.str.contains(FUNDS)
+    return ~pl.col(columns.ETF) & ~other
 
 
 def bucket_number(size: str) -> pl.Expr:

@@ -1,0 +1,74 @@
+"""Schemas of the forecaster's layers: what they accept, and what they refuse."""
+
+from datetime import date
+
+import pandera.errors
+import pandera.polars as pa
+import polars as pl
+import pytest
+
+from stock_volume.features.market import market_sessions, market_sums
+from stock_volume.features.quantities import add_quantities
+from stock_volume.schemas import Backtest, ForecastFeatures, Forecasts, Sessions
+from tests.unit.forecast_helpers import backtest_frame, forecast_frame
+from tests.unit.forecast_oracles import random_bars
+
+FEATURES = forecast_frame()
+BACKTEST = backtest_frame()
+FORECASTS = BACKTEST.select("Symbol", "Date", "TargetDate", "forecast", "q10", "q50", "q90")
+SESSIONS = market_sessions([market_sums(add_quantities(random_bars(0)))])
+LAYERS = [
+    pytest.param(Sessions, SESSIONS, id="sessions"),
+    pytest.param(ForecastFeatures, FEATURES, id="forecast_features"),
+    pytest.param(Backtest, BACKTEST, id="backtest"),
+    pytest.param(Forecasts, FORECASTS, id="forecasts"),
+]
+
+
+def refused(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> None:
+    with pytest.raises((pandera.errors.SchemaError, pandera.errors.SchemaErrors)):
+        schema.validate(frame)
+
+
+@pytest.mark.parametrize(("schema", "frame"), LAYERS)
+def test_a_layer_is_accepted_as_it_is_made(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> None:
+    """Frames that the functions make pass, eagerly and as the lazy scan of a load."""
+    schema.validate(frame)
+    schema.validate(frame.lazy()).collect()
+
+
+@pytest.mark.parametrize(("schema", "frame"), LAYERS)
+def test_a_column_too_few_or_too_many_is_refused(
+    schema: pa.DataFrameSchema, frame: pl.DataFrame
+) -> None:
+    """A layer has its columns, all of them and no other."""
+    refused(schema, frame.drop("TargetDate"))
+    refused(schema, frame.with_columns(pl.lit(1).alias("another")))
+
+
+@pytest.mark.parametrize(("schema", "frame"), LAYERS)
+def test_a_target_comes_after_its_origin(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> None:
+    """A target on its origin's day is refused."""
+    refused(schema, frame.with_columns(pl.col("Date").alias("TargetDate")))
+
+
+@pytest.mark.parametrize("schema_and_frame", [(Backtest, BACKTEST), (Forecasts, FORECASTS)])
+@pytest.mark.parametrize("value", [0.0, -1.0, None])
+def test_a_forecast_is_above_zero(
+    schema_and_frame: tuple[pa.DataFrameSchema, pl.DataFrame], value: float | None
+) -> None:
+    """A forecast of nothing, or none at all, is refused."""
+    schema, frame = schema_and_frame
+    refused(schema, frame.with_columns(pl.lit(value, dtype=pl.Float64).alias("forecast")))
+
+
+def test_origins_are_in_order_and_once() -> None:
+    """Rows that are not sorted by symbol and date, or stand twice, are refused."""
+    refused(ForecastFeatures, FEATURES.reverse())
+    refused(ForecastFeatures, pl.concat([FEATURES.head(1), FEATURES]))
+
+
+def test_a_session_stands_once() -> None:
+    """A second row of a session is refused."""
+    refused(Sessions, pl.concat([SESSIONS, SESSIONS.head(1)]))
+    refused(Sessions, SESSIONS.with_columns(pl.lit(date(2017, 1, 3)).alias("Date")))
