@@ -44,7 +44,6 @@ CHUNK_ROWS: Final = 100_000
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},
     "max_bin 63": {"max_bin": 63},
-    "max_bin 255": {"max_bin": 255},
     "all rows and features a tree": {"bagging_fraction": 1.0, "feature_fraction": 1.0},
     "the same, quantized gradients": {
         "bagging_fraction": 1.0,

@@ -150,14 +150,18 @@ def plot_symbols(backtest: pl.LazyFrame) -> "Figure":
 
     rows = _headline(backtest)
     symbols = _spread_symbols(rows)
-    figure = make_subplots(rows=len(symbols), cols=1, shared_xaxes=True, subplot_titles=symbols)
+    figure = make_subplots(
+        rows=len(symbols), cols=1, shared_xaxes=True, subplot_titles=symbols, vertical_spacing=0.06
+    )
     for place, symbol in enumerate(symbols, start=1):
         last = rows.filter(pl.col(columns.SYMBOL) == symbol).tail(_SESSIONS_SHOWN)
         _draw_symbol(figure, last, place)
     figure.update_layout(
-        title="Forecast and volume, in shares", height=260 * len(symbols), template=_TEMPLATE
+        title="Forecast and volume, in shares (log scale)",
+        height=260 * len(symbols),
+        template=_TEMPLATE,
     )
-    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(type="log")
     return figure
 
 
