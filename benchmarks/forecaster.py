@@ -44,16 +44,16 @@ CHUNK_ROWS: Final = 100_000
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},
     "max_bin 63": {"max_bin": 63},
+    "row sampling 0.35": {"bagging_fraction": 0.35},
+    "half-life 1 year": {"half_life_sessions": 252.0},
+    "learning rate 0.025": {"learning_rate": 0.025, "n_estimators": 600},
+    "one booster": {"boosters": 1},
     "all rows and features a tree": {"bagging_fraction": 1.0, "feature_fraction": 1.0},
     "the same, quantized gradients": {
         "bagging_fraction": 1.0,
         "feature_fraction": 1.0,
         "quantized": True,
     },
-    "row sampling 0.35": {"bagging_fraction": 0.35},
-    "half-life 1 year": {"half_life_sessions": 252.0},
-    "learning rate 0.025": {"learning_rate": 0.025, "n_estimators": 600},
-    "one booster": {"boosters": 1},
 }
 
 Figures = dict[str, Any]

@@ -98,12 +98,15 @@ def _sessions(first: date, last: date) -> pl.DataFrame:
         warnings.simplefilter("ignore")  # pandas 3 deprecates what exchange_calendars does
         calendar = exchange_calendars.get_calendar(EXCHANGE, start=first, end=last)
         early_closes = pl.Series(calendar.early_closes.to_numpy()).cast(pl.Date)
+        holidays = calendar.regular_holidays.holidays(start=first, end=last)
     held = pl.Series(calendar.sessions.to_numpy()).cast(pl.Date)
-    unforeseen = pl.Series([day.date() for day in calendar.adhoc_holidays], dtype=pl.Date)
-    closed = unforeseen.filter(unforeseen.is_between(first, last))
-    sessions = pl.concat([held, closed]).unique().sort().alias(columns.TARGET_DATE)
-    return sessions.to_frame().with_columns(
-        pl.col(columns.TARGET_DATE).is_in(early_closes.implode()).alias(EARLY_CLOSE)
+    adhoc = {day.date() for day in calendar.adhoc_holidays} - {day.date() for day in holidays}
+    closed = [day for day in adhoc if first <= day <= last]
+    sessions = pl.concat([held, pl.Series(closed, dtype=pl.Date)]).unique().sort()
+    return (
+        sessions.alias(columns.TARGET_DATE)
+        .to_frame()
+        .with_columns(pl.col(columns.TARGET_DATE).is_in(early_closes.implode()).alias(EARLY_CLOSE))
     )
 
 

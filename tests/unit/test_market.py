@@ -1,0 +1,254 @@
+"""The market's sessions: which bars count, how much, and what there is where none does."""
+
+from collections.abc import Iterable
+from datetime import date
+from statistics import fmean
+from typing import Any, Final
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from stock_volume import columns
+from stock_volume.features.calendar import CALENDAR_FEATURES, trading_calendar
+from stock_volume.features.market import (
+    ETF_ABNORMAL,
+    ETF_SURPRISE,
+    MARKET_ABNORMAL,
+    MARKET_ABS_RETURN,
+    MARKET_FEATURES,
+    MARKET_RETURN,
+    MARKET_SPIKES,
+    MARKET_SURPRISE,
+    market_sessions,
+    market_sums,
+)
+from stock_volume.features.quantities import (
+    ABNORMAL,
+    ABS_RETURN,
+    LOG_VOLUME,
+    RETURN,
+    SESSIONS,
+    SURPRISE,
+)
+
+OF_STOCKS: Final = {
+    MARKET_ABNORMAL: ABNORMAL,
+    MARKET_SURPRISE: SURPRISE,
+    MARKET_RETURN: RETURN,
+    MARKET_ABS_RETURN: ABS_RETURN,
+    MARKET_SPIKES: ABNORMAL,
+}
+OF_ETFS: Final = {ETF_ABNORMAL: ABNORMAL, ETF_SURPRISE: SURPRISE}
+"""From a measure of the market to the quantity that it is made from."""
+
+TUESDAY: Final = date(2019, 7, 2)
+WEDNESDAY: Final = date(2019, 7, 3)
+HOLIDAY: Final = date(2019, 7, 4)
+FRIDAY: Final = date(2019, 7, 5)
+MONDAY: Final = date(2019, 7, 8)
+
+PLAIN: Final[dict[str, Any]] = {
+    columns.DATE: TUESDAY,
+    columns.ETF: False,
+    SESSIONS: 61,
+    LOG_VOLUME: 13.5,
+    ABNORMAL: 0.5,
+    SURPRISE: 0.75,
+    RETURN: -0.02,
+    ABS_RETURN: 0.02,
+}
+"""The quantities of a bar that counts."""
+FLOATS: Final = (LOG_VOLUME, ABNORMAL, SURPRISE, RETURN, ABS_RETURN)
+
+
+def _sums(*changed: dict[str, Any]) -> pl.DataFrame:
+    """Add up bars, one a mapping of what differs from the plain one."""
+    return market_sums(
+        pl.DataFrame(
+            [PLAIN | change for change in changed],
+            schema_overrides=dict.fromkeys(FLOATS, pl.Float64),
+        )
+    )
+
+
+def _sessions(*changed: dict[str, Any]) -> pl.DataFrame:
+    return market_sessions([_sums(*changed)])
+
+
+def _values(sessions: pl.DataFrame, names: Iterable[str]) -> dict[str, Any]:
+    """Tell some columns of the one session that there is."""
+    return sessions.select(*names).row(0, named=True) if sessions.height == 1 else {}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "expected"),
+    [
+        pytest.param(ABNORMAL, 1.5, {MARKET_ABNORMAL: 1.5, MARKET_SPIKES: 1}, id="a spike"),
+        pytest.param(ABNORMAL, 2.5, {MARKET_ABNORMAL: 2, MARKET_SPIKES: 1}, id="a great spike"),
+        pytest.param(ABNORMAL, -9.0, {MARKET_ABNORMAL: -2, MARKET_SPIKES: 0}, id="hardly a trade"),
+        pytest.param(ABNORMAL, 1.0, {MARKET_ABNORMAL: 1, MARKET_SPIKES: 0}, id="not yet a spike"),
+        pytest.param(SURPRISE, -2.9, {MARKET_SURPRISE: -2.9}, id="a surprise"),
+        pytest.param(SURPRISE, -3.1, {MARKET_SURPRISE: -3}, id="a low surprise"),
+        pytest.param(SURPRISE, 7.0, {MARKET_SURPRISE: 3}, id="a great surprise"),
+        pytest.param(RETURN, 0.29, {MARKET_RETURN: 0.29}, id="a return"),
+        pytest.param(RETURN, -1.0, {MARKET_RETURN: -0.3}, id="a crash"),
+        pytest.param(RETURN, 1.0, {MARKET_RETURN: 0.3}, id="a rise"),
+        pytest.param(ABS_RETURN, 1.0, {MARKET_ABS_RETURN: 0.3}, id="a move"),
+    ],
+)
+def test_stock_counts_no_more_than_its_limit(
+    quantity: str, value: float, expected: dict[str, float]
+) -> None:
+    """An outlier is clipped before it is averaged; only what exceeds 1 is a spike."""
+    assert _values(_sessions({quantity: value}), expected) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "expected"),
+    [
+        (ABNORMAL, -5.0, {ETF_ABNORMAL: -2}),
+        (ABNORMAL, 5.0, {ETF_ABNORMAL: 2}),
+        (SURPRISE, -5.0, {ETF_SURPRISE: -3}),
+        (SURPRISE, 5.0, {ETF_SURPRISE: 3}),
+    ],
+)
+def test_etf_counts_no_more_than_its_limit(
+    quantity: str, value: float, expected: dict[str, float]
+) -> None:
+    """An outlier among ETFs is clipped, too."""
+    assert _values(_sessions({columns.ETF: True, quantity: value}), expected) == expected
+
+
+@pytest.mark.parametrize("etf", [False, True])
+def test_means_are_of_stocks_or_of_etfs(*, etf: bool) -> None:
+    """A measure is the mean over its own kind of symbols, whatever the other kind does."""
+    kind, other = {columns.ETF: etf}, {columns.ETF: not etf}
+    low, high = dict.fromkeys(FLOATS[1:], 0.01), dict.fromkeys(FLOATS[1:], 0.04)
+    sessions = _sessions(kind | low, kind | high, kind | high, other)
+    names = [name for name in (OF_ETFS if etf else OF_STOCKS) if name != MARKET_SPIKES]
+    assert _values(sessions, names) == pytest.approx(dict.fromkeys(names, 0.03))
+
+
+@pytest.mark.parametrize(
+    "thin",
+    [
+        pytest.param({SESSIONS: 60}, id="60 bars so far"),
+        pytest.param({LOG_VOLUME: 13.0}, id="440,000 dollars"),
+        pytest.param({LOG_VOLUME: None}, id="no trades"),
+    ],
+)
+@pytest.mark.parametrize("etf", [False, True])
+def test_new_and_thin_symbols_do_not_count(thin: dict[str, Any], *, etf: bool) -> None:
+    """A symbol of at most 60 bars, or of little trade that day, moves no measure."""
+    liquid = {columns.ETF: etf}
+    beside = liquid | thin | dict.fromkeys(FLOATS[1:], 0.25)
+    assert_frame_equal(_sessions(liquid, beside), _sessions(liquid))
+    assert_frame_equal(market_sessions([_sums(beside), _sums(liquid)]), _sessions(liquid))
+    measures = (*OF_STOCKS, *OF_ETFS)
+    counted = [f"{name}_counted" for name in measures]
+    assert _values(_sums(beside), [columns.DATE, *measures, *counted]) == {
+        columns.DATE: TUESDAY,
+        **dict.fromkeys((*measures, *counted), 0),
+    }
+
+
+def test_sessions_are_from_the_first_bar_to_the_last() -> None:
+    """Bars that do not count make sessions, too, even where no symbol is liquid."""
+    thin = {LOG_VOLUME: 12.0}
+    sessions = _sessions(thin, {columns.DATE: MONDAY, SESSIONS: 1})
+    assert sessions[columns.DATE].to_list() == [TUESDAY, WEDNESDAY, FRIDAY, MONDAY]
+    assert all(sessions[name].null_count() == 4 for name in (*OF_STOCKS, *OF_ETFS))
+    liquid = _sessions(thin, {columns.DATE: FRIDAY}, thin | {columns.DATE: MONDAY})
+    assert liquid[columns.DATE].to_list() == sessions[columns.DATE].to_list()
+    assert liquid[MARKET_ABNORMAL].to_list() == [None, None, 0.5, None]
+
+
+@pytest.mark.parametrize(("market", "quantity"), OF_STOCKS.items())
+def test_unknown_quantities_do_not_count(market: str, quantity: str) -> None:
+    """A quantity that is unknown is not averaged in; where all are, so is the mean."""
+    unknown = {quantity: None}
+    assert_frame_equal(_sessions({}, unknown).select(market), _sessions({}).select(market))
+    assert _values(_sessions(unknown), [market]) == {market: None}
+
+
+def test_spikes_are_a_share() -> None:
+    """Spikes are counted among the stocks whose abnormal volume is known."""
+    abnormal = (1.2, 3.0, 0.9, -1.5, None)
+    sessions = _sessions(*({ABNORMAL: value} for value in abnormal))
+    assert _values(sessions, [MARKET_SPIKES]) == {MARKET_SPIKES: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("etf", "known", "unknown"), [(False, OF_STOCKS, OF_ETFS), (True, OF_ETFS, OF_STOCKS)]
+)
+def test_measures_are_null_where_none_is_measured(
+    *, etf: bool, known: Iterable[str], unknown: Iterable[str]
+) -> None:
+    """Without ETFs theirs are null, and without stocks the market's, all else being there."""
+    sessions = _sessions({columns.ETF: etf}, {columns.ETF: etf, columns.DATE: MONDAY})
+    assert sessions.height == 4
+    assert all(sessions[name].null_count() == 4 for name in unknown)
+    assert all(sessions[name].null_count() == 2 for name in known)
+
+
+def test_sessions_without_bars_are_there() -> None:
+    """Between the first and the last day every session has its calendar, measured or not."""
+    sessions = _sessions({}, {columns.DATE: MONDAY})
+    of_calendar = [feature.name for feature in CALENDAR_FEATURES]
+    calendar = trading_calendar(TUESDAY, MONDAY)
+    names = [columns.DATE, columns.TARGET_DATE, *of_calendar]
+    assert_frame_equal(sessions.select(names), calendar.select(names))
+    assert sessions[columns.DATE].to_list() == [TUESDAY, WEDNESDAY, FRIDAY, MONDAY]
+    assert sessions[MARKET_ABNORMAL].to_list() == [0.5, None, None, 0.5]
+
+
+@pytest.mark.parametrize("others", [[TUESDAY, FRIDAY], [FRIDAY], [WEDNESDAY]])
+def test_bars_of_no_session_do_not_count(others: list[date]) -> None:
+    """A bar on a holiday makes no session and moves none, be it first, last or between."""
+    known = [{columns.DATE: day} for day in others]
+    closed = {columns.DATE: HOLIDAY, ABNORMAL: 1.5}
+    assert_frame_equal(_sessions(*known, closed), _sessions(*known))
+
+
+def test_order_of_bars_and_chunks_is_free() -> None:
+    """Chunks in any order, one without ETFs and one without stocks, are as one."""
+    bars: list[dict[str, Any]] = [
+        {columns.DATE: day, columns.ETF: etf, ABNORMAL: value}
+        for day, etf, value in (
+            (MONDAY, False, 0.1),
+            (MONDAY, True, 0.2),
+            (TUESDAY, False, 0.3),
+            (FRIDAY, True, 0.4),
+            (TUESDAY, False, 0.9),
+        )
+    ]
+    stocks = _sums(*(bar for bar in bars if not bar[columns.ETF]))
+    etfs = _sums(*(bar for bar in bars if bar[columns.ETF]))
+    whole = _sessions(*sorted(bars, key=lambda bar: bar[columns.DATE]))
+    assert_frame_equal(market_sessions(iter([etfs, stocks])), whole)
+    assert whole[columns.DATE].is_sorted()
+    assert whole[MARKET_ABNORMAL].to_list() == pytest.approx([0.6, None, None, 0.1])
+    assert whole[ETF_ABNORMAL].to_list() == [None, None, 0.4, 0.2]
+
+
+def test_windows_pass_over_sessions_without_measure() -> None:
+    """Sums and means of sessions are of those that are known among them."""
+    returns = {TUESDAY: 0.01, FRIDAY: 0.02, MONDAY: -0.05}
+    sessions = _sessions(
+        *({columns.DATE: day, RETURN: move, SURPRISE: move} for day, move in returns.items())
+    )
+    last = sessions.row(-1, named=True)
+    assert last["market_return_sum_5"] == pytest.approx(sum(returns.values()))
+    assert last["market_volume_surprise_mean_5"] == pytest.approx(fmean(returns.values()))
+    assert sessions["market_return_sum_5"].to_list()[:2] == pytest.approx([0.01, 0.01])
+    assert last["market_volume_surprise_mean_22"] is None
+
+
+def test_columns_are_the_calendars_and_the_markets() -> None:
+    """Sessions have the calendar's columns, then the market's features, and no other."""
+    names = [feature.name for feature in MARKET_FEATURES]
+    sessions = _sessions({})
+    calendar = trading_calendar(TUESDAY, TUESDAY)
+    assert set(sessions.columns) == {*calendar.columns, *names}
+    assert len(sessions.columns) == len(calendar.columns) + len(names)
