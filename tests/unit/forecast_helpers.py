@@ -1,0 +1,193 @@
+"""Builders that the forecaster's tests share: features and backtests of made-up symbols."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
+from stock_volume.features.registry import ETA, NEXT_VOLUME
+from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.forecaster.baselines import BASELINES, MA5
+from stock_volume.forecaster.model import FORECAST, SIZE, quantile_name
+from stock_volume.forecaster.parameters import ForecasterParameters
+from stock_volume.forecaster.train import FEATURE_NAMES
+from stock_volume.metrics import Floats
+
+FIRST_SESSION: Final = date(2018, 1, 2)
+LEVELS: Final = (0.1, 0.5, 0.9)
+SIGNAL: Final = {"volume_lag_0": 0.4, "return_lag_0": -0.3, "market_return": 0.2}
+"""Features that eta depends on, and by how much."""
+
+_NAMES: Final = ("Inc. - Common Stock", "plc - Ordinary Shares", "Fund ETF", "Corp. - Warrants")
+_ETF: Final = 2
+_UNKNOWN: Final = 0.02
+
+
+def sessions_from(first: date, count: int) -> list[date]:
+    """List weekdays, as a market without holidays would hold sessions."""
+    days = (first + timedelta(days=number) for number in range(2 * count + 7))
+    return [day for day in days if day.isoweekday() <= 5][:count]
+
+
+def sessions_between(first: date, last: date) -> list[date]:
+    """List the weekdays from one day to another, both included."""
+    return [day for day in sessions_from(first, (last - first).days + 1) if day <= last]
+
+
+def small_parameters(**changed: Any) -> ForecasterParameters:
+    """Make parameters of a forecaster that trains within a moment."""
+    small: dict[str, Any] = {
+        "least_sessions": 1,
+        "n_estimators": 20,
+        "learning_rate": 0.2,
+        "num_leaves": 7,
+        "min_rows_in_leaf": 20,
+        "feature_fraction": 0.5,
+        "max_bin": 15,
+        "boosters": 1,
+        "early_stopping_rounds": 5,
+        "quantile_trees": 8,
+        "quantile_learning_rate": 0.3,
+        "quantile_leaves": 5,
+        "num_threads": 1,
+    }
+    return ForecasterParameters(**small | changed)
+
+
+def forecast_frame(
+    symbols: int = 12,
+    sessions: int = 80,
+    seed: int = 0,
+    first: date = FIRST_SESSION,
+    history: int = 300,
+) -> pl.DataFrame:
+    """Make rows of ``forecast_features``: noise, but for the features of ``SIGNAL``.
+
+    Args:
+        symbols: Number of symbols, S00 on; of each four one is an ETF, one a warrant.
+        sessions: Sessions, weekdays, on each of which every symbol has a bar.
+        seed: Of the values.
+        first: The first day of an origin.
+        history: Bars of each symbol before its first row.
+
+    Returns:
+        The rows, sorted by symbol and date; the last of each symbol has no target.
+    """
+    random = np.random.default_rng(seed)
+    shape = (symbols, sessions)
+    days = sessions_from(first, sessions + 1)
+    drawn = random.standard_normal((len(FEATURE_NAMES), *shape), dtype=np.float32)
+    drawn[:, random.random(shape) < _UNKNOWN] = np.nan
+    values = dict(zip(FEATURE_NAMES, drawn, strict=True))
+    size = np.linspace(np.log(3e4), np.log(3e8), symbols)[:, None] * np.ones(shape)
+    values[SIZE] = size.astype(np.float32)
+    values[ABNORMAL_STD] = random.uniform(0.3, 1.2, shape).astype(np.float32)
+    signal = sum(slope * np.nan_to_num(values[name]) for name, slope in SIGNAL.items())
+    eta = signal + random.normal(0, 0.4, shape)
+    base = size + random.normal(0, 0.1, shape)
+    close = np.exp(random.normal(3, 1, (symbols, 1))) * np.ones(shape)
+    following = np.maximum(np.round(np.exp(base + eta) / close), 1)
+    volume = np.column_stack([np.full(symbols, 1000.0), following[:, :-1]])
+    last = np.arange(sessions) == sessions - 1
+    names = [f"S{number:02}" for number in range(symbols)]
+    kinds = [number % len(_NAMES) for number in range(symbols)]
+    frame = pl.DataFrame(
+        {
+            columns.SYMBOL: np.repeat(names, sessions),
+            columns.SECURITY_NAME: np.repeat(
+                [f"{name} {_NAMES[kind]}" for name, kind in zip(names, kinds, strict=True)],
+                sessions,
+            ),
+            columns.ETF: np.repeat([kind == _ETF for kind in kinds], sessions),
+            columns.DATE: days[:-1] * symbols,
+            columns.TARGET_DATE: days[1:] * symbols,
+            columns.CLOSE: close.ravel(),
+            columns.VOLUME: volume.ravel().astype(np.int64),
+            BASE: base.ravel(),
+            SESSIONS: np.tile(np.arange(sessions) + history + 1, symbols),
+            NEXT_VOLUME: following.ravel().astype(np.int64),
+            ETA: (np.log(following * close) - base).ravel(),
+            **{name: values[name].ravel() for name in FEATURE_NAMES},
+        },
+        schema_overrides={SESSIONS: pl.Int64},
+    )
+    known = pl.Series(~np.tile(last, symbols))
+    return frame.with_columns(
+        *(pl.when(known).then(name).alias(name) for name in (NEXT_VOLUME, ETA)),
+        pl.col(FEATURE_NAMES).fill_nan(None),
+    )
+
+
+def forget_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
+    """Take away what came true of some rows, as of bars without a next one."""
+    return rows.with_columns(pl.when(~where).then(name).alias(name) for name in (ETA, NEXT_VOLUME))
+
+
+def change_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
+    """Turn what came true of some rows to its contrary, far from it."""
+    return rows.with_columns(
+        pl.when(where).then(3 - 2 * pl.col(ETA)).otherwise(ETA).alias(ETA),
+        pl.when(where).then(7 * pl.col(NEXT_VOLUME)).otherwise(NEXT_VOLUME).alias(NEXT_VOLUME),
+    )
+
+
+def backtest_frame(
+    symbols: int = 10,
+    sessions: int = 60,
+    seed: int = 0,
+    first: date = date(2018, 11, 12),
+    levels: Sequence[float] = LEVELS,
+) -> pl.DataFrame:
+    """Make rows of ``run_backtest``, of forecasts that tell about half of eta.
+
+    Args:
+        symbols: Number of symbols, S00 on; of each four one is an ETF, one of another kind.
+            Bucket of liquidity and fold go round with the symbol and the session.
+        sessions: Sessions, weekdays, on each of which every symbol is scored.
+        seed: Of the values.
+        first: The first day of an origin.
+        levels: Of the quantiles, ascending.
+
+    Returns:
+        The rows, sorted by symbol and date.
+    """
+    random = np.random.default_rng(seed)
+    rows = symbols * sessions
+    days = sessions_from(first, sessions + 1)
+    number = np.repeat(np.arange(symbols), sessions)
+    ma5 = np.exp(random.normal(9, 0.2, rows) + number / 2)
+    volume = np.maximum(np.round(ma5 * np.exp(random.normal(0, 0.5, rows))), 1)
+    eta = np.log(volume / ma5)
+    forecast = ma5 * np.exp(eta / 2 + random.normal(0, 0.2, rows))
+    spread = np.sort(random.normal(0, 0.6, (rows, len(levels))), axis=1)
+    return pl.DataFrame(
+        {
+            columns.SYMBOL: [f"S{place:02}" for place in number],
+            columns.DATE: days[:-1] * symbols,
+            columns.TARGET_DATE: days[1:] * symbols,
+            columns.VOLUME: volume.astype(np.int64),
+            FORECAST: forecast,
+            **{
+                quantile_name(level): forecast * np.exp(spread[:, place])
+                for place, level in enumerate(levels)
+            },
+            MA5: ma5,
+            **{name: _around(ma5, random) for name in BASELINES if name != MA5},
+            columns.CLOSE: np.exp(random.normal(3, 1, symbols))[number],
+            ETA: eta,
+            columns.ETF: number % len(_NAMES) == _ETF,
+            COMMON_STOCK: number % len(_NAMES) < _ETF,
+            BUCKET: (number % 5).astype(np.int8),
+            FOLD: (np.arange(rows) % sessions * 2 // sessions).astype(np.int32),
+        }
+    )
+
+
+def _around(values: Floats, random: np.random.Generator) -> Floats:
+    moved: npt.NDArray[np.float64] = values * np.exp(random.normal(0, 0.3, len(values)))
+    return moved
