@@ -41,6 +41,9 @@ from stock_volume.pipelines.feature_engineering.nodes import (
 )
 
 CHUNK_ROWS: Final = 100_000
+ALL_OF_THEM: Final = {"boosters": 1, "bagging_fraction": 1.0, "feature_fraction": 1.0}
+"""What quantized gradients need."""
+
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},
     "max_bin 63": {"max_bin": 63},
@@ -48,12 +51,8 @@ OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "half-life 1 year": {"half_life_sessions": 252.0},
     "learning rate 0.025": {"learning_rate": 0.025, "n_estimators": 600},
     "one booster": {"boosters": 1},
-    "all rows and features a tree": {"bagging_fraction": 1.0, "feature_fraction": 1.0},
-    "the same, quantized gradients": {
-        "bagging_fraction": 1.0,
-        "feature_fraction": 1.0,
-        "quantized": True,
-    },
+    "one booster, all rows and features a tree": ALL_OF_THEM,
+    "the same, quantized gradients": {**ALL_OF_THEM, "quantized": True},
 }
 
 Figures = dict[str, Any]
