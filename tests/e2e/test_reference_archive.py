@@ -82,3 +82,22 @@ def test_estimator_explains_most_of_the_variance(run: Run) -> None:
     estimator = run.report("metrics.json")["estimator"]
     assert estimator["random_split"]["r2"] > 0.5
     assert estimator["time_split"]["r2"] > 0.5
+
+
+def test_forecaster_is_ahead_and_calibrated(run: Run) -> None:
+    """On later sessions of real symbols it beats each baseline, and covers about 80 per cent."""
+    metrics = run.report("metrics.json")["forecaster"]
+    assert metrics["universe"] == "common stocks"
+    best = max(baseline["eta_r2"] for baseline in metrics["baselines"].values())
+    assert metrics["eta_r2"] > best + 3
+    assert metrics["coverage_80"] == pytest.approx(80, abs=4)
+    assert metrics["by_security"]["ETFs"]["n"] > 0
+
+
+def test_every_live_symbol_is_forecast(run: Run, raw: pd.DataFrame) -> None:
+    """Symbols that traded in the last days have a forecast with quantiles in order."""
+    forecasts = pd.read_parquet(run.path("07_model_output", "forecasts.parquet"))
+    assert not forecasts["Symbol"].duplicated().any()
+    assert set(forecasts["Symbol"]) <= set(raw["Symbol"])
+    assert len(forecasts) > 0.9 * SYMBOLS
+    assert (forecasts[["q10", "q50", "q90"]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
