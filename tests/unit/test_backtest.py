@@ -108,6 +108,18 @@ def test_origin_rolls_over_the_last_two_years(months: int, folds: int) -> None:
         assert trained.days == pytest.approx(3 * 365.25, abs=4)
 
 
+def test_windows_without_a_session_are_skipped() -> None:
+    """Where nothing was traded for months, the other windows still test every session."""
+    closed = date(2022, 5, 15), date(2022, 9, 15)
+    sessions = [day for day in EIGHT_YEARS if not closed[0] <= day <= closed[1]]
+    plan = _plan(sessions, refit_months=1)
+    tested = [_window(sessions, fold.test_start, fold.test_end) for fold in plan.folds]
+    after = sessions[-1] - timedelta(days=round(2 * 365.25))
+    assert list(chain.from_iterable(tested)) == [day for day in sessions if day > after]
+    assert len(plan.folds) == 24 - 3
+    assert plan.note == ""
+
+
 def test_windows_of_the_rolling_origin_are_about_equal() -> None:
     """Each model but the last is tested for the months asked, the last for half as much or more."""
     months = 5
@@ -149,6 +161,23 @@ def test_short_data_asks_for_less_history(count: int, least: int) -> None:
     plan = _plan(EIGHT_YEARS[:count])
     assert plan.least_sessions == least
     assert (f"scored from {least} bars" in plan.note) == (least < 252)
+
+
+@pytest.mark.parametrize("count", [100, 1200])
+def test_windows_asked_for_keep_their_history(count: int) -> None:
+    """Windows that are told are scored from the history asked for, however short the data."""
+    sessions = EIGHT_YEARS[:count]
+    plan = _plan(sessions, test_start=sessions[count // 2], least_sessions=500)
+    assert plan.least_sessions == 500
+    assert "scored from" not in plan.note
+
+
+def test_a_test_may_be_of_one_session() -> None:
+    """A test that starts and ends on one day is of its session alone."""
+    day = date(2021, 1, 4)
+    (fold,) = _plan(test_start=day, test_end=day).folds
+    assert (fold.test_start, fold.test_end) == (day, day)
+    assert fold.train_end == date(2021, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +259,19 @@ def test_first_session_wanted(backtest: dict[str, Any], expected: date) -> None:
     first = first_session_wanted(
         date(2023, 12, 31), FORECASTER, BacktestParameters.model_validate(backtest)
     )
+    assert abs(first - expected) <= timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("years", "expected"),
+    [(0.0, date(2019, 12, 31)), (4.5, date(2019, 7, 1)), (8.0, date(2015, 12, 31))],
+)
+def test_first_session_wanted_reaches_back_the_years_of_features(
+    years: float, expected: date
+) -> None:
+    """More years of features move it back; fewer leave what training and test need."""
+    asking = FORECASTER.model_copy(update={"feature_years": years})
+    first = first_session_wanted(date(2023, 12, 31), asking, BacktestParameters(test_years=1))
     assert abs(first - expected) <= timedelta(days=1)
 
 

@@ -112,9 +112,10 @@ def test_interval_measures_are_those_of_their_words() -> None:
 
 def test_levels_tell_which_measures_there_are() -> None:
     """Each level has its share below, beside the coverage from 10 to 90 per cent."""
-    levels = (0.1, 0.25, 0.9)
+    levels = (0.05, 0.1, 0.5, 0.9, 0.95)
     measured = backtest_frame(levels=levels).select(interval_measures(levels))
-    assert measured.columns == ["pinball", "coverage_80", "below_q10", "below_q25", "below_q90"]
+    below = ["below_q5", "below_q10", "below_q50", "below_q90", "below_q95"]
+    assert measured.columns == ["pinball", "coverage_80", *below]
 
 
 def test_a_forecast_in_shares_turns_back_to_eta() -> None:
@@ -243,12 +244,23 @@ def test_figures_are_plain(metrics: dict[str, Any]) -> None:
 
 
 def test_figures_of_a_single_row_are_plain() -> None:
-    """A group of one row has figures that JSON can hold, too."""
+    """A group of one row has figures that JSON can hold, too: no level R2, and all others."""
     one = COMMON.filter(pl.col(BUCKET) == 0).head(1)
     rows = pl.concat([one, COMMON.filter(pl.col(BUCKET) != 0)])
     metrics = evaluate_backtest(rows.lazy(), LEVELS, PARAMETERS)
-    assert metrics["by_bucket"][BUCKETS[0]]["n"] == 1
+    single = metrics["by_bucket"][BUCKETS[0]]
+    assert single["n"] == 1
+    assert [name for name, value in single.items() if value is None] == ["level_r2"]
     json.dumps(metrics, allow_nan=False)
+
+
+@pytest.mark.parametrize("forecast", [FORECAST, *BASELINES])
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_level_that_does_not_vary_has_no_r2(forecast: str, count: int) -> None:
+    """Rows of one and the same level have no R2 of it; the other measures stand."""
+    measured = _point(pl.concat([ROWS.head(1)] * count), forecast)
+    assert measured.pop("level_r2") is None
+    assert all(math.isfinite(value) for value in measured.values())
 
 
 def _headline(rows: pl.DataFrame) -> dict[str, float]:

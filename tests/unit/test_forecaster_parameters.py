@@ -23,6 +23,7 @@ def test_defaults_are_valid(model: type[BaseModel]) -> None:
     ("model", "name", "value"),
     [
         (ForecasterParameters, "train_years", 0),
+        (ForecasterParameters, "feature_years", -0.1),
         (ForecasterParameters, "least_sessions", 0),
         (ForecasterParameters, "n_estimators", 0),
         (ForecasterParameters, "n_estimators", "many"),
@@ -42,8 +43,8 @@ def test_defaults_are_valid(model: type[BaseModel]) -> None:
         (ForecasterParameters, "validation_share", 0),
         (ForecasterParameters, "validation_share", 1),
         (ForecasterParameters, "early_stopping_rounds", 0),
-        (ForecasterParameters, "quantiles", [0.0, 0.5]),
-        (ForecasterParameters, "quantiles", [0.5, 1.0]),
+        (ForecasterParameters, "quantiles", [0.0, 0.1, 0.5, 0.9]),
+        (ForecasterParameters, "quantiles", [0.1, 0.5, 0.9, 1.0]),
         (ForecasterParameters, "quantile_trees", 0),
         (ForecasterParameters, "quantile_learning_rate", 0),
         (ForecasterParameters, "quantile_leaves", 1),
@@ -72,6 +73,7 @@ def test_values_out_of_bounds_are_refused(model: type[BaseModel], name: str, val
 @pytest.mark.parametrize(
     ("model", "name", "value"),
     [
+        (ForecasterParameters, "feature_years", 0.0),
         (ForecasterParameters, "lambda_l2", 0.0),
         (ForecasterParameters, "feature_fraction", 1.0),
         (ForecasterParameters, "max_bin", 255),
@@ -90,12 +92,21 @@ def test_values_at_the_bounds_are_accepted(
     assert getattr(model.model_validate({name: value}), name) == value
 
 
-@pytest.mark.parametrize(
-    "levels", [[0.9, 0.5, 0.1], [0.1, 0.1, 0.5, 0.9], [], [0.5], [0.25, 0.5, 0.75]], ids=str
-)
+@pytest.mark.parametrize("levels", [[0.9, 0.5, 0.1], [0.1, 0.1, 0.5, 0.9]], ids=str)
 def test_levels_ascend(levels: list[float]) -> None:
-    """Levels that descend, stand twice or lack 10, 50 or 90 per cent are refused."""
-    with pytest.raises(ValidationError, match="quantiles"):
+    """Levels that descend or stand twice are refused."""
+    with pytest.raises(ValidationError, match="quantiles are not ascending"):
+        ForecasterParameters.model_validate({"quantiles": levels})
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [[], [0.5], [0.5, 0.9], [0.1, 0.9], [0.1, 0.5], [0.25, 0.5, 0.75], [0.05, 0.25, 0.75, 0.95]],
+    ids=str,
+)
+def test_levels_that_are_measured_must_be_there(levels: list[float]) -> None:
+    """Levels that lack 10, 50 or 90 per cent are refused, with the three in the message."""
+    with pytest.raises(ValidationError, match=r"0\.1, 0\.5 and 0\.9 must be among the quantiles"):
         ForecasterParameters.model_validate({"quantiles": levels})
 
 
@@ -125,6 +136,12 @@ def test_days_may_be_written_out() -> None:
         train_start=date(2018, 1, 1), test_start=date(2021, 1, 1), test_end=date(2022, 12, 31)
     )
     assert BacktestParameters.model_validate({"test_start": "2021-01-01"}).train_start is None
+
+
+def test_a_test_may_be_of_one_day() -> None:
+    """The test may end on the day that it starts on."""
+    day = date(2021, 1, 4)
+    assert BacktestParameters(test_start=day, test_end=day).test_end == day
 
 
 @pytest.mark.parametrize(

@@ -333,11 +333,36 @@ def test_tables_are_well_formed(rows: pl.DataFrame) -> None:
             assert len(row) == len(head)
             assert all(row)
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
+
+
+@pytest.mark.parametrize("note", ["", "The features start late."], ids=["no-note", "note"])
+@pytest.mark.parametrize("rows", SOME_ROWS)
+def test_card_is_tidy(rows: pl.DataFrame, note: str) -> None:
+    """No line ends in a space, no two blank ones follow each other, a heading has one before it."""
+    card = write_card(_metrics(rows, note=note), ABOUT, "0123abc")
+    assert not re.search(r"[ \t]$", card, re.MULTILINE)
     assert "\n\n\n" not in card
     assert not re.search(r"[^\n]\n#", card)
+    assert re.search(r"[^\n]\n\Z", card)
 
 
-def test_card_of_a_single_row_has_figures_only() -> None:
-    """A group of one row has figures, or none, but no infinity."""
+@pytest.mark.parametrize("rows", SOME_ROWS)
+def test_coverage_is_always_told(rows: pl.DataFrame) -> None:
+    """However few rows there are, the report tells how often the interval and the median held."""
+    metrics = _metrics(rows)
+    report = report_forecaster(metrics)
+    assert f"{metrics['coverage_80']:.1f} % fell between the quantiles 10 and 90" in report
+    assert f"{metrics['below_q50']:.1f} % below the median" in report
+
+
+def test_card_of_a_single_row_leaves_out_the_level_only() -> None:
+    """A group of one row has every figure but the R2 of a level, whose cell is empty."""
     card = write_card(_metrics(ROWS.head(1)), ABOUT, "")
-    assert not re.search(r"\b(nan|inf)\b", card)
+    assert not re.search(r"\b(nan|inf|None|null)\b", card)
+    *tables, _ = _tables(card)
+    assert len(tables) == 4
+    for head, _, *lines in tables:
+        assert lines
+        for row in lines:
+            empty = [name for name, cell in zip(head, row, strict=True) if not cell]
+            assert empty == ["level R² %"]

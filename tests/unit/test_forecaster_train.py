@@ -251,6 +251,13 @@ def test_too_few_rows_are_refused(symbols: int, sessions: int, kept: int, words:
         train_forecaster(rows, PARAMETERS)
 
 
+@pytest.mark.parametrize("least", [60, 252])
+def test_too_few_rows_tell_which_parameter_asks_for_history(rows: pl.DataFrame, least: int) -> None:
+    """The error names the parameter that keeps young symbols out, with its value."""
+    with pytest.raises(TooFewRowsError, match=rf"{least} bars \(forecaster\.least_sessions\)"):
+        train_forecaster(rows.head(10), small_parameters(least_sessions=least))
+
+
 def test_fifty_rows_are_enough(rows: pl.DataFrame) -> None:
     """Fifty rows of several sessions are trained on."""
     forecaster = train_forecaster(rows.head(50), PARAMETERS)

@@ -13,9 +13,13 @@ EDGES = (1e5, 1e6, 5e6, 1e8)
 """Dollars a day at which the buckets meet."""
 
 
-def _is_common(name: str, *, etf: bool = False) -> bool:
-    frame = pl.DataFrame({columns.SECURITY_NAME: [name], columns.ETF: [etf]})
-    return bool(frame.select(is_common_stock()).item())
+def _is_common(name: str | None, *, etf: bool = False) -> bool:
+    names = pl.Series([name], dtype=pl.String)
+    common = pl.DataFrame({columns.SECURITY_NAME: names, columns.ETF: [etf]}).select(
+        is_common_stock()
+    )
+    assert common.to_series().null_count() == 0
+    return bool(common.item())
 
 
 def _buckets(sizes: list[float | None], dtype: Any = pl.Float32) -> list[int]:
@@ -81,6 +85,8 @@ def test_stocks_of_a_company_are_common(name: str) -> None:
         "Nuveen Municipal Trust Closed-End",
         "Adams Diversified Equity Fund, Inc.",
         "Equity Residential Common Shares of Beneficial Interest",
+        "Adams Natural Resources Fund - Common Stock",
+        "Acme Holdings - Common Stock - Warrants",
     ],
 )
 def test_other_securities_are_not_common(name: str) -> None:
@@ -96,6 +102,7 @@ def test_other_securities_are_not_common(name: str) -> None:
         "Preferred Apartment Communities, Inc. Common Stock",
         "Unit Corporation Common Stock",
         "Beneficial Bancorp, Inc. - Common Stock",
+        "Acme Holdings - Preferred Units - Common Stock",
     ],
 )
 def test_a_company_may_be_named_like_a_kind_of_security(name: str) -> None:
@@ -103,13 +110,14 @@ def test_a_company_may_be_named_like_a_kind_of_security(name: str) -> None:
     assert _is_common(name)
 
 
-def test_a_nameless_stock_is_common() -> None:
-    """Without a name a stock counts as common."""
-    assert _is_common("")
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_nameless_stock_is_common(name: str | None) -> None:
+    """Without a name, null or empty, a stock counts as common."""
+    assert _is_common(name)
 
 
-@pytest.mark.parametrize("name", ["", "SPDR S&P 500", "Apple Inc. - Common Stock"])
-def test_an_etf_is_never_common(name: str) -> None:
+@pytest.mark.parametrize("name", [None, "", "SPDR S&P 500", "Apple Inc. - Common Stock"])
+def test_an_etf_is_never_common(name: str | None) -> None:
     """An ETF is not a common stock, whatever its name."""
     assert not _is_common(name, etf=True)
 

@@ -22,12 +22,12 @@ from stock_volume.forecaster.tuning import Tuned, TuningParameters, tune_forecas
 from tests.unit.forecast_helpers import change_targets, forecast_frame, small_parameters
 
 SEARCHED: Final = {
-    "learning_rate": (0.01, 0.1),
+    "learning_rate": (0.02, 0.1),
     "num_leaves": (15, 255),
     "min_rows_in_leaf": (50, 2000),
     "feature_fraction": (0.1, 0.6),
     "bagging_fraction": (0.4, 1.0),
-    "lambda_l2": (0.1, 100.0),
+    "lambda_l2": (0.0, 50.0),
 }
 """Bounds of what the search may set."""
 
@@ -171,7 +171,30 @@ def test_a_setting_in_force_without_regularisation_is_tried() -> None:
     assert found.trials[0]["lambda_l2"] == 0
 
 
-def test_a_setting_in_force_out_of_bounds_is_tried() -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", 0.005),
+        ("learning_rate", 0.4),
+        ("num_leaves", 7),
+        ("num_leaves", 300),
+        ("min_rows_in_leaf", 20),
+        ("min_rows_in_leaf", 3000),
+        ("feature_fraction", 0.05),
+        ("feature_fraction", 0.9),
+        ("bagging_fraction", 0.3),
+        ("lambda_l2", 80.0),
+    ],
+)
+def test_a_setting_in_force_out_of_bounds_is_tried(name: str, value: float) -> None:
     """A setting in force that the search would not suggest is tried first, without a warning."""
-    found = _tune(forecaster=IN_FORCE.model_copy(update={"num_leaves": 7}), trials=1)
-    assert found.trials[0]["num_leaves"] == 7
+    found = _tune(forecaster=IN_FORCE.model_copy(update={name: value}), trials=1)
+    assert found.trials[0][name] == value
+
+
+def test_trials_have_one_booster(tuned: Tuned) -> None:
+    """Trials are judged by one booster, and what is returned keeps those in force."""
+    several = IN_FORCE.model_copy(update={"boosters": 3})
+    found = _tune(forecaster=several)
+    assert found.trials == tuned.trials
+    assert found.parameters == tuned.parameters.model_copy(update={"boosters": 3})
