@@ -4,7 +4,7 @@ BentoML is imported where it is used: it takes over a second, and most runs need
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 
@@ -14,12 +14,8 @@ if TYPE_CHECKING:
     import bentoml
 
 
-_DESCRIPTION: Final = "model.yaml"
-"""BentoML's own file beside those of a model."""
-
-
 class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
-    """A model in the BentoML store, as files of text."""
+    """A model in the BentoML store, as files of text and of Parquet."""
 
     def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
         """Keep the model's name.
@@ -38,25 +34,14 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
 
     def load(self) -> StoredModel:
         """Load the latest version."""
-        model = self._latest()
-        return StoredModel(
-            files={
-                path.name: path.read_text(encoding="utf-8")
-                for path in sorted(Path(model.path).iterdir())
-                if path.name != _DESCRIPTION
-            },
-            labels=dict(model.info.labels),
-            metadata=dict(model.info.metadata),
-            tag=str(model.tag),
-        )
+        return StoredModel.from_store(self._latest())
 
     def save(self, data: StoredModel) -> None:
         """Store a new version."""
         import bentoml
 
         with bentoml.models.create(self._name, labels=data.labels, metadata=data.metadata) as model:
-            for name, text in data.files.items():
-                Path(model.path_of(name)).write_text(text, encoding="utf-8")
+            data.write_into(Path(model.path))
 
     def _latest(self) -> "bentoml.Model":
         import bentoml

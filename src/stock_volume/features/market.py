@@ -224,9 +224,29 @@ def market_sessions(sums: Iterable[pl.DataFrame]) -> pl.DataFrame:
         are null.
     """
     means = _means(pl.concat(sums))
-    days: list[date] = means[columns.DATE].sort().to_list()
-    sessions = trading_calendar(days[0], days[-1]).join(means, on=columns.DATE, how="left")
-    following = sessions.sort(columns.DATE).with_columns(
-        pl.col(MARKET_ABNORMAL).shift(-1).alias(_NEXT)
+    return _described(means, means.select(pl.col(columns.DATE).max()).item())
+
+
+def extended_sessions(sessions: pl.DataFrame, last: date) -> pl.DataFrame:
+    """Go on with the sessions past the data, as far as the calendar alone can tell.
+
+    Args:
+        sessions: What ``market_sessions`` has made.
+        last: Last day wanted.
+
+    Returns:
+        The same rows, and one a session after them up to ``last``, which knows the
+        calendar of its target and what the market had done before; the measures of the
+        market on the session itself are null.
+    """
+    return _described(sessions.select(columns.DATE, *_MEASURES, *_ETF_MEASURES), last)
+
+
+def _described(means: pl.DataFrame, last: date) -> pl.DataFrame:
+    calendar = trading_calendar(means.select(pl.col(columns.DATE).min()).item(), last)
+    following = (
+        calendar.join(means, on=columns.DATE, how="left")
+        .sort(columns.DATE)
+        .with_columns(pl.col(MARKET_ABNORMAL).shift(-1).alias(_NEXT))
     )
     return following.with_columns(columns_of(MARKET_FEATURES)).drop(_NEXT)

@@ -8,6 +8,25 @@ from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 
 
+def latest_of_each(features: pl.LazyFrame) -> pl.DataFrame:
+    """Take the latest row of each symbol.
+
+    Args:
+        features: Rows of ``forecast_features``.
+
+    Returns:
+        One row a symbol, if a forecast can rest on it: it has traded on any of its last
+        five bars, and a session follows the latest.
+    """
+    latest = features.group_by(columns.SYMBOL).agg(pl.col(columns.DATE).max())
+    return (
+        features.join(latest, on=[columns.SYMBOL, columns.DATE], how="semi")
+        .filter(pl.col(BASE).is_not_null() & pl.col(columns.TARGET_DATE).is_not_null())
+        .sort(columns.SYMBOL)
+        .collect(engine="streaming")
+    )
+
+
 def latest_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> pl.DataFrame:
     """Take the latest row of each live symbol.
 
@@ -21,12 +40,7 @@ def latest_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> pl.
     """
     days = features.select(pl.col(columns.DATE).unique().sort()).collect(engine="streaming")
     oldest = days[columns.DATE].tail(parameters.live_sessions).min()
-    return (
-        features.filter(pl.col(columns.DATE) >= oldest)
-        .filter(pl.col(columns.DATE) == pl.col(columns.DATE).max().over(columns.SYMBOL))
-        .filter(pl.col(BASE).is_not_null() & pl.col(columns.TARGET_DATE).is_not_null())
-        .collect()
-    )
+    return latest_of_each(features).filter(pl.col(columns.DATE) >= oldest)
 
 
 def forecast_next_session(

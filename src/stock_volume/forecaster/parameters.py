@@ -2,9 +2,12 @@
 
 from datetime import date
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LEAST_BARS: Final = 60
+"""Bars that tell enough of a symbol, in training and in a request."""
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 
@@ -47,7 +50,7 @@ class ForecasterParameters(BaseModel):
 
     train_years: float = Field(default=3.0, gt=0)
     feature_years: float = Field(default=5.0, ge=0)
-    least_sessions: int = Field(default=60, ge=1)
+    least_sessions: int = Field(default=LEAST_BARS, ge=1)
     n_estimators: int = Field(default=300, ge=1)
     learning_rate: float = Field(default=0.05, gt=0)
     num_leaves: int = Field(default=127, ge=2)

@@ -1,80 +1,128 @@
-"""What all routes of the service share: bodies of answers, and refusals."""
+"""The application: its routes, who may use them, and its pages."""
 
-from typing import Any
+import os
+import secrets
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.openapi.utils import get_openapi
+from fastapi.params import Depends as Dependency
+from fastapi.responses import FileResponse, Response
+from fastapi.security import APIKeyHeader
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-PROBLEM_JSON = "application/problem+json"
+from stock_volume import __version__
+from stock_volume.serving.loading import ModelLoader
+from stock_volume.serving.problems import add_handlers
+from stock_volume.serving.routes import data_routes
 
+API_KEY: Final = "STOCK_VOLUME_API_KEY"
+"""Environment variable of the key that data routes ask for; without it they ask for none."""
 
-class VolumeEstimate(BaseModel):
-    """An estimate of a day's volume.
-
-    Attributes:
-        volume: In shares.
-        model: Tag of the model that answers.
-        note: What kind of figure this is.
-    """
-
-    volume: int
-    model: str
-    note: str = "an estimate for the day that the two averages end on, not a forecast"
-
-
-class InvalidValue(BaseModel):
-    """A value that was refused.
-
-    Attributes:
-        field: Name of the parameter.
-        message: The bound it breaks.
-    """
-
-    field: str
-    message: str
+_PAGE: Final = Path(__file__).parent / "page"
+_DESCRIPTION: Final = (
+    "Forecasts of the next session's trading volume, and estimates of a day's from two averages. "
+    "Volumes are in shares. Every error is a problem detail (RFC 9457). The page is at [/](/)."
+)
+# Swagger UI, which BentoML ships, writes styles into its page.
+_DOCS_POLICY: Final = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
-class Problem(BaseModel):
-    """A problem detail (RFC 9457).
+def create_app(loader: ModelLoader, api_key: str | None = None) -> FastAPI:
+    """Make the application.
 
-    Attributes:
-        type: URI of the kind of problem.
-        title: The kind of problem, in words.
-        status: HTTP status code.
-        detail: What is wrong with this request.
-        errors: Each value that was refused.
-    """
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: list[InvalidValue] = []
-
-
-def create_app() -> FastAPI:
-    """Make an application that refuses bad values by a problem detail.
+    Args:
+        loader: Gives the models, once they are loaded.
+        api_key: Asked for by all data routes; None for that of the environment, if any.
 
     Returns:
-        The application, without routes.
+        The application.
     """
-    app = FastAPI(title="stock_volume", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(RequestValidationError, _refuse)
+    app = FastAPI(
+        title="stock_volume",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_handlers(app)
+    key = api_key or os.environ.get(API_KEY)
+    app.include_router(data_routes(loader, [_asking_for(key)] if key else []))
+    _add_pages(app)
     return app
 
 
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
-    """Answer a bad request; the values themselves (NaN, for one) may not be JSON."""
-    details: list[dict[str, Any]] = list(error.errors())  # type: ignore[attr-defined]
-    errors = [
-        InvalidValue(field=str(detail["loc"][-1]), message=detail["msg"]) for detail in details
-    ]
-    problem = Problem(
-        title="Unprocessable Content",
-        status=422,
-        detail="; ".join(f"{one.field}: {one.message}" for one in errors),
-        errors=errors,
-    )
-    return JSONResponse(problem.model_dump(), status_code=422, media_type=PROBLEM_JSON)
+def _asking_for(key: str) -> Dependency:
+    header = APIKeyHeader(name="X-API-Key", auto_error=False)
+    expected = key.encode()
+
+    async def check(given: Annotated[str | None, Depends(header)]) -> None:
+        # In constant time: how long it takes must not tell how much of the key is right.
+        if not secrets.compare_digest((given or "").encode(), expected):
+            raise HTTPException(
+                HTTPStatus.UNAUTHORIZED,
+                "the header X-API-Key is missing or wrong",
+                {"WWW-Authenticate": 'ApiKey realm="stock_volume"'},
+            )
+
+    return Dependency(check)
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_PAGE / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_PAGE / "docs.html", headers={"Content-Security-Policy": _DOCS_POLICY})
+
+    @app.get("/metrics", tags=["server"], response_class=Response, responses=_plain("Counters"))
+    def metrics() -> Response:
+        """Count requests, seconds, forecasts and refusals, for Prometheus."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    app.mount("/static", StaticFiles(directory=_PAGE))
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
+            schema["paths"].update(_bentoml_paths())
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way to extend it
+
+
+def _plain(words: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": words, "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+def _bentoml_paths() -> dict[str, Any]:
+    """Describe what BentoML answers itself."""
+    alive, ready = _plain("The server runs"), _plain("The models are loaded")
+    ready[503] = {"description": "They are not, yet or at all"}
+    return {
+        path: {
+            "get": {
+                "tags": ["server"],
+                "summary": words,
+                "responses": {str(status): answer for status, answer in responses.items()},
+            }
+        }
+        for path, words, responses in (
+            ("/livez", "Tell whether the server runs", alive),
+            ("/readyz", "Tell whether requests can be answered", ready),
+        )
+    }

@@ -1,37 +1,54 @@
 """The BentoML service."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Final
 
 import bentoml
 from bentoml.models import BentoModel
-from fastapi import Query
 
-from stock_volume.serving.app import Problem, VolumeEstimate, create_app
-from stock_volume.serving.estimate import VolumeEstimator
-from stock_volume.stored_model import ESTIMATOR_FILE, ESTIMATOR_NAME
+from stock_volume.serving.app import create_app
+from stock_volume.serving.loading import LoadedModels, ModelLoader
+from stock_volume.serving.surface import Surface
+from stock_volume.stored_model import (
+    ESTIMATOR_NAME,
+    FORECASTER_NAME,
+    SNAPSHOT_NAME,
+    StoredModel,
+)
 
-NotNegative = Annotated[float, Query(ge=0, allow_inf_nan=False)]
+loader: Final = ModelLoader()
+app: Final = create_app(loader)
 
-app = create_app()
 
-
-@bentoml.service(name="stock_volume")
+# BentoML's own counters keep one series for each path ever asked for, without bound, and with
+# its access log and traces cost more than the answers: Surface counts by route instead.
+@bentoml.service(
+    name="stock_volume",
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+)
 @bentoml.asgi_app(app)
 class StockVolume:
-    """Answers estimates of daily trading volume."""
+    """Forecasts and estimates of daily trading volume."""
 
     estimator_model = BentoModel(f"{ESTIMATOR_NAME}:latest")
+    forecaster_model = BentoModel(f"{FORECASTER_NAME}:latest")
+    snapshot_model = BentoModel(f"{SNAPSHOT_NAME}:latest")
 
     def __init__(self) -> None:
-        """Load the model that the Bento carries or, outside one, the store's latest."""
-        self._estimate = VolumeEstimator(Path(self.estimator_model.path_of(ESTIMATOR_FILE)))
-        self._model = str(self.estimator_model.tag)
+        """Begin to load the models of the Bento or, outside one, the store's latest."""
+        loader.start(
+            lambda: LoadedModels.of(
+                StoredModel.from_store(self.estimator_model),
+                StoredModel.from_store(self.forecaster_model),
+                StoredModel.from_store(self.snapshot_model),
+            )
+        )
 
-    @app.get("/predict", responses={422: {"model": Problem}})
-    async def predict(
-        self, vol_moving_avg: NotNegative, adj_close_rolling_med: NotNegative
-    ) -> VolumeEstimate:
-        """Estimate a day's volume from the two averages that end on it."""
-        volume = self._estimate(vol_moving_avg, adj_close_rolling_med)
-        return VolumeEstimate(volume=volume, model=self._model)
+    async def __is_ready__(self) -> bool:
+        """Tell BentoML's /readyz whether requests can be answered."""
+        return loader.is_ready
+
+
+# The decorator has made a Service of the class.
+StockVolume.add_asgi_middleware(Surface)  # type: ignore[attr-defined]

@@ -31,6 +31,7 @@ from stock_volume.forecaster.plots import (
     plot_reliability,
     plot_symbols,
 )
+from stock_volume.forecaster.snapshot import take_snapshot
 from stock_volume.forecaster.train import latest_training_rows, train_forecaster
 from stock_volume.lineage import fingerprint, git_revision, package_versions
 from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
@@ -75,16 +76,21 @@ def register_estimator(
 
 
 def _stored(
-    texts: dict[str, str], files: pl.LazyFrame, labels: dict[str, str], metadata: dict[str, Any]
+    texts: dict[str, str],
+    files: pl.LazyFrame,
+    labels: dict[str, str] | None = None,
+    metadata: dict[str, Any] | None = None,
+    frames: dict[str, pl.LazyFrame] | None = None,
 ) -> StoredModel:
     """Add to a model what it was made from."""
     data = fingerprint(files.select(columns.FILE, SHA256).collect().iter_rows())
     revision = git_revision(Path(__file__).parent)
     return StoredModel(
         files=texts,
-        labels={"data": data[:12], "git_revision": revision[:12], **labels},
+        frames=frames or {},
+        labels={"data": data[:12], "git_revision": revision[:12], **(labels or {})},
         metadata={
-            **metadata,
+            **(metadata or {}),
             "data_fingerprint": data,
             "versions": package_versions(),
             "git_revision": revision,
@@ -163,11 +169,26 @@ def write_model_card(forecaster: Forecaster, metrics: dict[str, Any]) -> str:
     return write_card(metrics, forecaster.about, git_revision(Path(__file__).parent))
 
 
-def package_service(estimator: StoredModel, forecaster: StoredModel) -> dict[str, str]:
+def register_snapshot(
+    features: pl.LazyFrame,
+    sessions: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    backtest: pl.LazyFrame,
+    files: pl.LazyFrame,
+) -> StoredModel:
+    """Take what the service needs to know of the symbols."""
+    snapshot = take_snapshot(features, sessions, forecast_features, backtest)
+    return _stored({}, files, frames=snapshot._asdict())
+
+
+def package_service(
+    estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel
+) -> dict[str, str]:
     """Label the Bento by the models of its run."""
     return {
         "estimator": str(estimator.tag).replace(":", "-"),
         "forecaster": str(forecaster.tag).replace(":", "-"),
+        "snapshot": str(snapshot.tag).replace(":", "-"),
         **estimator.labels,
         **forecaster.labels,
     }

@@ -13,6 +13,7 @@ from stock_volume.pipelines.modelling.nodes import (
     plan_windows,
     register_estimator,
     register_forecaster,
+    register_snapshot,
     write_model_card,
     write_report,
 )
@@ -97,8 +98,14 @@ def create_pipeline() -> Pipeline:
                 name="write_report",
             ),
             Node(
+                register_snapshot,
+                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                outputs="snapshot_model",
+                name="register_snapshot",
+            ),
+            Node(
                 package_service,
-                inputs=["estimator_model", "forecaster_model"],
+                inputs=["estimator_model", "forecaster_model", "snapshot_model"],
                 outputs="service_bento",
                 name="package_service",
             ),

@@ -1,0 +1,107 @@
+"""A forecast from bars that the layers do not hold: judged and computed as those were."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.bars.parse import AS_READ, EXTRA
+from stock_volume.bars.rules import (
+    DUPLICATE_BAR,
+    SYMBOL_INDEX,
+    RowRule,
+    RuleParameters,
+    rejecting_rules,
+)
+from stock_volume.errors import StockVolumeError
+from stock_volume.features.quantities import BASE
+from stock_volume.features.registry import forecast_features
+
+_PLACE = "place"
+_OF_TEXT = frozenset({EXTRA, *AS_READ.values()})
+
+
+class BrokenBar(NamedTuple):
+    """A bar that cannot be used.
+
+    Attributes:
+        place: Its position among the bars, from 0.
+        rule: Name of the rule it breaks.
+        reason: What is wrong with it.
+    """
+
+    place: int
+    rule: str
+    reason: str
+
+
+class InvalidBarsError(StockVolumeError):
+    """Bars that no forecast can rest on.
+
+    Attributes:
+        broken: The bars that break a rule, each under the first.
+    """
+
+    def __init__(self, message: str, broken: list[BrokenBar] | None = None) -> None:
+        """Keep which bars are wrong."""
+        super().__init__(message)
+        self.broken = broken or []
+
+
+def features_of_bars(
+    bars: pl.DataFrame, sessions: pl.DataFrame, rules: RuleParameters
+) -> pl.DataFrame:
+    """Make the features of the latest of one symbol's bars.
+
+    Args:
+        bars: The columns of ``prices``, in any order of date; an Open of 0 is unknown.
+        sessions: The market by session, up to the session of the latest bar or further.
+        rules: Bounds of the rules that ingestion judges rows by.
+
+    Returns:
+        One row of ``forecast_features``: what a forecast of the session after the latest
+        bar rests on.
+
+    Raises:
+        InvalidBarsError: A bar breaks a rule, or nothing can be forecast from the latest.
+    """
+    judged = bars.with_row_index(_PLACE).with_columns(
+        pl.col(columns.OPEN).fill_null(0), pl.lit(0).alias(SYMBOL_INDEX)
+    )
+    broken = _broken(judged, rules)
+    if broken:
+        raise InvalidBarsError(f"{len(broken)} of {bars.height} bars break a rule", broken)
+    ordered = bars.sort(columns.DATE).with_columns(
+        pl.when(pl.col(columns.OPEN) > 0).then(columns.OPEN)
+    )
+    latest = ordered[columns.DATE][-1]
+    if latest not in sessions[columns.DATE]:
+        raise InvalidBarsError(
+            f"{latest} is no session of the exchange between {sessions[columns.DATE][0]} and "
+            f"{sessions[columns.DATE][-1]}, the calendar of this model"
+        )
+    row = forecast_features(ordered, sessions).tail(1)
+    if row[BASE][0] is None:
+        raise InvalidBarsError("the symbol has not traded on any of its last five bars")
+    return row
+
+
+def _broken(bars: pl.DataFrame, parameters: RuleParameters) -> list[BrokenBar]:
+    """List the bars that break a rule, each once."""
+    rules = [
+        rule
+        for rule in rejecting_rules(parameters)
+        if _OF_TEXT.isdisjoint(rule.broken.meta.root_names())
+    ]
+    found: dict[int, BrokenBar] = {}
+    for rule, rows in (
+        *((rule, bars) for rule in rules),
+        (DUPLICATE_BAR, bars.sort(columns.DATE, maintain_order=True)),
+    ):
+        for place in rows.filter(rule.broken)[_PLACE]:
+            found.setdefault(place, _as_broken(place, rule))
+    return sorted(found.values())
+
+
+def _as_broken(place: int, rule: RowRule) -> BrokenBar:
+    return BrokenBar(place, rule.name, rule.reason)

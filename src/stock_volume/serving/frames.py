@@ -1,0 +1,114 @@
+"""From rows to the bodies of answers, and from bodies of requests to frames."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.forecaster import snapshot
+from stock_volume.forecaster.book import Row, is_stale
+from stock_volume.forecaster.model import FORECAST
+from stock_volume.serving.answers import (
+    Bar,
+    BarsRequest,
+    Forecast,
+    History,
+    Record,
+    ScoredForecast,
+    SymbolInfo,
+)
+
+_BAR_TYPES = {
+    columns.DATE: pl.Date,
+    **dict.fromkeys(columns.PRICES, pl.Float64),
+    columns.VOLUME: pl.Int64,
+}
+
+
+def bars_frame(request: BarsRequest) -> pl.DataFrame:
+    """Put the bars of a request into the columns of ``prices``.
+
+    Args:
+        request: A validated request.
+
+    Returns:
+        One row a bar, in the order of the request.
+    """
+    rows = [bar.model_dump(by_alias=True) for bar in request.bars]
+    return pl.DataFrame(rows, schema=_BAR_TYPES).select(
+        pl.lit(request.symbol).alias(columns.SYMBOL),
+        pl.lit(None, dtype=pl.String).alias(columns.SECURITY_NAME),
+        pl.lit(request.etf).alias(columns.ETF),
+        *columns.BAR,
+    )
+
+
+def forecast_answer(row: Row, model: str) -> Forecast:
+    """Put a forecast into an answer, with whole shares.
+
+    Args:
+        row: Of ``Book.forecast`` or ``Book.forecast_bars``.
+        model: Tag of the model.
+
+    Returns:
+        The answer.
+    """
+    session = row[columns.TARGET_DATE]
+    return Forecast(
+        **_security(row),
+        latest_bar=row[columns.DATE],
+        session=session,
+        forecast=round(row[FORECAST]),
+        quantiles={name: round(value) for name, value in row.items() if _is_quantile(name)},
+        stale=is_stale(session, datetime.now(tz=UTC)),
+        model=model,
+    )
+
+
+def symbol_answer(row: Row) -> SymbolInfo:
+    """Put what is known of a symbol into an answer."""
+    return SymbolInfo(
+        **_security(row),
+        first_bar=row[snapshot.FIRST_BAR],
+        latest_bar=row[snapshot.LATEST_BAR],
+        bars=row[snapshot.BARS],
+        dollar_volume=row[snapshot.DOLLAR_VOLUME],
+    )
+
+
+def history_answer(known: Row, bars: list[Row]) -> History:
+    """Put the latest bars of a symbol into an answer."""
+    return History(
+        **_security(known),
+        vol_moving_avg=known[columns.VOL_MOVING_AVG],
+        adj_close_rolling_med=known[columns.ADJ_CLOSE_ROLLING_MED],
+        bars=[Bar.model_validate(bar) for bar in bars],
+    )
+
+
+def record_answer(measures: Row, scored: list[Row]) -> Record:
+    """Put the record of a symbol into an answer."""
+    return Record(
+        symbol=measures[columns.SYMBOL],
+        **{name: value for name, value in measures.items() if name != columns.SYMBOL},
+        forecasts=[
+            ScoredForecast(
+                session=row[columns.TARGET_DATE],
+                volume=row[columns.VOLUME],
+                **{name: round(row[name]) for name in (FORECAST, *snapshot.INTERVAL_NAMES)},
+            )
+            for row in scored
+        ],
+    )
+
+
+def _security(row: Row) -> Row:
+    return {
+        "symbol": row[columns.SYMBOL],
+        "security_name": row.get(columns.SECURITY_NAME),
+        "etf": row[columns.ETF],
+    }
+
+
+def _is_quantile(name: str) -> bool:
+    return name.startswith("q") and name[1:].replace(".", "", 1).isdigit()

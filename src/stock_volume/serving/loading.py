@@ -1,0 +1,149 @@
+"""The models that answer, and their loading beside the server's start."""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from stock_volume import columns
+from stock_volume.errors import StockVolumeError
+from stock_volume.estimator.table import EstimateTable
+from stock_volume.features.registry import FORECAST_FEATURES
+from stock_volume.forecaster.book import Book
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.serving.answers import (
+    EstimatorInfo,
+    FeatureInfo,
+    ForecasterInfo,
+    Models,
+    SnapshotInfo,
+)
+from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
+
+logger = logging.getLogger("bentoml.stock_volume")
+
+
+class NotReadyError(StockVolumeError):
+    """The models are not loaded, yet or at all."""
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """Everything that answers are made from.
+
+    Attributes:
+        table: The estimator.
+        book: The forecaster, and what is known of the symbols.
+        about: What ``GET /models`` tells of them.
+    """
+
+    table: EstimateTable
+    book: Book
+    about: Models
+
+    @classmethod
+    def of(cls, estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel) -> Self:
+        """Load the models.
+
+        Args:
+            estimator: As stored by ``register_estimator``.
+            forecaster: As stored by ``register_forecaster``.
+            snapshot: As stored by ``register_snapshot``.
+
+        Returns:
+            The models, ready to answer.
+        """
+        from lightgbm import Booster
+
+        table = EstimateTable(Booster(model_str=estimator.files[ESTIMATOR_FILE]))
+        trained = Forecaster.from_files(forecaster.files)
+        book = Book(trained, snapshot.frames)
+        return cls(table, book, _about(estimator, forecaster, snapshot, trained, book))
+
+
+class ModelLoader:
+    """Loads the models in a thread of its own, so that /livez answers meanwhile."""
+
+    def __init__(self) -> None:
+        """Start without models."""
+        self._loaded: LoadedModels | None = None
+        self._reason = "the models are being loaded"
+        self._thread: threading.Thread | None = None
+
+    def start(self, load: Callable[[], LoadedModels]) -> None:
+        """Start to load.
+
+        Args:
+            load: Loads the models; what it raises is logged, and refuses all requests.
+        """
+        self._thread = threading.Thread(target=self._load, args=(load,), daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the models are loaded, or cannot be."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be answered."""
+        return self._loaded is not None
+
+    def models(self) -> LoadedModels:
+        """Give the models.
+
+        Raises:
+            NotReadyError: They are not loaded.
+        """
+        if self._loaded is None:
+            raise NotReadyError(self._reason)
+        return self._loaded
+
+    def _load(self, load: Callable[[], LoadedModels]) -> None:
+        try:
+            loaded = load()
+            loaded.book.warm_up()
+        except Exception:
+            logger.exception("the models cannot be loaded")
+            self._reason = "the models could not be loaded; the server's log says why"
+            return
+        # What is loaded stays: the collector need not look through it at every turn.
+        gc.collect()
+        gc.freeze()
+        self._loaded = loaded
+
+
+def _about(
+    estimator: StoredModel,
+    forecaster: StoredModel,
+    snapshot: StoredModel,
+    trained: Forecaster,
+    book: Book,
+) -> Models:
+    words = {feature.name: feature.description for feature in FORECAST_FEATURES}
+    about = trained.about
+    return Models(
+        estimator=EstimatorInfo(
+            **_version(estimator),
+            inputs=list(columns.ESTIMATOR_INPUTS),
+            metrics=estimator.metadata.get("metrics", {}),
+        ),
+        forecaster=ForecasterInfo(
+            **_version(forecaster),
+            trained_from=about["first_session"],
+            trained_to=about["last_session"],
+            rows=about["rows"],
+            symbols=about["symbols"],
+            metrics=forecaster.metadata.get("metrics", {}),
+            features=[
+                FeatureInfo(name=name, description=words.get(name, "")) for name in trained.features
+            ],
+        ),
+        snapshot=SnapshotInfo(**_version(snapshot), symbols=book.size, latest_bar=book.latest_bar),
+    )
+
+
+def _version(model: StoredModel) -> dict[str, Any]:
+    return {"tag": str(model.tag), "created": str(model.created)}
