@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What a Bento installs, and nothing else: what serving costs is measured there.
+SERVE_VENV := .venv-serve
 # Passed on to `kedro run`: make run SOURCE=archive.zip DATA_ROOT=folder
 PARAMS := $(if $(SOURCE),source=$(SOURCE)),$(if $(DATA_ROOT),data_root=$(DATA_ROOT))
 
@@ -17,7 +19,8 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format viz notebook serve bench bench-forecaster tune lock features-doc clean
+.PHONY: help run test lint format viz notebook serve bench \
+  bench-forecaster bench-serve soak container-check tune lock features-doc clean
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -52,6 +55,15 @@ bench: $(VENV)/.installed ## Measure our stages beside the original's way (SOURC
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $(SOURCE) --options
 
+bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service beside Flask and bare FastAPI (needs wrk)
+	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python
+
+soak: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, bad input mixed in (needs wrk)
+	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
+
+container-check: $(VENV)/.installed ## Make the latest Bento a container image and call it (root, Debian)
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
+
 tune: $(VENV)/.installed ## Search for better parameters; conf/tuned, used by kedro run --env tuned
 	$(BIN)/kedro run --pipelines tuning $(if $(SOURCE)$(DATA_ROOT),--params $(PARAMS:,=))
 
@@ -65,13 +77,18 @@ features-doc: $(VENV)/.installed ## Write docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
 
-clean: ## Remove the environment, and what runs have left
-	rm -rf $(VENV) logs data/0*
+clean: ## Remove the environments, and what runs have left
+	rm -rf $(VENV) $(SERVE_VENV) logs data/0*
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(SERVE_VENV)/.installed: requirements-serve.lock
+	$(PYTHON) -m venv $(SERVE_VENV)
+	$(SERVE_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-serve.lock
 	touch $@
 
 $(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock

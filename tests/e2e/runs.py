@@ -2,15 +2,20 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
+import pytest
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -78,6 +83,47 @@ def kedro_run(
         check=False,
     )
     return Run(data_root, store, process)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(run: Run, folder: Path, *what: str) -> Iterator[httpx.Client]:
+    """Serve in a process of its own, and end it."""
+    port = free_port()
+    log = run.store / f"serve-{port}.log"
+    command = [str(BIN / "bentoml"), "serve", *what, "--host", "127.0.0.1", "--port", str(port)]
+    with (
+        log.open("w", encoding="utf-8") as output,
+        subprocess.Popen(
+            command, cwd=folder, env=environment(run.store), stdout=output, stderr=output
+        ) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
+    ):
+        try:
+            wait_until_ready(client, process, log)
+            yield client
+        finally:
+            process.terminate()
+
+
+def wait_until_ready(
+    client: httpx.Client, process: subprocess.Popen[bytes], log: Path, seconds: float = 60
+) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get("/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"not ready:\n{log.read_text(encoding='utf-8')}")
 
 
 def assert_features_match_pandas(run: Run) -> None:

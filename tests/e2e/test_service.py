@@ -1,61 +1,19 @@
 """The service over HTTP, from the Bento in the store and from the project."""
 
-import socket
+import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import joblib
+import pandas as pd
 import pytest
 
-from tests.e2e.runs import BIN, PROJECT, Run, environment
+from tests.e2e.runs import BIN, PROJECT, Run, environment, serving
 
 VALID = {"vol_moving_avg": "12345", "adj_close_rolling_med": "25"}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@contextmanager
-def serving(run: Run, folder: Path, *what: str) -> Iterator[httpx.Client]:
-    """Serve in a process of its own, and end it."""
-    port = free_port()
-    log = run.store / f"serve-{port}.log"
-    command = [str(BIN / "bentoml"), "serve", *what, "--host", "127.0.0.1", "--port", str(port)]
-    with (
-        log.open("w", encoding="utf-8") as output,
-        subprocess.Popen(
-            command, cwd=folder, env=environment(run.store), stdout=output, stderr=output
-        ) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
-    ):
-        try:
-            wait_until_ready(client, process, log)
-            yield client
-        finally:
-            process.terminate()
-
-
-def wait_until_ready(
-    client: httpx.Client, process: subprocess.Popen[bytes], log: Path, seconds: float = 60
-) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.get("/readyz").status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"not ready:\n{log.read_text(encoding='utf-8')}")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +53,85 @@ def test_bad_input_is_refused_by_name(client: httpx.Client, name: str, value: st
     assert answer.headers["content-type"] == "application/problem+json"
     assert [error["field"] for error in answer.json()["errors"]] == [name]
     assert name in answer.json()["detail"]
+
+
+def test_forecasts_are_those_of_the_run(client: httpx.Client, sample_run: Run) -> None:
+    """Each symbol is forecast as the run wrote it to forecasts.parquet, in whole shares."""
+    written = pd.read_parquet(sample_run.path("07_model_output", "forecasts.parquet"))
+    answer = client.post("/forecast", json={"symbols": written["Symbol"].tolist()}).json()
+    assert answer["problems"] == []
+    served = pd.DataFrame(answer["forecasts"])
+    assert served["symbol"].tolist() == written["Symbol"].tolist()
+    assert served["forecast"].tolist() == written["forecast"].round().astype(int).tolist()
+    quantiles = pd.DataFrame(served["quantiles"].tolist())
+    for name in ("q10", "q50", "q90"):
+        assert quantiles[name].tolist() == written[name].round().astype(int).tolist()
+    assert set(served["latest_bar"]) == {"2013-03-01"}
+    assert set(served["session"]) == {"2013-03-04"}
+    assert served["stale"].all()
+
+
+def test_bars_are_forecast_as_the_run_did(client: httpx.Client, sample_run: Run) -> None:
+    """Real bars that are sent are forecast as those of the run were: the feature code is one.
+
+    FB's are all sent; of IBM's the latest 3,000, which tell nearly all that the features see.
+    """
+    prices = pd.read_parquet(sample_run.path("02_intermediate", "prices.parquet"))
+    for symbol, tolerance in (("FB", 0.0), ("IBM", 0.05)):
+        own = prices[prices["Symbol"] == symbol].tail(3000)
+        bars = own.drop(columns=["Symbol", "Security Name", "ETF"]).astype({"Date": str})
+        body = {"symbol": symbol, "bars": bars.to_dict("records")}
+        answer = client.post("/forecast", json=body)
+        assert answer.status_code == httpx.codes.OK, answer.text
+        known = client.get(f"/forecast/{symbol}").json()["forecast"]
+        assert answer.json()["forecast"] == pytest.approx(known, rel=tolerance)
+
+
+def test_batch_is_far_fewer_answers(client: httpx.Client) -> None:
+    """A thousand rows are one answer, each as if asked for alone."""
+    rows = [
+        {"vol_moving_avg": 1e4 * number, "adj_close_rolling_med": 400.0 - number / 4}
+        for number in range(1000)
+    ]
+    volumes = client.post("/predict/batch", json={"rows": rows}).json()["volumes"]
+    assert len(volumes) == len(rows)
+    for place in (0, 1, 500, 999):
+        assert client.get("/predict", params=rows[place]).json()["volume"] == volumes[place]
+
+
+def test_the_api_keeps_to_its_description(client: httpx.Client) -> None:
+    """schemathesis, asking what the description allows and forbids, finds nothing."""
+    found = subprocess.run(
+        [
+            *(str(BIN / "schemathesis"), "--config-file", str(PROJECT / "tests/schemathesis.toml")),
+            *("run", str(client.base_url.join("/openapi.json")), "--max-examples", "25"),
+            *("--seed", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+    )
+    assert found.returncode == 0, found.stdout[-5000:]
+
+
+def examples_of(document: str) -> list[str]:
+    """The Python examples of a document."""
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_examples_of_clients_run(client: httpx.Client) -> None:
+    """The README's clients work as they stand, but for the address of the server."""
+    examples = examples_of("README.md")
+    assert len(examples) == 2
+    for example in examples:
+        here = example.replace("http://localhost:3000", str(client.base_url).rstrip("/"))
+        run = subprocess.run(
+            [sys.executable, "-c", here], capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        assert re.search(r"\d", run.stdout), run.stdout
 
 
 def test_other_paths_and_methods_are_client_errors(client: httpx.Client) -> None:

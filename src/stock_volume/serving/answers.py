@@ -5,6 +5,7 @@ import itertools
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from typing_extensions import TypedDict
 
 from stock_volume import columns
 from stock_volume.forecaster.parameters import LEAST_BARS
@@ -78,6 +79,15 @@ class Averages(BaseModel):
     adj_close_rolling_med: NotNegative = Field(strict=True, examples=[25.0])
 
 
+class AveragesRow(TypedDict):
+    """One of many pairs: a dictionary, which takes a third of a model's time to make."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    vol_moving_avg: Annotated[NotNegative, Field(strict=True)]
+    adj_close_rolling_med: Annotated[NotNegative, Field(strict=True)]
+
+
 class AveragesBatch(BaseModel):
     """Many pairs of averages.
 
@@ -87,7 +97,7 @@ class AveragesBatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rows: Annotated[list[Averages], Field(min_length=1, max_length=MOST_ROWS)]
+    rows: Annotated[list[AveragesRow], Field(min_length=1, max_length=MOST_ROWS)]
 
 
 _ESTIMATOR_TAG: Final = Field(

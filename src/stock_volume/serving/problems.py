@@ -9,7 +9,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from stock_volume.errors import StockVolumeError
 from stock_volume.forecaster.book import NothingKnownError, UnknownSymbolError
@@ -153,18 +152,15 @@ async def _refuse_plainly(request: Request, error: Exception) -> Response:
     detail: Any = error.detail  # type: ignore[attr-defined]
     headers: Mapping[str, str] = error.headers or {}  # type: ignore[attr-defined]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {**headers, "Allow": _methods_at(request)}
+        headers = {"Allow": _methods_at(request, headers.get("Allow", ""))}
     return answer_with(problem(status, str(detail)), headers)
 
 
-def _methods_at(request: Request) -> str:
+def _methods_at(request: Request, named: str) -> str:
     """List the methods of all routes at a path; the router names those of the first alone."""
-    methods: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return ", ".join(sorted(methods))
+    path = getattr(request.scope.get("route"), "path", "")
+    described = request.app.openapi()["paths"].get(path, {})
+    return ", ".join(sorted(method.upper() for method in described)) or named
 
 
 async def _know_nothing(_request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query
@@ -10,6 +11,7 @@ from fastapi.responses import Response
 from prometheus_client import Counter
 from pydantic import BaseModel
 
+from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
 from stock_volume.forecaster.book import Book, NothingKnownError, Row, UnknownSymbolError
 from stock_volume.forecaster.snapshot import HISTORY_DAYS
@@ -46,6 +48,8 @@ from stock_volume.serving.problems import PROBLEM_JSON, ProblemError, symbol_pro
 
 _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"])
 _ESTIMATES, _OF_SYMBOLS, _OF_BARS = map(_FORECASTS.labels, ("estimate", "symbol", "bars"))
+
+_IN_ORDER: Final = itemgetter(*columns.ESTIMATOR_INPUTS)
 
 _NEAR_SHOWN: Final = 10
 """Unknown symbols of one request whose near matches are looked for."""
@@ -136,9 +140,7 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
     async def predict_batch(batch: AveragesBatch) -> Response:
         """Estimate the volumes of many days."""
         models = loader.models()
-        volumes = models.table.estimate_many(
-            [(row.vol_moving_avg, row.adj_close_rolling_med) for row in batch.rows]
-        )
+        volumes = models.table.estimate_many(list(map(_IN_ORDER, batch.rows)))
         _ESTIMATES.inc(len(volumes))
         return _as_json(VolumeEstimates(volumes=volumes, model=models.about.estimator.tag))
 

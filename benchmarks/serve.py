@@ -1,0 +1,362 @@
+"""The service beside the original's way to serve and beside bare FastAPI, in one session.
+
+Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N] [--soak MINUTES]
+
+Serves the latest Bento of the store, with its snapshot blown up to as many symbols as the full
+archive has. Each server is loaded by wrk, 8 connections, in turn with the others. With --soak,
+the Bento alone is loaded by good and bad requests for so long.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import polars as pl
+import psutil
+
+HERE: Final = Path(__file__).parent / "serving"
+RESULTS: Final = Path(__file__).parent / "results" / "serve.json"
+ESTIMATE: Final = "/predict?vol_moving_avg=12345&adj_close_rolling_med=25"
+FULL_ARCHIVE: Final = 8049
+CONNECTIONS: Final = 8
+BATCH: Final = 1000
+MIB: Final = 2**20
+
+Figures = dict[str, float]
+
+
+@dataclass
+class Server:
+    """A server that is up."""
+
+    url: str
+    process: psutil.Process
+    ready_seconds: float
+
+    def _tree(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes so far."""
+        times = [process.cpu_times() for process in self._tree()]
+        return float(sum(one.user + one.system for one in times))
+
+    def resident_mib(self) -> float:
+        """Resident memory of all its processes."""
+        return float(sum(process.memory_info().rss for process in self._tree())) / MIB
+
+
+@contextmanager
+def served(command: Sequence[str], environment: dict[str, str], ready: str) -> Iterator[Server]:
+    """Start a server on a free port, and end it.
+
+    Args:
+        command: Its command; ``{port}`` stands for the port.
+        environment: Variables besides the usual ones.
+        ready: Path that answers once it is ready.
+
+    Yields:
+        The server.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [part.replace("{port}", port) for part in command],
+        cwd=HERE,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while not _answers(url + ready):
+            if process.poll() is not None or time.perf_counter() - start > 60:  # noqa: PLR2004
+                raise SystemExit(f"{command[0]} does not serve")
+            time.sleep(0.02)
+        yield Server(url, psutil.Process(process.pid), time.perf_counter() - start)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def load(server: Server, path: str, seconds: int, script: str | None = None) -> Figures:
+    """Load a server by wrk.
+
+    Args:
+        server: The server.
+        path: What is asked for.
+        seconds: For how long.
+        script: Of wrk, in benchmarks/serving.
+
+    Returns:
+        Requests a second, p50 and p99 in milliseconds, errors, and CPU microseconds of the
+        server a request.
+    """
+    before = server.cpu_seconds()
+    scripted = ["-s", str(HERE / script)] if script else []
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *scripted]
+    output = subprocess.run(
+        [*command, server.url + path], check=True, capture_output=True, text=True
+    ).stdout
+    requests = _number(r"(\d+) requests in", output)
+    return {
+        "rps": _number(r"Requests/sec:\s+([\d.]+)", output),
+        "p50": _milliseconds(r"50%\s+([\d.]+)(\w+)", output),
+        "p99": _milliseconds(r"99%\s+([\d.]+)(\w+)", output),
+        "errors": _number(r"Non-2xx or 3xx responses: (\d+)", output)
+        + sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", output))),
+        "cpu_us": 1e6 * (server.cpu_seconds() - before) / max(requests, 1),
+    }
+
+
+def _number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    return float(found[1]) if found else 0.0
+
+
+def _milliseconds(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    if not found:
+        return float("nan")
+    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[found[2]]
+
+
+def latest(store: Path, name: str) -> Path:
+    """Find the latest version of a model in a store."""
+    folder = store / "models" / name
+    return folder / (folder / "latest").read_text(encoding="utf-8").strip()
+
+
+def blow_up(snapshot: Path, symbols: int) -> None:
+    """Repeat the symbols of a snapshot under other names, until there are enough.
+
+    Args:
+        snapshot: Folder of the stored snapshot, which is changed.
+        symbols: How many symbols are wanted.
+    """
+    held = pl.read_parquet(snapshot / "symbols.parquet")["Symbol"]
+    copies = -(-symbols // len(held))
+    for path in snapshot.glob("*.parquet"):
+        if path.stem == "sessions":
+            continue
+        frame = pl.read_parquet(path)
+        if copies > 1:
+            extra = symbols - len(held) * (copies - 1)
+            last = frame.filter(pl.col("Symbol").is_in(held.head(extra).implode()))
+            whole = [frame] * (copies - 1)
+            named = [
+                one.with_columns(pl.concat_str("Symbol", pl.lit(f"~{copy}" if copy else "")))
+                for copy, one in enumerate([*whole, last])
+            ]
+            frame = pl.concat(named).sort("Symbol", maintain_order=True)
+        frame.write_parquet(path, row_group_size=16_384)
+
+
+def bento_environment(store: Path) -> dict[str, str]:
+    """Tell BentoML where its store is, and not to count us."""
+    return {
+        "BENTOML_HOME": str(store),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+
+
+def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, seconds: int) -> Any:
+    """Load the three servers in turn.
+
+    Args:
+        store: BentoML's home.
+        serve_python: Interpreter with what serving needs, and nothing else.
+        joblib_file: The estimator as joblib.
+        rounds: How often each is loaded.
+        seconds: For how long each time.
+
+    Returns:
+        Figures by server, medians of the rounds, and those of the Bento alone.
+    """
+    model_file = latest(store, "stock_volume_estimator") / "model.txt"
+    bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
+    uvicorn = [str(serve_python.with_name("uvicorn")), "bare:app", "--log-level", "warning"]
+    gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "original:app", "-w", "1"]
+    port = ["--port", "{port}"]
+    ways = {
+        "original": ([*gunicorn, "-b", "127.0.0.1:{port}"], {"JOBLIB_FILE": str(joblib_file)}),
+        "bare": ([*uvicorn, *port], {"MODEL_FILE": str(model_file)}),
+        "ours": ([*bento, *port], {}),
+    }
+    environment = bento_environment(store)
+    runs: dict[str, list[Figures]] = {way: [] for way in ways}
+    alone: Figures = {}
+    for _ in range(rounds):
+        for way, (command, more) in ways.items():
+            ready = "/readyz" if way == "ours" else ESTIMATE
+            with served(command, environment | more, ready) as server:
+                load(server, ESTIMATE, 1)
+                figures = load(server, ESTIMATE, seconds)
+                figures |= {"ready_s": server.ready_seconds, "mib": server.resident_mib()}
+                if way == "ours":
+                    batch = load(server, "/predict/batch", seconds, "batch.lua")
+                    forecast = load(server, _forecast_path(server), seconds)
+                    alone = {
+                        "batch_rows_a_second": batch["rps"] * BATCH,
+                        "batch_errors": batch["errors"],
+                        "batch_cheaper": batch["rps"] * BATCH / figures["rps"],
+                        "batch_cheaper_cpu": figures["cpu_us"] / (batch["cpu_us"] / BATCH),
+                        "forecast_rps": forecast["rps"],
+                        "forecast_p50": forecast["p50"],
+                        "forecast_p99": forecast["p99"],
+                        "mib": server.resident_mib(),
+                    }
+            runs[way].append(figures)
+            print(way, _rounded(figures), flush=True)
+    servers = {
+        way: {name: statistics.median(run[name] for run in of_way) for name in of_way[0]}
+        for way, of_way in runs.items()
+    }
+    for way, of_way in runs.items():
+        servers[way]["errors"] = sum(run["errors"] for run in of_way)
+    return {"servers": servers, "alone": alone}
+
+
+def _forecast_path(server: Server) -> str:
+    found = httpx.get(f"{server.url}/symbols").json()["symbols"]
+    return f"/forecast/{found[0]['symbol']}"
+
+
+def _rounded(figures: Figures) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in figures.items()}
+
+
+def print_comparison(results: Any) -> None:
+    """Print the figures as a Markdown table, and the ratios."""
+    names = ("rps", "p50", "p99", "errors", "cpu_us", "ready_s", "mib")
+    print("\n| server | requests/s | p50 ms | p99 ms | errors | CPU us | ready s | MiB |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    servers = results["servers"]
+    for way, figures in servers.items():
+        print(f"| {way} | {' | '.join(f'{figures[name]:.4g}' for name in names)} |")
+    ours = servers["ours"]
+    print(f"\nours / bare FastAPI: {ours['rps'] / servers['bare']['rps']:.2f}")
+    print(f"ours / original: {ours['rps'] / servers['original']['rps']:.2f}")
+    print(f"p99 / p50: {ours['p99'] / ours['p50']:.2f}")
+    print(json.dumps(_rounded(results["alone"]), indent=2))
+
+
+def soak(store: Path, serve_python: Path, minutes: float) -> Any:
+    """Load the Bento by good and bad requests, and watch its memory.
+
+    Args:
+        store: BentoML's home.
+        serve_python: Interpreter with what serving needs.
+        minutes: For how long.
+
+    Returns:
+        Answers by kind, and resident MiB over time.
+    """
+    bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
+    with (
+        served([*bento, "--port", "{port}"], bento_environment(store), "/readyz") as server,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        environment = _mixed_input(server, Path(scratch))
+        wrk = subprocess.Popen(
+            [
+                *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(60 * minutes)}s"),
+                *("--timeout", "20s", "-s", str(HERE / "mixed.lua"), server.url),
+            ],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        memory = []
+        while wrk.poll() is None:
+            time.sleep(min(10, 6 * minutes))
+            memory.append(round(server.resident_mib(), 1))
+        output = wrk.communicate()[0]
+    answered, refused, server_errors = map(int, re.findall(r"counted\s+(.*)", output)[0].split())
+    tail = len(memory) // 2
+    return {
+        "answered": answered,
+        "refused": refused,
+        "server_errors": server_errors,
+        "socket_errors": sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", output))),
+        "rps": _number(r"Requests/sec:\s+([\d.]+)", output),
+        "mib": memory,
+        "mib_grown_in_second_half": round(memory[-1] - memory[tail], 1),
+    }
+
+
+def _mixed_input(server: Server, folder: Path) -> dict[str, str]:
+    found = httpx.get(f"{server.url}/symbols", params={"limit": 100}).json()["symbols"]
+    names = [one["symbol"] for one in found]
+    history = httpx.get(f"{server.url}/symbols/{names[0]}/history", params={"days": 731}).json()
+    bars, symbols = folder / "bars.json", folder / "symbols.txt"
+    bars.write_text(json.dumps({"bars": history["bars"]}), encoding="utf-8")
+    symbols.write_text("\n".join(names), encoding="utf-8")
+    return {"BARS_FILE": str(bars), "SYMBOLS_FILE": str(symbols)}
+
+
+def main() -> None:
+    """Measure, print and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    home = Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
+    parser.add_argument("--store", type=Path, default=home, help="BentoML's home")
+    parser.add_argument("--serve-python", type=Path, default=Path(sys.executable))
+    parser.add_argument(
+        "--joblib", type=Path, default=Path("data/06_models/lightgbm_predictor.joblib")
+    )
+    parser.add_argument("--symbols", type=int, default=FULL_ARCHIVE)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--soak", type=float, metavar="MINUTES")
+    arguments = parser.parse_args()
+    if not shutil.which("wrk"):
+        parser.error("wrk is not installed; on Debian: apt-get install wrk")
+    if not (arguments.store / "bentos" / "stock_volume").is_dir():
+        parser.error(f"{arguments.store} holds no Bento stock_volume; `make run` makes one")
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Path(scratch) / "store"
+        shutil.copytree(arguments.store, store)
+        blow_up(latest(store, "stock_volume_snapshot"), arguments.symbols)
+        if arguments.soak:
+            results = soak(store, arguments.serve_python.absolute(), arguments.soak)
+            print(json.dumps(results, indent=2))
+        else:
+            results = compare(
+                store,
+                arguments.serve_python.absolute(),
+                arguments.joblib.absolute(),
+                arguments.rounds,
+                arguments.seconds,
+            )
+            print_comparison(results)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

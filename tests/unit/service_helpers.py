@@ -1,0 +1,148 @@
+"""A small market of made-up bars, and the models of a run on it, for tests of the service."""
+
+import datetime as dt
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stock_volume import columns
+from stock_volume.features.calendar import trading_calendar
+from stock_volume.features.market import market_sessions, market_sums
+from stock_volume.features.quantities import add_quantities
+from stock_volume.features.registry import (
+    ETA,
+    FeatureParameters,
+    add_features,
+    forecast_features,
+)
+from stock_volume.forecaster.backtest import plan_backtest, run_backtest, target_sessions
+from stock_volume.forecaster.parameters import BacktestParameters
+from stock_volume.forecaster.snapshot import take_snapshot
+from stock_volume.forecaster.train import train_forecaster
+from stock_volume.metrics import Floats
+from stock_volume.stored_model import (
+    ESTIMATOR_FILE,
+    ESTIMATOR_NAME,
+    FORECASTER_NAME,
+    SNAPSHOT_NAME,
+    StoredModel,
+)
+from tests.unit.forecast_helpers import small_parameters
+
+FIRST_DAY: Final = dt.date(2017, 1, 3)
+LAST_DAY: Final = dt.date(2018, 6, 29)
+NAMES: Final = {
+    "AAA": "Alpha Corp. - Common Stock",
+    "BBB": "Beta Fund ETF",
+    "CCC": "Gamma (Holdings) Inc. - Common Stock",
+    "DDD": None,
+    "GONE": "Delta Corp. - Common Stock",
+}
+"""The last one has not traded since long before the end."""
+
+LAST_TRADE: Final = dt.date(2018, 1, 5)
+_LEAST: Final = 60
+
+
+def model_text(volume_of: Callable[[Floats, Floats], Floats], rounds: int = 10) -> str:
+    """Train a tiny booster on a function of the two inputs and give its text."""
+    import lightgbm
+
+    random = np.random.default_rng(0)
+    inputs = random.uniform(0, 1e6, (500, 2))
+    data = lightgbm.Dataset(
+        inputs,
+        volume_of(inputs[:, 0], inputs[:, 1]),
+        feature_name=list(columns.ESTIMATOR_INPUTS),
+    )
+    parameters = {"num_threads": 1, "verbose": -1, "deterministic": True, "force_row_wise": True}
+    return lightgbm.train(parameters, data, num_boost_round=rounds).model_to_string()
+
+
+@cache
+def made_up_bars() -> pl.DataFrame:
+    """Make the prices: a bar a symbol and session, the volumes of random walks."""
+    days = [day for day in trading_calendar(FIRST_DAY, LAST_DAY)[columns.DATE] if day <= LAST_DAY]
+    return pl.concat(_bars_of(symbol, days, number) for number, symbol in enumerate(NAMES))
+
+
+def _bars_of(symbol: str, days: list[dt.date], seed: int) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    count = len(days)
+    close = 50 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
+    walk = np.cumsum(random.normal(0, 0.1, count))
+    volume = np.round(2e5 * (seed + 1) * np.exp(walk - walk.mean() + random.normal(0, 0.3, count)))
+    frame = pl.DataFrame(
+        {
+            columns.SYMBOL: [symbol] * count,
+            columns.SECURITY_NAME: [NAMES[symbol]] * count,
+            columns.ETF: [symbol == "BBB"] * count,
+            columns.DATE: days,
+            columns.OPEN: close * 0.999,
+            columns.HIGH: close * 1.01,
+            columns.LOW: close * 0.99,
+            columns.CLOSE: close,
+            columns.ADJ_CLOSE: close * 0.98,
+            columns.VOLUME: volume.astype(np.int64),
+        },
+        schema_overrides={columns.SECURITY_NAME: pl.String},
+    )
+    if symbol != "GONE":
+        return frame
+    stopped = pl.col(columns.DATE) > LAST_TRADE
+    return frame.with_columns(
+        pl.when(stopped).then(0).otherwise(columns.VOLUME).alias(columns.VOLUME)
+    )
+
+
+@cache
+def stored_models() -> dict[str, StoredModel]:
+    """Make the models of a run on the made-up bars, as they go into the store, by name."""
+    bars = made_up_bars()
+    sessions = market_sessions([market_sums(add_quantities(bars))])
+    rows = forecast_features(bars, sessions)
+    parameters = small_parameters(least_sessions=_LEAST)
+    forecaster = train_forecaster(
+        rows.filter(pl.col(ETA).is_not_null(), pl.col("sessions") >= _LEAST), parameters
+    )
+    asked = BacktestParameters(least_sessions=_LEAST)
+    plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
+    backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
+    features = add_features(bars, FeatureParameters())
+    frames = [frame.lazy() for frame in (features, sessions, rows, backtest)]
+    estimator = model_text(lambda average, price: 2 * average + price)
+    metrics: dict[str, Any] = {"mae": 1.5}
+    return {
+        ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata={"metrics": metrics}),
+        FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),
+        SNAPSHOT_NAME: StoredModel(frames=take_snapshot(*frames)._asdict()),
+    }
+
+
+BENTOML_WARNINGS: Final = [
+    # BentoML's imports use what its own dependencies have deprecated.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    # Starlette would rather have httpx2.
+    pytest.mark.filterwarnings("ignore:Using .httpx. with .starlette.testclient."),
+]
+PROBLEM_JSON: Final = "application/problem+json"
+
+
+def assert_problem(answer: Any, status: int, *fields: str) -> dict[str, Any]:
+    """Check that an answer is a problem detail, and that it names the fields."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == PROBLEM_JSON
+    problem: dict[str, Any] = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "errors", "near"}
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert "Traceback" not in answer.text
+    assert [error["field"] for error in problem["errors"]] == list(fields)
+    for error in problem["errors"]:
+        assert f"{error['field']}: {error['message']}" in problem["detail"]
+    return problem

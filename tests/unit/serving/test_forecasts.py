@@ -1,0 +1,276 @@
+"""Forecasts over HTTP in this process: of known symbols, and of bars of a user's own."""
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from stock_volume import columns
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.stored_model import FORECASTER_NAME, SNAPSHOT_NAME
+from tests.unit.service_helpers import (
+    BENTOML_WARNINGS,
+    LAST_DAY,
+    NAMES,
+    assert_problem,
+    made_up_bars,
+    stored_models,
+)
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+pytestmark = BENTOML_WARNINGS
+
+SYMBOLS = ["AAA", "BBB", "CCC", "DDD"]
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, dict[str, Any]]:
+    """What the forecaster says of the latest row of each symbol."""
+    models = stored_models()
+    forecaster = Forecaster.from_files(models[FORECASTER_NAME].files)
+    latest = models[SNAPSHOT_NAME].frames["latest"].collect()
+    rows = forecaster.predict(latest, num_threads=1).to_dicts()
+    return {row[columns.SYMBOL]: row for row in rows}
+
+
+def bars_of(symbol: str, count: int | None = None) -> list[dict[str, Any]]:
+    """A symbol's bars as a body has them."""
+    own = made_up_bars().filter(pl.col(columns.SYMBOL) == symbol).select(columns.BAR)
+    rows = own.tail(count or own.height).with_columns(pl.col(columns.DATE).cast(pl.String))
+    return rows.to_dicts()
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_forecast_is_that_of_the_model(
+    client: "TestClient", tags: dict[str, str], expected: dict[str, dict[str, Any]], symbol: str
+) -> None:
+    """A symbol's forecast is the forecaster's for its latest row, in whole shares."""
+    answer = client.get(f"/forecast/{symbol}")
+    assert answer.status_code == 200
+    body = answer.json()
+    row = expected[symbol]
+    quantiles = {name: round(row[name]) for name in ("q10", "q50", "q90")}
+    assert body == {
+        "symbol": symbol,
+        "security_name": NAMES[symbol],
+        "etf": symbol == "BBB",
+        "latest_bar": "2018-06-29",
+        "session": "2018-07-02",
+        "forecast": round(row["forecast"]),
+        "quantiles": quantiles,
+        "stale": True,
+        "model": tags[FORECASTER_NAME],
+    }
+    assert list(quantiles.values()) == sorted(quantiles.values())
+
+
+def test_symbols_are_found_in_lower_case(client: "TestClient") -> None:
+    """A symbol may be written small; the answer spells it as the data does."""
+    assert client.get("/forecast/aaa").json()["symbol"] == "AAA"
+
+
+def test_unknown_symbol_is_not_found(client: "TestClient") -> None:
+    """An unknown symbol is a 404 that names symbols spelt alike."""
+    problem = assert_problem(client.get("/forecast/AAAB"), 404)
+    assert "AAA" in problem["near"]
+    assert "AAAB" in problem["detail"]
+
+
+def test_symbol_that_stopped_trading_is_not_forecast(client: "TestClient") -> None:
+    """Of a known symbol without trades there is no forecast, and the answer says why."""
+    problem = assert_problem(client.get("/forecast/GONE"), 404)
+    assert problem["near"] == []
+    assert "no longer traded" in problem["detail"]
+
+
+@pytest.mark.parametrize("symbol", ["A" * 33, "A%20B", "%00", "%C3%84", "%ED%A0%80"])
+def test_text_that_no_symbol_has_is_refused(client: "TestClient", symbol: str) -> None:
+    """Text that is too long, or not printable ASCII, is refused by name."""
+    assert_problem(client.get(f"/forecast/{symbol}"), 422, "symbol")
+
+
+def test_many_symbols_are_answered_in_order(client: "TestClient") -> None:
+    """A list has a forecast for each symbol, as if asked for alone, and a problem for others."""
+    asked = ["DDD", "NOPE", "aaa", "GONE", "DDD"]
+    body = client.post("/forecast", json={"symbols": asked}).json()
+    alone = [client.get(f"/forecast/{symbol}").json() for symbol in ("DDD", "AAA", "DDD")]
+    assert body["forecasts"] == alone
+    assert [problem["status"] for problem in body["problems"]] == [404, 404]
+    assert ["NOPE" in body["problems"][0]["detail"], "GONE" in body["problems"][1]["detail"]] == [
+        True,
+        True,
+    ]
+
+
+def test_no_symbol_known_is_not_found(client: "TestClient") -> None:
+    """Where none of the symbols can be forecast, the answer is a 404."""
+    problem = assert_problem(client.post("/forecast", json={"symbols": ["AAAX", "GONE"]}), 404)
+    assert "1 others" in problem["detail"]
+    assert "AAA" in problem["near"]
+
+
+@pytest.mark.parametrize("symbols", [[], ["A"] * 1001, "AAA", [1], [None], ["Ä"], ["\ud800"]])
+def test_lists_have_bounds(client: "TestClient", symbols: object) -> None:
+    """A list that is empty or too long, or holds what is no symbol, is a 422."""
+    answer = client.post(
+        "/forecast",
+        content=json.dumps({"symbols": symbols}),
+        headers={"content-type": "application/json"},
+    )
+    field = "symbols" if not symbols or len(str(symbols)) > 100 or symbols == "AAA" else "symbols.0"
+    assert_problem(answer, 422, field)
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_all_bars_forecast_as_the_run_did(client: "TestClient", symbol: str) -> None:
+    """Bars that are sent are forecast as the run's own: the feature code is one."""
+    body = {"symbol": symbol, "etf": symbol == "BBB", "bars": bars_of(symbol)}
+    answer = client.post("/forecast", json=body)
+    assert answer.status_code == 200, answer.text
+    known = client.get(f"/forecast/{symbol}").json()
+    assert answer.json() == {**known, "security_name": None}
+
+
+def test_order_of_bars_does_not_matter(client: "TestClient") -> None:
+    """Bars may come in any order of date."""
+    bars = bars_of("AAA", 100)
+    one, other = (
+        client.post("/forecast", json={"bars": order}).json() for order in (bars, bars[::-1])
+    )
+    assert one == other
+    assert one["symbol"] == "unnamed"
+
+
+def test_fresh_bars_are_forecast_past_the_data(client: "TestClient") -> None:
+    """Bars newer than the run's data are forecast for the session after the newest."""
+    bars = bars_of("AAA", 200)
+    days = [dt.date(2018, 7, day) for day in (2, 3, 5)]
+    fresh = [{**bars[-1], "Date": day.isoformat()} for day in days]
+    body = client.post("/forecast", json={"bars": [*bars, *fresh]}).json()
+    assert (body["latest_bar"], body["session"]) == ("2018-07-05", "2018-07-06")
+    assert days[0] > LAST_DAY
+    assert body["forecast"] > 0
+
+
+def test_history_can_be_sent_back(client: "TestClient") -> None:
+    """The bars of /history are bars that /forecast takes."""
+    history = client.get("/symbols/CCC/history", params={"days": 731}).json()["bars"]
+    answer = client.post("/forecast", json={"symbol": "CCC", "bars": history})
+    assert answer.json()["forecast"] == client.get("/forecast/CCC").json()["forecast"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"Close": 1e9}, "close_outside_range"),
+        ({"High": 0.01}, "high_below_low"),
+        ({"Low": -1.0}, "non_positive_price"),
+        ({"Adj Close": -2.0}, "absurd_adj_close"),
+        ({"Date": "2018-06-23"}, "weekend_date"),
+        ({"Date": "2999-06-24"}, "future_date"),
+        ({"Date": "1800-06-24"}, "ancient_date"),
+        ({"Open": 1e9}, "open_outside_range"),
+    ],
+)
+def test_bar_that_breaks_a_rule_is_named(
+    client: "TestClient", changed: dict[str, object], rule: str
+) -> None:
+    """A bar that ingestion would reject is refused by its place and the rule."""
+    bars = bars_of("AAA", 80)
+    bars[7] |= changed
+    problem = assert_problem(client.post("/forecast", json={"bars": bars}), 422, "bars.7")
+    assert problem["errors"][0]["message"].startswith(f"{rule}: ")
+
+
+def test_bar_that_stands_twice_is_named(client: "TestClient") -> None:
+    """Of two bars of one day, the later is refused."""
+    bars = bars_of("AAA", 80)
+    bars.insert(20, dict(bars[5]))
+    problem = assert_problem(client.post("/forecast", json={"bars": bars}), 422, "bars.20")
+    assert problem["errors"][0]["message"].startswith("duplicate_bar: ")
+
+
+def test_unknown_open_is_taken(client: "TestClient") -> None:
+    """An Open of null, of 0, and none at all are the same: unknown."""
+    bars = bars_of("AAA", 80)
+    answers = []
+    for unknown in ({"Open": None}, {"Open": 0}, {}):
+        sent = [{key: bar[key] for key in bar if key != "Open"} | unknown for bar in bars]
+        answers.append(client.post("/forecast", json={"bars": sent}).json())
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0]["forecast"] > 0
+
+
+def test_bars_without_trades_are_refused(client: "TestClient") -> None:
+    """Where nothing was traded on the last five bars there is nothing to go by."""
+    bars = bars_of("AAA", 80)
+    for bar in bars[-5:]:
+        bar["Volume"] = 0
+    problem = assert_problem(client.post("/forecast", json={"bars": bars}), 422, "bars")
+    assert "not traded" in problem["detail"]
+
+
+def test_latest_bar_on_no_session_is_refused(client: "TestClient") -> None:
+    """A latest bar on a holiday, or past the calendar, is refused with the calendar's range."""
+    bars = bars_of("AAA", 80)
+    holiday = {**bars[-1], "Date": "2018-07-04"}
+    problem = assert_problem(client.post("/forecast", json={"bars": [*bars, holiday]}), 422, "bars")
+    assert "2018-07-04 is no session" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Date", 1_500_000_000),
+        ("Date", "yesterday"),
+        ("Date", None),
+        ("Volume", -1),
+        ("Volume", 1.5),
+        ("Volume", "100"),
+        ("Volume", True),
+        ("Volume", 2**53),
+        ("Close", "10"),
+        ("Close", None),
+        ("Adj Close", float("inf")),
+        ("High", float("nan")),
+    ],
+)
+def test_bad_field_of_a_bar_is_named(client: "TestClient", field: str, value: object) -> None:
+    """A field of the wrong kind is refused by its bar and its name."""
+    bars = bars_of("AAA", 80)
+    bars[3][field] = value
+    answer = client.post(
+        "/forecast",
+        content=json.dumps({"bars": bars}),
+        headers={"content-type": "application/json"},
+    )
+    assert_problem(answer, 422, f"bars.3.{field}")
+
+
+def test_missing_and_other_fields_of_a_bar_are_named(client: "TestClient") -> None:
+    """A bar lacks no field but Open, and has no other."""
+    bars = bars_of("AAA", 80)
+    del bars[1]["Close"]
+    bars[2]["Turnover"] = 1
+    answer = client.post("/forecast", json={"bars": bars})
+    assert_problem(answer, 422, "bars.1.Close", "bars.2.Turnover")
+
+
+@pytest.mark.parametrize("count", [0, 59, 3001])
+def test_bars_have_bounds(client: "TestClient", count: int) -> None:
+    """Too few bars tell too little, and too many are refused, whatever they hold."""
+    bars = (bars_of("AAA") * 10)[:count]
+    assert_problem(client.post("/forecast", json={"bars": bars}), 422, "bars")
+
+
+@pytest.mark.parametrize("body", ["[]", "1", '"AAA"', "null", "{}"])
+def test_other_bodies_are_refused(client: "TestClient", body: str) -> None:
+    """JSON that asks for nothing is a 422."""
+    headers = {"content-type": "application/json"}
+    answer = client.post("/forecast", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["errors"]
