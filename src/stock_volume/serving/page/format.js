@@ -1,0 +1,54 @@
+/** Numbers and dates, as people read them. */
+
+import { el } from "./dom.js";
+
+const NARROW_SPACE = "\u202f";
+const MINUS = "\u2212";
+const UTC = { timeZone: "UTC" };
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+const spoken = new Intl.NumberFormat("en", {
+  notation: "compact",
+  compactDisplay: "long",
+  maximumSignificantDigits: 4,
+});
+const oneDecimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const signed = new Intl.NumberFormat("en", { maximumFractionDigits: 0, signDisplay: "exceptZero" });
+const longDay = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", ...UTC });
+const shortDay = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", ...UTC });
+const dayOfMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", ...UTC });
+const monthOfYear = new Intl.DateTimeFormat("en-GB", { month: "short", year: "numeric", ...UTC });
+
+/** 142600000 as "142.6 M". */
+export function compact(value) {
+  return short
+    .formatToParts(value)
+    .map((part) => (part.type === "compact" ? NARROW_SPACE + part.value : part.value))
+    .join("");
+}
+
+export const full = (value) => whole.format(value);
+export const inWords = (value) => spoken.format(value);
+export const percent = (value) => perCent(oneDecimal, value);
+export const signedPercent = (value) => perCent(signed, value);
+
+function perCent(format, value) {
+  return `${format.format(value).replace("-", MINUS)}${NARROW_SPACE}%`;
+}
+
+/** A volume, short, with the full figure for whoever points at it or reads it by machine. */
+export function shares(value) {
+  return el("data", { value: String(value), title: `${full(value)} shares` }, compact(value));
+}
+
+// A date without a time is read as midnight UTC, and must be written in UTC to stay the same day.
+export const longDate = (iso) => longDay.format(new Date(iso));
+export const shortDate = (iso) => shortDay.format(new Date(iso));
+export const dayLabel = (iso) => dayOfMonth.format(new Date(iso));
+export const monthLabel = (iso) => monthOfYear.format(new Date(iso));
+
+/** The day of a moment; text that is not a moment stays as it is. */
+export function momentDate(text) {
+  return Number.isNaN(Date.parse(text)) ? text : shortDate(text);
+}

@@ -1,0 +1,46 @@
+/** Which models answer, and what they rest on. */
+
+import { byId, definitions, el, tableDetails } from "./dom.js";
+import { full, momentDate, percent, shortDate } from "./format.js";
+
+/** @param models - The answer of the service, or a Problem. */
+export function showModels(models) {
+  const host = byId("models");
+  if (models instanceof Error) {
+    host.replaceChildren(el("p", { class: "muted" }, `They could not be loaded: ${models.message}`));
+    return;
+  }
+  const { forecaster, estimator, snapshot } = models;
+  host.replaceChildren(
+    el("h3", {}, "Forecaster"),
+    definitions([
+      ["Tag", el("code", {}, forecaster.tag)],
+      ["Made", momentDate(forecaster.created)],
+      ["Trained on", `${shortDate(forecaster.trained_from)} to ${shortDate(forecaster.trained_to)}`],
+      ["Rows", `${full(forecaster.rows)} of ${full(forecaster.symbols)} symbols`],
+      ["Backtest", backtest(forecaster.metrics)],
+    ]),
+    el("h3", {}, "Estimator"),
+    definitions([
+      ["Tag", el("code", {}, estimator.tag)],
+      ["Made", momentDate(estimator.created)],
+    ]),
+    el("h3", {}, "Data"),
+    definitions([
+      ["Tag", el("code", {}, snapshot.tag)],
+      ["Symbols", full(snapshot.symbols)],
+      ["Latest bar", shortDate(snapshot.latest_bar)],
+    ]),
+    tableDetails(
+      `The forecaster's ${full(forecaster.features.length)} features`,
+      ["Name", "What it is"],
+      forecaster.features.map(({ name, description }) => [name, description]),
+    ),
+  );
+}
+
+function backtest({ eta_r2: etaR2, coverage_80: coverage, universe }) {
+  if (typeof etaR2 !== "number" || typeof coverage !== "number") return null;
+  const whose = universe ? ` (${universe})` : "";
+  return `eta-R² ${percent(etaR2)}, ${percent(coverage)} in the interval${whose}`;
+}
