@@ -99,7 +99,9 @@ def data_routes(loader: ModelLoader, dependencies: Sequence[Dependency]) -> APIR
     _add_forecasts(routes, loader)
     _add_symbols(routes, loader)
 
-    @routes.get("/models", tags=["models"], responses=_refusals())
+    @routes.get(
+        "/models", summary="Tell which models answer", tags=["models"], responses=_refusals()
+    )
     async def models() -> Models:
         """Tell which models answer, what they were trained on, and how well they did."""
         return loader.models().about
@@ -115,7 +117,13 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         _ESTIMATES.inc()
         return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag))
 
-    @routes.get("/predict", tags=["estimates"], response_model=VolumeEstimate, responses=_OF_VALUES)
+    @routes.get(
+        "/predict",
+        summary="Estimate a volume",
+        tags=["estimates"],
+        response_model=VolumeEstimate,
+        responses=_OF_VALUES,
+    )
     async def predict(
         vol_moving_avg: Annotated[NotNegative, Query(examples=[12345])],
         adj_close_rolling_med: Annotated[NotNegative, Query(examples=[25])],
@@ -128,14 +136,22 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         )
 
     @routes.post(
-        "/predict", tags=["estimates"], response_model=VolumeEstimate, responses=_OF_BODIES
+        "/predict",
+        summary="Estimate a volume",
+        tags=["estimates"],
+        response_model=VolumeEstimate,
+        responses=_OF_BODIES,
     )
     async def predict_posted(averages: Averages) -> Response:
         """Estimate a day's volume from the two averages that end on it."""
         return estimated(averages)
 
     @routes.post(
-        "/predict/batch", tags=["estimates"], response_model=VolumeEstimates, responses=_OF_BODIES
+        "/predict/batch",
+        summary="Estimate many volumes",
+        tags=["estimates"],
+        response_model=VolumeEstimates,
+        responses=_OF_BODIES,
     )
     async def predict_batch(batch: AveragesBatch) -> Response:
         """Estimate the volumes of many days."""
@@ -150,7 +166,9 @@ def _as_json(answer: BaseModel) -> Response:
 
 
 def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
-    @routes.get("/forecast/{symbol}", tags=["forecasts"], responses=_OF_SYMBOL)
+    @routes.get(
+        "/forecast/{symbol}", summary="Forecast a symbol", tags=["forecasts"], responses=_OF_SYMBOL
+    )
     def forecast(symbol: SymbolText) -> Forecast:
         """Forecast the session after a symbol's latest bar."""
         models = loader.models()
@@ -158,7 +176,12 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
         _OF_SYMBOLS.inc()
         return forecast_answer(row, models.about.forecaster.tag)
 
-    @routes.post("/forecast", tags=["forecasts"], responses={**_OF_SYMBOL, **_OF_BODIES})
+    @routes.post(
+        "/forecast",
+        summary="Forecast many symbols, or bars of your own",
+        tags=["forecasts"],
+        responses={**_OF_SYMBOL, **_OF_BODIES},
+    )
     def forecast_posted(
         request: Annotated[ForecastRequest, Body(openapi_examples=FORECAST_EXAMPLES)],
     ) -> Forecasts | Forecast:
@@ -201,7 +224,7 @@ def _none_known(problems: Sequence[Problem]) -> Problem:
 
 
 def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
-    @routes.get("/symbols", tags=["symbols"], responses=_OF_VALUES)
+    @routes.get("/symbols", summary="Find symbols", tags=["symbols"], responses=_OF_VALUES)
     def symbols(
         query: Annotated[str, Query(max_length=MOST_QUERY, examples=["apple"])] = "",
         limit: Annotated[int, Query(ge=1, le=MOST_FOUND)] = 20,
@@ -210,12 +233,22 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
         rows, total = loader.models().book.search(query, limit)
         return SymbolsFound(symbols=[symbol_answer(row) for row in rows], total=total)
 
-    @routes.get("/symbols/{symbol}", tags=["symbols"], responses=_OF_SYMBOL)
+    @routes.get(
+        "/symbols/{symbol}",
+        summary="Tell what is known of a symbol",
+        tags=["symbols"],
+        responses=_OF_SYMBOL,
+    )
     def symbol(symbol: SymbolText) -> SymbolInfo:
         """Tell what is known of a symbol."""
         return symbol_answer(loader.models().book.symbol(symbol))
 
-    @routes.get("/symbols/{symbol}/history", tags=["symbols"], responses=_OF_SYMBOL)
+    @routes.get(
+        "/symbols/{symbol}/history",
+        summary="List the latest bars",
+        tags=["symbols"],
+        responses=_OF_SYMBOL,
+    )
     def history(
         symbol: SymbolText,
         days: Annotated[
@@ -226,7 +259,12 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
         book = loader.models().book
         return history_answer(book.symbol(symbol), book.history(symbol, days))
 
-    @routes.get("/symbols/{symbol}/record", tags=["symbols"], responses=_OF_SYMBOL)
+    @routes.get(
+        "/symbols/{symbol}/record",
+        summary="Tell how the forecasts came true",
+        tags=["symbols"],
+        responses=_OF_SYMBOL,
+    )
     def record(symbol: SymbolText) -> Record:
         """Tell how the forecasts of a symbol came true in the backtest."""
         return record_answer(*loader.models().book.record(symbol))
