@@ -30,6 +30,7 @@ NODES = [
     "evaluate_forecaster",
     "fit_forecaster",
     "register_forecaster",
+    "register_snapshot",
     "forecast_live_symbols",
     "draw_backtest",
     "write_model_card",

@@ -1,10 +1,11 @@
 """The market's sessions: which bars count, how much, and what there is where none does."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from statistics import fmean
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -20,6 +21,7 @@ from stock_volume.features.market import (
     MARKET_RETURN,
     MARKET_SPIKES,
     MARKET_SURPRISE,
+    extended_sessions,
     market_sessions,
     market_sums,
 )
@@ -31,6 +33,7 @@ from stock_volume.features.quantities import (
     SESSIONS,
     SURPRISE,
 )
+from tests.unit.forecast_oracles import MARKET_ORACLES
 
 OF_STOCKS: Final = {
     MARKET_ABNORMAL: ABNORMAL,
@@ -252,3 +255,140 @@ def test_columns_are_the_calendars_and_the_markets() -> None:
     calendar = trading_calendar(TUESDAY, TUESDAY)
     assert set(sessions.columns) == {*calendar.columns, *names}
     assert len(sessions.columns) == len(calendar.columns) + len(names)
+
+
+START: Final = date(2015, 1, 2)
+END: Final = date(2019, 7, 3)
+"""The data of the sessions that are gone on with: the session after them is not the next day."""
+
+FAR: Final = date(2021, 2, 5)
+UNMEASURED: Final = (date(2018, 12, 5), date(2019, 6, 28))
+YEARLY: Final = {
+    "market_abnormal_volume_year_ago": MARKET_ABNORMAL,
+    "market_spikes_year_ago": MARKET_SPIKES,
+}
+MEASURES: Final = (*OF_STOCKS, *OF_ETFS)
+
+
+def _days() -> list[date]:
+    days = trading_calendar(START, END)[columns.DATE].to_list()
+    return [day for day in days if day not in UNMEASURED]
+
+
+def _years_of_bars(days: Iterable[date]) -> list[dict[str, Any]]:
+    """Make a stock's and an ETF's quantities on each day, at random."""
+    random = np.random.default_rng(0)
+    drawn: list[dict[str, Any]] = []
+    for day in days:
+        for etf in (False, True):
+            values = dict(zip(FLOATS[1:], (random.normal(0, 0.7, 4)).tolist(), strict=True))
+            drawn.append({columns.DATE: day, columns.ETF: etf, **values})
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def known() -> pl.DataFrame:
+    """Four and a half years of sessions, two of them without a measure."""
+    return _sessions(*_years_of_bars(_days()))
+
+
+@pytest.fixture(scope="module")
+def extended(known: pl.DataFrame) -> pl.DataFrame:
+    return extended_sessions(known, FAR)
+
+
+def test_extension_keeps_what_is_known(known: pl.DataFrame, extended: pl.DataFrame) -> None:
+    """The sessions that are gone on with stay exactly as they are."""
+    assert known[columns.DATE][-1] == END
+    assert known[MARKET_ABNORMAL].null_count() == len(UNMEASURED)
+    assert extended.columns == known.columns
+    assert_frame_equal(extended.head(known.height), known, check_exact=True)
+
+
+def test_extension_has_each_later_session(known: pl.DataFrame, extended: pl.DataFrame) -> None:
+    """After the data every session up to the last day follows, with the exchange's calendar."""
+    later = extended.slice(known.height)
+    names = [columns.DATE, columns.TARGET_DATE, *(feature.name for feature in CALENDAR_FEATURES)]
+    alone = trading_calendar(END + timedelta(days=1), FAR)
+    assert_frame_equal(later.select(names), alone.select(names), check_exact=True)
+    assert (later[columns.DATE][0], later[columns.DATE][-1]) == (FRIDAY, FAR)
+    assert later.height > 390
+
+
+def test_extension_has_no_measures_of_its_own(known: pl.DataFrame, extended: pl.DataFrame) -> None:
+    """What the market does on a session after the data is unknown."""
+    later = extended.slice(known.height)
+    assert {name: later[name].null_count() for name in MEASURES} == dict.fromkeys(
+        MEASURES, later.height
+    )
+
+
+def _as_days(sessions: pl.DataFrame) -> Any:
+    """What the oracles of sessions look at: calendar, measures, and the next measure."""
+    days = sessions.with_columns(pl.col("kind").cast(pl.String)).to_pandas()
+    days["next_market_abnormal_volume"] = days[MARKET_ABNORMAL].shift(-1)
+    return days
+
+
+@pytest.mark.parametrize("name", sorted(set(MARKET_ORACLES) - set(YEARLY)))
+def test_extension_knows_what_the_market_had_done(
+    known: pl.DataFrame, extended: pl.DataFrame, name: str
+) -> None:
+    """Windows and responses of later sessions are by pandas those of what had come true."""
+    expected = np.asarray(MARKET_ORACLES[name](_as_days(extended)), dtype=np.float64)
+    found = extended[name].cast(pl.Float64).to_numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    is_response = name.startswith("market_response")
+    assert np.isfinite(found[known.height :]).any() == (is_response or "lag" in name or "mean" in name or "sum" in name or "volatility" in name) - False
+
+
+@pytest.mark.parametrize(("name", "measure"), YEARLY.items())
+def test_extension_looks_a_year_back(
+    known: pl.DataFrame, extended: pl.DataFrame, name: str, measure: str
+) -> None:
+    """A later session sees the market 52 weeks before its target, or up to four days earlier."""
+    of_day = dict(known.select(columns.DATE, measure).iter_rows())
+    later = extended.slice(known.height)
+    for target, found in later.select(columns.TARGET_DATE, name).iter_rows():
+        days = (target - timedelta(weeks=52, days=back) for back in range(5))
+        day = next((day for day in days if day in of_day), None)
+        assert found == (None if day is None else of_day[day])
+    assert later[name].count() > 240
+
+
+@pytest.mark.parametrize("last", [FRIDAY, date(2019, 7, 7), date(2019, 12, 25), date(2020, 6, 1)])
+def test_extension_sees_no_later_session(extended: pl.DataFrame, known: pl.DataFrame, last: date) -> None:
+    """How far the sessions go on changes none of them."""
+    nearer = extended_sessions(known, last)
+    assert nearer[columns.DATE][-1] <= last < extended[columns.DATE][nearer.height]
+    assert_frame_equal(nearer, extended.head(nearer.height), check_exact=True)
+
+
+@pytest.mark.parametrize("cut", [date(2018, 12, 4), date(2019, 3, 29), date(2019, 7, 2)])
+def test_extension_is_of_what_was_known_then(known: pl.DataFrame, cut: date) -> None:
+    """Sessions up to a day go on as if no liquid stock had traded after it."""
+    bars = _years_of_bars(_days())
+    thin = [bar | {LOG_VOLUME: 1.0} if bar[columns.DATE] > cut else bar for bar in bars]
+    then = _sessions(*(bar for bar in bars if bar[columns.DATE] <= cut))
+    assert then[columns.DATE][-1] == cut
+    assert_frame_equal(extended_sessions(then, END), _sessions(*thin), check_exact=True)
+    after = extended_sessions(then, END).filter(pl.col(columns.DATE) > cut)
+    assert not after.equals(known.filter(pl.col(columns.DATE) > cut))
+
+
+def test_extension_to_the_last_session_changes_nothing(known: pl.DataFrame) -> None:
+    """Sessions that go up to the day already stay as they are, on the holiday after it, too."""
+    for last in (END, HOLIDAY):
+        assert_frame_equal(extended_sessions(known, last), known, check_exact=True)
+
+
+def test_extension_goes_on_for_ten_years(known: pl.DataFrame) -> None:
+    """The calendar is known ten years after the data, without gap or repetition."""
+    last = END + timedelta(days=3650)
+    later = extended_sessions(known, last)
+    assert later[columns.DATE].is_sorted()
+    assert later[columns.DATE].n_unique() == later.height
+    assert later.slice(0, later.height - 1)[columns.TARGET_DATE].equals(
+        later[columns.DATE].slice(1), null_equal=True
+    )
+    assert last - later[columns.DATE][-1] < timedelta(days=5)

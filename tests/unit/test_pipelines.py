@@ -186,18 +186,18 @@ def _loaded_by(*names: str) -> Iterator[str]:
 
 
 def test_domain_knows_neither_kedro_nor_bentoml() -> None:
-    """Bars, features, estimator, metrics and lineage load no framework."""
-    domain = ("bars", "features", "estimator", "metrics", "lineage", "concurrency", "columns")
+    """Bars, features, models, metrics and lineage load no framework."""
+    domain = ("bars", "features", "estimator", "forecaster", "metrics", "lineage", "columns")
     loaded = set(_loaded_by(*(f"stock_volume.{name}" for name in domain)))
     assert "polars" in loaded
     assert not loaded & {"kedro", "kedro_datasets", "bentoml", "_bentoml_sdk", "fastapi"}
 
 
 def test_serving_knows_no_kedro() -> None:
-    """What a Bento serves loads neither Kedro nor what the pipelines check frames with."""
+    """What a Bento serves loads neither Kedro nor what the pipelines alone need."""
     loaded = set(_loaded_by("stock_volume.serving"))
-    assert {"bentoml", "lightgbm"} <= loaded
-    assert not loaded & {"kedro", "kedro_datasets", "pandera"}
+    assert {"bentoml", "fastapi", "polars"} <= loaded
+    assert not loaded & {"kedro", "kedro_datasets", "pandera", "exchange_calendars", "pandas"}
 
 
 def test_registering_pipelines_loads_nothing_heavy() -> None:
