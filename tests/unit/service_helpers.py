@@ -116,8 +116,9 @@ def stored_models() -> dict[str, StoredModel]:
     frames = [frame.lazy() for frame in (features, sessions, rows, backtest)]
     estimator = model_text(lambda average, price: 2 * average + price)
     metrics: dict[str, Any] = {"mae": 1.5}
+    about = {"metrics": metrics, "first_session": "2017-01-03", "last_session": "2018-06-29"}
     return {
-        ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata={"metrics": metrics}),
+        ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata=about),
         FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),
         SNAPSHOT_NAME: StoredModel(frames=take_snapshot(*frames)._asdict()),
     }

@@ -322,6 +322,8 @@ class EstimatorInfo(BaseModel):
 
     tag: str
     created: str
+    trained_from: dt.date = Field(description="first session that was trained on")
+    trained_to: dt.date = Field(description="last session that was trained on")
     inputs: list[str]
     metrics: dict[str, Any]
 

@@ -127,8 +127,10 @@ def _about(
     return Models(
         estimator=EstimatorInfo(
             **_version(estimator),
+            trained_from=estimator.metadata["first_session"],
+            trained_to=estimator.metadata["last_session"],
             inputs=list(columns.ESTIMATOR_INPUTS),
-            metrics=estimator.metadata.get("metrics", {}),
+            metrics=estimator.metadata["metrics"],
         ),
         forecaster=ForecasterInfo(
             **_version(forecaster),
@@ -136,7 +138,7 @@ def _about(
             trained_to=about["last_session"],
             rows=about["rows"],
             symbols=about["symbols"],
-            metrics=forecaster.metadata.get("metrics", {}),
+            metrics=forecaster.metadata["metrics"],
             features=[
                 FeatureInfo(name=name, description=words.get(name, "")) for name in trained.features
             ],

@@ -121,7 +121,8 @@ def test_models_tell_what_answers(client: "TestClient", tags: dict[str, str]) ->
     assert body["snapshot"]["tag"] == tags[SNAPSHOT_NAME]
     assert body["estimator"]["inputs"] == ["vol_moving_avg", "adj_close_rolling_med"]
     assert body["estimator"]["metrics"] == body["forecaster"]["metrics"] == {"mae": 1.5}
-    assert body["forecaster"]["trained_to"] == "2018-06-29"
+    assert body["estimator"]["trained_from"] == "2017-01-03"
+    assert body["estimator"]["trained_to"] == body["forecaster"]["trained_to"] == "2018-06-29"
     assert body["forecaster"]["symbols"] == len(NAMES)
     assert len(body["forecaster"]["features"]) == 222
     assert all(feature["description"] for feature in body["forecaster"]["features"])

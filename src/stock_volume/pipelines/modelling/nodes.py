@@ -58,10 +58,15 @@ def fit_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> Tr
 def register_estimator(
     model: FittedRegressor,
     metrics: EstimatorMetrics,
+    features: pl.LazyFrame,
     files: pl.LazyFrame,
     parameters: EstimatorParameters,
 ) -> StoredModel:
     """Put the estimator into words that the model store keeps."""
+    day = pl.col(columns.DATE)
+    first, last = (
+        features.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
+    )
     return _stored(
         {ESTIMATOR_FILE: model.booster_.model_to_string()},
         files,
@@ -69,6 +74,8 @@ def register_estimator(
         {
             "inputs": list(columns.ESTIMATOR_INPUTS),
             "target": columns.VOLUME,
+            "first_session": str(first),
+            "last_session": str(last),
             "parameters": parameters.model_dump(),
             "metrics": metrics,
         },

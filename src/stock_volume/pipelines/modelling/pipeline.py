@@ -31,7 +31,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 register_estimator,
-                inputs=["lightgbm_predictor", "estimator_metrics", "files", "params:estimator"],
+                inputs=[
+                    "lightgbm_predictor",
+                    "estimator_metrics",
+                    "features",
+                    "files",
+                    "params:estimator",
+                ],
                 outputs="estimator_model",
                 name="register_estimator",
             ),

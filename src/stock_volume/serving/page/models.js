@@ -24,6 +24,7 @@ export function showModels(models) {
     definitions([
       ["Tag", el("code", {}, estimator.tag)],
       ["Made", momentDate(estimator.created)],
+      ["Trained on", `${shortDate(estimator.trained_from)} to ${shortDate(estimator.trained_to)}`],
     ]),
     el("h3", {}, "Data"),
     definitions([
