@@ -115,6 +115,17 @@ def test_the_api_keeps_to_its_description(client: httpx.Client) -> None:
     assert found.returncode == 0, found.stdout[-5000:]
 
 
+def test_counters_are_told(client: httpx.Client) -> None:
+    """What the server's processes have answered and refused is counted by route."""
+    for params in (VALID, VALID, {}):
+        client.get("/predict", params=params)
+    lines = client.get("/metrics").text.splitlines()
+    counted = dict(line.rsplit(" ", 1) for line in lines if line.startswith("stock_volume_"))
+    assert float(counted['stock_volume_requests_total{route="/predict",status="200"}']) >= 2
+    assert float(counted['stock_volume_refused_total{status="422"}']) >= 1
+    assert float(counted['stock_volume_forecasts_total{kind="estimate"}']) >= 2
+
+
 def examples_of(document: str) -> list[str]:
     """The Python examples of a document."""
     text = (PROJECT / document).read_text(encoding="utf-8")

@@ -12,7 +12,14 @@ from fastapi.params import Depends as Dependency
 from fastapi.responses import FileResponse, Response
 from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from stock_volume import __version__
 from stock_volume.serving.loading import ModelLoader
@@ -21,6 +28,9 @@ from stock_volume.serving.routes import data_routes
 
 API_KEY: Final = "STOCK_VOLUME_API_KEY"
 """Environment variable of the key that data routes ask for; without it they ask for none."""
+
+# prometheus_client looks at it when it is imported, and not again.
+_SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 _PAGE: Final = Path(__file__).parent / "page"
 _DESCRIPTION: Final = (
@@ -86,7 +96,7 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/metrics", tags=["server"], response_class=Response, responses=_plain("Counters"))
     def metrics() -> Response:
         """Count requests, seconds, forecasts and refusals, for Prometheus."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
 
     app.mount("/static", StaticFiles(directory=_PAGE))
 
@@ -103,6 +113,15 @@ def _add_pages(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way to extend it
+
+
+def _registry() -> Collector:
+    """Give the counters of this process, or of all workers where they share a folder."""
+    if not _SHARED_COUNTERS:
+        return REGISTRY
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+    return shared
 
 
 def _plain(words: str) -> dict[int | str, dict[str, Any]]:
