@@ -21,7 +21,10 @@ _SECONDS: Final = Histogram(
 )
 _REFUSED: Final = Counter("stock_volume_refused", "Requests refused for their input", ["status"])
 _OTHER: Final = "other"
-_CLIENT_ERRORS: Final = range(400, 500)
+_REFUSALS: Final = range(400, 499)
+_CLIENT_GONE: Final = 499
+"""nginx's number for a client that left before it was answered."""
+
 _FIRST_ERROR: Final = 400
 _TOO_LARGE: Final = 413
 
@@ -77,7 +80,7 @@ class Surface:
         requests, duration = counters
         requests.inc()
         duration.observe(seconds)
-        if status in _CLIENT_ERRORS:
+        if status in _REFUSALS:
             _REFUSED.labels(status=str(status)).inc()
 
 
@@ -103,7 +106,7 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._replaced = False
-        self.status = 500
+        self.status = _CLIENT_GONE
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
