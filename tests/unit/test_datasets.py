@@ -4,7 +4,8 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -405,6 +406,59 @@ class TestBentoModelDataset:
         assert dataset.load().files == {"a.txt": "another"}
         versions = [path for path in (model_store / "estimator").iterdir() if path.is_dir()]
         assert len(versions) == 2
+
+    def test_frames_come_back(self, model_store: Path) -> None:
+        """Frames come back beside the text, each from a file of its own in the store."""
+        dataset = BentoModelDataset("snapshot")
+        frames = {"history": FIRST.lazy(), "sessions": SECOND.lazy().select("Date")}
+        dataset.save(replace(self.MODEL, frames=frames))
+        loaded = dataset.load()
+        assert (loaded.files, loaded.metadata) == (self.MODEL.files, self.MODEL.metadata)
+        assert loaded.frames.keys() == frames.keys()
+        assert all(isinstance(frame, pl.LazyFrame) for frame in loaded.frames.values())
+        assert_frame_equal(loaded.frames["history"].collect(), FIRST, check_exact=True)
+        assert_frame_equal(loaded.frames["sessions"].collect(), SECOND.select("Date"))
+        files = {path.name for path in (model_store / dataset.tag.replace(":", "/")).iterdir()}
+        assert files == {"history.parquet", "sessions.parquet", "a.txt", "b.json", "model.yaml"}
+
+    @pytest.mark.usefixtures("model_store")
+    def test_frames_alone_are_a_model(self) -> None:
+        """A model may be frames and no text, and the next version has none of the earlier's."""
+        dataset = BentoModelDataset("snapshot")
+        dataset.save(StoredModel(frames={"history": FIRST.lazy()}))
+        first = dataset.load()
+        assert (first.files, list(first.frames)) == ({}, ["history"])
+        dataset.save(StoredModel(frames={"latest": SECOND.lazy()}))
+        second = dataset.load()
+        assert (second.files, list(second.frames)) == ({}, ["latest"])
+        assert first.tag != second.tag
+        assert_frame_equal(first.frames["history"].collect(), FIRST)
+
+    @pytest.mark.usefixtures("model_store")
+    def test_the_store_tells_tag_and_time(self) -> None:
+        """A stored model has the tag and the time of its version; it has neither before."""
+        dataset = BentoModelDataset("snapshot")
+        assert (self.MODEL.tag, self.MODEL.created) == (None, None)
+        before = datetime.now(tz=UTC).replace(microsecond=0)
+        dataset.save(self.MODEL)
+        loaded = dataset.load()
+        assert loaded.tag == dataset.tag
+        assert loaded.created is not None
+        assert before <= datetime.fromisoformat(loaded.created) <= datetime.now(tz=UTC)
+
+    @pytest.mark.usefixtures("model_store")
+    def test_a_frame_that_fails_makes_no_version(self) -> None:
+        """Where a frame cannot be computed no version is stored, and the earlier one stays."""
+        dataset = BentoModelDataset("snapshot")
+        broken = replace(self.MODEL, frames={"history": FIRST.lazy().select("Missing")})
+        with pytest.raises(DatasetError):
+            dataset.save(broken)
+        assert not dataset.exists()
+        dataset.save(self.MODEL)
+        tag = dataset.tag
+        with pytest.raises(DatasetError):
+            dataset.save(broken)
+        assert dataset.tag == tag
 
     @pytest.mark.usefixtures("model_store")
     def test_a_missing_model_is_named(self) -> None:

@@ -23,8 +23,10 @@ from stock_volume.features.registry import (
     forecast_features,
 )
 from stock_volume.forecaster.fresh import BrokenBar, InvalidBarsError, features_of_bars
+from stock_volume.stored_model import SNAPSHOT_NAME
 from tests.unit.forecast_oracles import BAR_ORACLES, pasts, sessions_of
 from tests.unit.helpers import AS_OF, HEADER, csv_of, ingested, places_of, write_folder
+from tests.unit.service_helpers import made_up_bars, stored_models
 
 RULES: Final = RuleParameters(as_of=AS_OF)
 OF_TEXT: Final = {"too_many_fields", "missing_field"}
@@ -108,8 +110,8 @@ def test_features_are_those_of_the_latest_bar(
     market: pl.DataFrame, sessions: pl.DataFrame, symbol: str
 ) -> None:
     """A symbol's own bars alone have the features that they have among those of the market."""
-    row = features_of_bars(market.filter(SYMBOL == symbol), sessions, RULES)
-    layer = forecast_features(market, sessions).filter(SYMBOL == symbol)
+    row = features_of_bars(market.filter(symbol == SYMBOL), sessions, RULES)
+    layer = forecast_features(market, sessions).filter(symbol == SYMBOL)
     assert_frame_equal(row, layer.tail(1), check_exact=True)
     assert row.select(columns.SYMBOL, columns.DATE, columns.TARGET_DATE).row(0) == (
         symbol,
@@ -121,16 +123,16 @@ def test_features_are_those_of_the_latest_bar(
 
 def test_features_are_those_of_pandas(bars: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """Each feature of a symbol is by its definition in pandas, and the others are the session's."""
-    row = features_of_bars(bars, sessions, RULES).row(0, named=True)
+    row = features_of_bars(bars, sessions, RULES)
     (past,) = pasts(bars, sessions)
     names = list(BAR_ORACLES)
     expected = [float(BAR_ORACLES[name](past).iloc[-1]) for name in names]
-    found = np.array([row[name] for name in names], dtype=np.float64)
+    found = row.select(pl.col(names).cast(pl.Float64).fill_null(nan)).to_numpy()[0]
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
     assert np.isfinite(found).sum() > 130
     shared = [feature.name for feature in SESSION_FEATURES]
-    (session,) = sessions.filter(DATE == LAST).select(shared).rows()
-    assert [row[name] for name in shared] == pytest.approx([float(one) for one in session])
+    session = sessions.filter(DATE == LAST).select(pl.col(shared).cast(pl.Float32))
+    assert_frame_equal(row.select(shared), session)
 
 
 def test_order_of_bars_is_free(bars: pl.DataFrame, sessions: pl.DataFrame) -> None:
@@ -143,12 +145,10 @@ def test_order_of_bars_is_free(bars: pl.DataFrame, sessions: pl.DataFrame) -> No
 
 
 @pytest.mark.parametrize("place", [0, 100, -2, -1])
-def test_an_open_of_zero_is_unknown(
-    bars: pl.DataFrame, sessions: pl.DataFrame, place: int
-) -> None:
+def test_an_open_of_zero_is_unknown(bars: pl.DataFrame, sessions: pl.DataFrame, place: int) -> None:
     """An Open that is 0 is as one that is null, and not as the one that was there."""
     zero, null = (
-        features_of_bars(_changed(bars, (place, lambda _: {columns.OPEN: given})), sessions, RULES)
+        features_of_bars(_changed(bars, (place, _is(Open=given))), sessions, RULES)
         for given in (0.0, None)
     )
     assert_frame_equal(zero, null, check_exact=True)
@@ -174,9 +174,7 @@ def test_one_bar_is_enough(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
     assert row["sessions"].to_list() == [1]
 
 
-def test_bars_may_be_older_than_the_calendar(
-    bars: pl.DataFrame, sessions: pl.DataFrame
-) -> None:
+def test_bars_may_be_older_than_the_calendar(bars: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """Only the latest bar must be of a session that is known."""
     late = sessions.tail(10)
     row = features_of_bars(bars, late, RULES)
@@ -192,7 +190,7 @@ def test_a_bar_on_a_holiday_is_used_but_as_the_latest(
     holiday = date(2013, 2, 18)
     assert holiday not in sessions[columns.DATE]
     more = pl.concat(
-        [few, few.filter(DATE == date(2013, 2, 19)).with_columns(pl.lit(holiday).alias("Date"))]
+        [few, few.filter(date(2013, 2, 19) == DATE).with_columns(pl.lit(holiday).alias("Date"))]
     )
     assert features_of_bars(more, sessions, RULES)["sessions"].to_list() == [41]
 
@@ -216,8 +214,13 @@ def test_later_bars_rest_on_the_calendar(few: pl.DataFrame, sessions: pl.DataFra
 # What is refused.
 
 
+def _on_the_weekend_before(bar: dict[str, Any]) -> dict[str, Any]:
+    day = bar[columns.DATE]
+    return {columns.DATE: day - timedelta(days=day.isoweekday())}
+
+
 def _is(**fields: object) -> Change:
-    return lambda _: {name.replace("_", " "): value for name, value in fields.items()}
+    return lambda _: fields
 
 
 def _times(name: str, factor: float, of: str) -> Change:
@@ -235,7 +238,7 @@ BROKEN: Final[list[tuple[str, Change]]] = [
     *(("unparsable_number", _is(**{name: nan})) for name in ("Open", "High", "Low", "Close")),
     *(("unparsable_number", _is(**{name: inf})) for name in ("Open", "High", "Low", "Close")),
     ("unparsable_number", _adjusted(-inf)),
-    ("weekend_date", lambda bar: {"Date": bar["Date"] - timedelta(days=bar["Date"].isoweekday())}),
+    ("weekend_date", _on_the_weekend_before),
     ("future_date", _is(Date=AS_OF + timedelta(days=1))),
     ("ancient_date", _is(Date=date(1899, 12, 29))),
     *(("non_positive_price", _is(**{name: 0.0})) for name in ("High", "Low", "Close")),
@@ -257,7 +260,7 @@ BROKEN: Final[list[tuple[str, Change]]] = [
 def test_every_rule_has_its_case() -> None:
     """Each rejecting rule but those about text has a case here."""
     names = {rule.name for rule in rejecting_rules(RULES)}
-    assert OF_TEXT < names
+    assert names > OF_TEXT
     assert {name for name, _ in BROKEN} == names - OF_TEXT
 
 
@@ -318,17 +321,22 @@ def test_bounds_are_those_of_the_parameters(few: pl.DataFrame, sessions: pl.Data
 
 def test_a_bar_is_told_once(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """A bar that breaks several rules is told under the first of them."""
-    both: Change = lambda bar: {columns.HIGH: bar[columns.LOW] / 2, columns.VOLUME: -1}  # noqa: E731
-    assert _rules_of(_broken(_changed(few, (5, both)), sessions)) == [(5, "high_below_low")]
+    high, volume = _times(columns.HIGH, 0.5, columns.LOW), _is(Volume=-1)
+    broken = _broken(_changed(few, (5, volume), (5, high)), sessions)
+    assert _rules_of(broken) == [(5, "high_below_low")]
 
 
 def test_broken_bars_are_told_in_order(
     few: pl.DataFrame, sessions: pl.DataFrame, tmp_path: Path
 ) -> None:
     """All that is broken is told at once, by place, as ingestion would."""
-    volume, low, weekend = _is(Volume=-1), _is(Low=nan), BROKEN[14]
-    assert weekend[0] == "weekend_date"
-    changed = _changed(few, (30, low), (2, volume), (39, weekend[1]), (11, _is(Date=None)))
+    changed = _changed(
+        few,
+        (30, _is(Low=nan)),
+        (2, _is(Volume=-1)),
+        (39, _on_the_weekend_before),
+        (11, _is(Date=None)),
+    )
     twice = pl.concat([changed, few.slice(20, 1)])
     expected = [
         (2, "volume_not_whole"),
@@ -423,3 +431,23 @@ def test_a_symbol_without_trade_is_refused(
         row = features_of_bars(silent, sessions, RULES)
         volume, close = few.select(columns.VOLUME, columns.CLOSE).row(-5)
         assert row[BASE].to_list() == [pytest.approx(log(volume * close))]
+
+
+def test_valid_bar_beside_a_broken_one_of_its_day_is_no_duplicate() -> None:
+    """Duplicates are judged among bars that break no other rule, as ingestion does."""
+    bars = made_up_bars().filter(pl.col(columns.SYMBOL) == "AAA").tail(80)
+    broken = bars.tail(1).with_columns(pl.col(columns.HIGH) / 100)
+    with pytest.raises(InvalidBarsError) as refused:
+        features_of_bars(
+            pl.concat([broken, bars]),
+            stored_models()[SNAPSHOT_NAME].frames["sessions"].collect(),
+            RuleParameters(),
+        )
+    assert [(bar.place, bar.rule) for bar in refused.value.broken] == [(0, "high_below_low")]
+
+
+def test_no_bars_are_refused() -> None:
+    """Without a bar there is nothing to forecast from."""
+    sessions = stored_models()[SNAPSHOT_NAME].frames["sessions"].collect()
+    with pytest.raises(InvalidBarsError, match="no bars"):
+        features_of_bars(made_up_bars().head(0), sessions, RuleParameters())

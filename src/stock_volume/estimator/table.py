@@ -27,16 +27,17 @@ class EstimateTable:
             booster: Of the two inputs, in the order of ``columns.ESTIMATOR_INPUTS``.
 
         Raises:
-            ValueError: The booster has other inputs, or splits that are no thresholds.
+            ValueError: The booster has other inputs, splits that are no thresholds, or
+                leaves that are no constants.
         """
         if booster.num_feature() != len(columns.ESTIMATOR_INPUTS):
             raise ValueError(f"the estimator has {booster.num_feature()} inputs, not two")
         found: list[set[float]] = [set() for _ in columns.ESTIMATOR_INPUTS]
         for tree in booster.dump_model()["tree_info"]:
-            for split in _splits(tree["tree_structure"]):
-                if split["decision_type"] != "<=":
-                    raise ValueError(f"the estimator has a split by {split['decision_type']}")
-                found[split["split_feature"]].add(split["threshold"])
+            for node in _nodes(tree["tree_structure"]):
+                _check(node)
+                if "split_feature" in node:
+                    found[node["split_feature"]].add(node["threshold"])
         self._edges = [np.array(sorted(thresholds)) for thresholds in found]
         # A cell is (edge before, edge], so its own edge stands for it.
         ends = [np.append(edges, np.finfo(np.float64).max) for edges in self._edges]
@@ -77,10 +78,20 @@ class EstimateTable:
         return volumes
 
 
-def _splits(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
+        yield node
         if "split_feature" in node:
-            yield node
             waiting += [node["left_child"], node["right_child"]]
+
+
+def _check(node: dict[str, Any]) -> None:
+    """Refuse what is not constant between thresholds: categories, missing zeros, lines."""
+    if "split_feature" in node and node["decision_type"] != "<=":
+        raise ValueError(f"the estimator has a split by {node['decision_type']}")
+    if node.get("missing_type") == "Zero":
+        raise ValueError("the estimator takes zero for missing")
+    if "leaf_const" in node:
+        raise ValueError("the estimator has linear leaves")

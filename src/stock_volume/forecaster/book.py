@@ -92,6 +92,8 @@ class Book:
         self._records = snapshot.records
         self._history, self._scored = snapshot.history, snapshot.scored
         self._place = _places(self._symbols)
+        capitals = {symbol.upper(): place for symbol, place in self._place.items()}
+        self._place_in_capitals = capitals | self._place
         self._latest_place = _places(self._latest)
 
     @property
@@ -109,7 +111,7 @@ class Book:
         """Tell what a symbol is.
 
         Args:
-            symbol: As the data spells it, or in lower case.
+            symbol: As the data spells it, or in letters of another case.
 
         Returns:
             Its row of ``Snapshot.symbols``.
@@ -117,7 +119,7 @@ class Book:
         Raises:
             UnknownSymbolError: There is no such symbol.
         """
-        place = self._place.get(symbol, self._place.get(symbol.upper()))
+        place = self._place.get(symbol, self._place_in_capitals.get(symbol.upper()))
         if place is None:
             raise UnknownSymbolError(symbol, self._place)
         return self._symbols.row(place, named=True)
@@ -197,11 +199,12 @@ class Book:
             UnknownSymbolError: There is no such symbol.
             NothingKnownError: The backtest has scored no forecast of it.
         """
-        own = pl.col(columns.SYMBOL) == self.symbol(symbol)[columns.SYMBOL]
+        spelt = self.symbol(symbol)[columns.SYMBOL]
+        own = pl.col(columns.SYMBOL) == spelt
         measures = self._records.filter(own).collect()
         if not measures.height:
             raise NothingKnownError(
-                f"the backtest has scored no forecast of {symbol}: it takes a year of bars"
+                f"the backtest has scored no forecast of {spelt}: it takes a year of bars"
             )
         return measures.row(0, named=True), self._scored.filter(own).collect().to_dicts()
 

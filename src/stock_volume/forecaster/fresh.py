@@ -65,6 +65,8 @@ def features_of_bars(
     Raises:
         InvalidBarsError: A bar breaks a rule, or nothing can be forecast from the latest.
     """
+    if not bars.height:
+        raise InvalidBarsError("there are no bars")
     judged = bars.with_row_index(_PLACE).with_columns(
         pl.col(columns.OPEN).fill_null(0), pl.lit(0).alias(SYMBOL_INDEX)
     )
@@ -94,14 +96,13 @@ def _broken(bars: pl.DataFrame, parameters: RuleParameters) -> list[BrokenBar]:
         if _OF_TEXT.isdisjoint(rule.broken.meta.root_names())
     ]
     found: dict[int, BrokenBar] = {}
-    for rule, rows in (
-        *((rule, bars) for rule in rules),
-        (DUPLICATE_BAR, bars.sort(columns.DATE, maintain_order=True)),
-    ):
-        for place in rows.filter(rule.broken)[_PLACE]:
-            found.setdefault(place, _as_broken(place, rule))
+    for rule in rules:
+        _note(found, rule, bars)
+    valid = bars.filter(~pl.col(_PLACE).is_in(list(found)))
+    _note(found, DUPLICATE_BAR, valid.sort(columns.DATE, maintain_order=True))
     return sorted(found.values())
 
 
-def _as_broken(place: int, rule: RowRule) -> BrokenBar:
-    return BrokenBar(place, rule.name, rule.reason)
+def _note(found: dict[int, BrokenBar], rule: RowRule, bars: pl.DataFrame) -> None:
+    for place in bars.filter(rule.broken)[_PLACE]:
+        found.setdefault(place, BrokenBar(place, rule.name, rule.reason))
