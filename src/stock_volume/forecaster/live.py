@@ -18,9 +18,16 @@ def latest_of_each(features: pl.LazyFrame) -> pl.DataFrame:
         One row a symbol, if a forecast can rest on it: it has traded on any of its last
         five bars, and a session follows the latest.
     """
-    latest = features.group_by(columns.SYMBOL).agg(pl.col(columns.DATE).max())
+    latest = (
+        features.group_by(columns.SYMBOL)
+        .agg(pl.col(columns.DATE).max())
+        .collect(engine="streaming")
+    )
+    # Few dates are the latest of any symbol: the other rows are then never read in full.
+    days = latest[columns.DATE].unique().implode()
     return (
-        features.join(latest, on=[columns.SYMBOL, columns.DATE], how="semi")
+        features.filter(pl.col(columns.DATE).is_in(days))
+        .join(latest.lazy(), on=[columns.SYMBOL, columns.DATE], how="semi")
         .filter(pl.col(BASE).is_not_null() & pl.col(columns.TARGET_DATE).is_not_null())
         .sort(columns.SYMBOL)
         .collect(engine="streaming")

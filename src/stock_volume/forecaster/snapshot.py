@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.features.chunks import symbol_chunks
 from stock_volume.features.market import extended_sessions
 from stock_volume.features.quantities import MONTH
 from stock_volume.forecaster.evaluate import interval_measures, point_measures
@@ -29,6 +30,7 @@ LAST_SCORED: Final = "last"
 _CALENDAR_AHEAD: Final = timedelta(days=10 * 365)
 """How long after the data fresh bars may be of; the exchange's rules are known as far."""
 
+_CHUNK_ROWS: Final = 100_000
 _INTERVAL: Final = (0.1, 0.9)
 INTERVAL_NAMES: Final = tuple(map(quantile_name, _INTERVAL))
 """Columns of the interval that covers 80 of 100 volumes."""
@@ -90,8 +92,9 @@ def take_snapshot(
 def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
     day = pl.col(columns.DATE)
     dollars = pl.col(columns.VOLUME) * pl.col(columns.CLOSE)
-    return (
-        features.group_by(columns.SYMBOL)
+    # A chunk at a time: polars takes the whole layer into memory to find the last of each group.
+    chunks = (
+        chunk.group_by(columns.SYMBOL)
         .agg(
             pl.col(columns.SECURITY_NAME, columns.ETF).last(),
             day.first().alias(FIRST_BAR),
@@ -100,8 +103,10 @@ def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
             dollars.tail(MONTH).mean().alias(DOLLAR_VOLUME),
             pl.col(columns.ESTIMATOR_INPUTS).last(),
         )
-        .sort(columns.SYMBOL)
+        .collect()
+        for chunk in symbol_chunks(features, _CHUNK_ROWS)
     )
+    return pl.concat(chunks).sort(columns.SYMBOL).lazy()
 
 
 def _history(features: pl.LazyFrame) -> pl.LazyFrame:
