@@ -19,6 +19,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from measure import bento_environment
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
 DEFAULT_ARCHIVE = PROJECT.parent / "shared" / "data" / "stock-market-dataset.zip"
@@ -114,12 +116,7 @@ def run_kedro(archive: Path, layers: Path) -> Figures:
     Returns:
         Wall seconds of the command, of its nodes, and of everything else.
     """
-    environment = {
-        **os.environ,
-        "BENTOML_HOME": str(layers / "store"),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "DO_NOT_TRACK": "1",
-    }
+    environment = {**os.environ, **bento_environment(layers / "store")}
     start = time.perf_counter()
     process = subprocess.Popen(
         [

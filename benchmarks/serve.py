@@ -27,6 +27,7 @@ from typing import Any, Final
 import httpx
 import polars as pl
 import psutil
+from measure import bento_environment
 
 HERE: Final = Path(__file__).parent / "serving"
 RESULTS: Final = Path(__file__).parent / "results" / "serve.json"
@@ -34,6 +35,7 @@ ESTIMATE: Final = "/predict?vol_moving_avg=12345&adj_close_rolling_med=25"
 FULL_ARCHIVE: Final = 8049
 CONNECTIONS: Final = 8
 BATCH: Final = 1000
+QUIET_THREADS: Final = {"OMP_WAIT_POLICY": "PASSIVE"}
 MIB: Final = 2**20
 
 Figures = dict[str, float]
@@ -175,16 +177,6 @@ def blow_up(snapshot: Path, symbols: int) -> None:
         frame.write_parquet(path, row_group_size=16_384)
 
 
-def bento_environment(store: Path) -> dict[str, str]:
-    """Tell BentoML where its store is, and not to count us."""
-    return {
-        "BENTOML_HOME": str(store),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "DO_NOT_TRACK": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
-
-
 def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, seconds: int) -> Any:
     """Load the three servers in turn.
 
@@ -208,7 +200,7 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
         "bare": ([*uvicorn, *port], {"MODEL_FILE": str(model_file)}),
         "ours": ([*bento, *port], {}),
     }
-    environment = bento_environment(store)
+    environment = {**bento_environment(store), **QUIET_THREADS}
     runs: dict[str, list[Figures]] = {way: [] for way in ways}
     alone: Figures = {}
     for _ in range(rounds):
@@ -279,7 +271,9 @@ def soak(store: Path, serve_python: Path, minutes: float) -> Any:
     """
     bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
     with (
-        served([*bento, "--port", "{port}"], bento_environment(store), "/readyz") as server,
+        served(
+            [*bento, "--port", "{port}"], bento_environment(store) | QUIET_THREADS, "/readyz"
+        ) as server,
         tempfile.TemporaryDirectory() as scratch,
     ):
         environment = _mixed_input(server, Path(scratch))

@@ -14,13 +14,13 @@ from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.registry import FeatureParameters, add_features, forecast_features
 from stock_volume.forecaster.baselines import MA5
 from stock_volume.forecaster.live import latest_of_each
+from stock_volume.forecaster.model import INTERVAL_NAMES
 from stock_volume.forecaster.snapshot import (
     BARS,
     DOLLAR_VOLUME,
     FIRST_BAR,
     FIRST_SCORED,
     HISTORY_DAYS,
-    INTERVAL_NAMES,
     LAST_SCORED,
     LATEST_BAR,
     RECORD_SESSIONS,

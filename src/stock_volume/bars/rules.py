@@ -143,6 +143,19 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
     return tuple(RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)
 
 
+def rules_of_typed_fields(rules: Iterable[RowRule]) -> list[RowRule]:
+    """Choose the rules that look at typed fields alone, not at the text they were read from.
+
+    Args:
+        rules: The rejecting rules.
+
+    Returns:
+        Those rules, in the same order.
+    """
+    texts = set(AS_READ.values())
+    return [rule for rule in rules if texts.isdisjoint(rule.broken.meta.root_names())]
+
+
 def screening(rules: Iterable[RowRule]) -> pl.Expr:
     """Tell, from the typed fields alone, which rows break any of the rejecting rules.
 
@@ -152,10 +165,7 @@ def screening(rules: Iterable[RowRule]) -> pl.Expr:
     Returns:
         Boolean expression over parsed rows.
     """
-    texts = set(AS_READ.values())
-    return pl.any_horizontal(
-        rule.broken for rule in rules if texts.isdisjoint(rule.broken.meta.root_names())
-    )
+    return pl.any_horizontal(rule.broken for rule in rules_of_typed_fields(rules))
 
 
 DUPLICATE_BAR: Final = RowRule(

@@ -119,10 +119,7 @@ class Book:
         Raises:
             UnknownSymbolError: There is no such symbol.
         """
-        place = self._place.get(symbol, self._place_in_capitals.get(symbol.upper()))
-        if place is None:
-            raise UnknownSymbolError(symbol, self._place)
-        return self._symbols.row(place, named=True)
+        return self._symbols.row(self._find(symbol), named=True)
 
     def search(self, query: str, limit: int) -> tuple[list[Row], int]:
         """Find symbols by the start of the symbol, or by any part of the name.
@@ -199,7 +196,7 @@ class Book:
             UnknownSymbolError: There is no such symbol.
             NothingKnownError: The backtest has scored no forecast of it.
         """
-        spelt = self.symbol(symbol)[columns.SYMBOL]
+        spelt = self._spell(symbol)
         own = pl.col(columns.SYMBOL) == spelt
         measures = self._records.filter(own).collect()
         if not measures.height:
@@ -221,12 +218,12 @@ class Book:
             UnknownSymbolError: There is no such symbol.
             NothingKnownError: There is nothing to rest a forecast of it on.
         """
-        known = self.symbol(symbol)
-        spelt: str = known[columns.SYMBOL]
+        spelt = self._spell(symbol)
         if spelt not in self._latest_place:
+            latest = self.symbol(spelt)[LATEST_BAR]
             raise NothingKnownError(
-                f"{spelt} cannot be forecast from its latest bar, of {known[LATEST_BAR]}: it was "
-                "no longer traded, or the bar is older than the features"
+                f"{spelt} cannot be forecast from its latest bar, of {latest}: it was no longer "
+                "traded, or the bar is older than the features"
             )
         return spelt
 
@@ -270,6 +267,16 @@ class Book:
         if symbol is not None:
             self.forecast([symbol])
             self.history(symbol, 1)
+
+    def _find(self, symbol: str) -> int:
+        place = self._place.get(symbol, self._place_in_capitals.get(symbol.upper()))
+        if place is None:
+            raise UnknownSymbolError(symbol, self._place)
+        return place
+
+    def _spell(self, symbol: str) -> str:
+        spelt: str = self._symbols[columns.SYMBOL][self._find(symbol)]
+        return spelt
 
     def _predicted(self, rows: pl.DataFrame) -> list[Row]:
         names = rows.select(columns.SECURITY_NAME, columns.ETF)

@@ -10,14 +10,14 @@ from stock_volume import columns
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK
 from stock_volume.forecaster.baselines import BASELINES, MA5
-from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKETS
 from stock_volume.metrics import Floats
 
 PER_CENT: Final = 100.0
 _INTERVAL: Final = (2.5, 97.5)
-_LOWER, _UPPER = quantile_name(0.1), quantile_name(0.9)
+_LOWER, _UPPER = INTERVAL_NAMES
 
 
 def eta_of(forecast: str) -> pl.Expr:

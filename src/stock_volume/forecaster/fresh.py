@@ -5,20 +5,20 @@ from typing import NamedTuple
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.parse import AS_READ, EXTRA
+from stock_volume.bars.parse import EXTRA
 from stock_volume.bars.rules import (
     DUPLICATE_BAR,
     SYMBOL_INDEX,
     RowRule,
     RuleParameters,
     rejecting_rules,
+    rules_of_typed_fields,
 )
 from stock_volume.errors import StockVolumeError
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import forecast_features
 
 _PLACE = "place"
-_OF_TEXT = frozenset({EXTRA, *AS_READ.values()})
 
 
 class BrokenBar(NamedTuple):
@@ -68,7 +68,9 @@ def features_of_bars(
     if not bars.height:
         raise InvalidBarsError("there are no bars")
     judged = bars.with_row_index(_PLACE).with_columns(
-        pl.col(columns.OPEN).fill_null(0), pl.lit(0).alias(SYMBOL_INDEX)
+        pl.col(columns.OPEN).fill_null(0),
+        pl.lit(0).alias(SYMBOL_INDEX),
+        pl.lit(None, pl.String).alias(EXTRA),
     )
     broken = _broken(judged, rules)
     if broken:
@@ -90,13 +92,8 @@ def features_of_bars(
 
 def _broken(bars: pl.DataFrame, parameters: RuleParameters) -> list[BrokenBar]:
     """List the bars that break a rule, each once."""
-    rules = [
-        rule
-        for rule in rejecting_rules(parameters)
-        if _OF_TEXT.isdisjoint(rule.broken.meta.root_names())
-    ]
     found: dict[int, BrokenBar] = {}
-    for rule in rules:
+    for rule in rules_of_typed_fields(rejecting_rules(parameters)):
         _note(found, rule, bars)
     valid = bars.filter(~pl.col(_PLACE).is_in(list(found)))
     _note(found, DUPLICATE_BAR, valid.sort(columns.DATE, maintain_order=True))

@@ -28,6 +28,11 @@ def quantile_name(level: float) -> str:
     return f"q{100 * level:g}"
 
 
+INTERVAL_LEVELS: Final = (0.1, 0.9)
+INTERVAL_NAMES: Final = tuple(map(quantile_name, INTERVAL_LEVELS))
+"""The quantiles between which 80 of 100 volumes are to fall."""
+
+
 @dataclass(frozen=True)
 class Forecaster:
     """A trained forecaster of the next session's volume.

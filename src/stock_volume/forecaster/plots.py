@@ -9,7 +9,7 @@ from stock_volume import columns
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK
 from stock_volume.forecaster.evaluate import PER_CENT, eta_of, point_measures
-from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.universe import BUCKETS
 
 if TYPE_CHECKING:  # it takes half a second to import, and most runs need none
@@ -198,7 +198,8 @@ def _draw_symbol(figure: "Figure", rows: pl.DataFrame, place: int) -> None:
         )
 
     hidden = {"line": {"width": 0}, "fillcolor": "rgba(31, 119, 180, 0.2)", "showlegend": False}
-    line(quantile_name(0.9), "10 to 90 %", **hidden)
-    line(quantile_name(0.1), "10 to 90 %", **{**hidden, "fill": "tonexty", "showlegend": first})
+    lower, upper = INTERVAL_NAMES
+    line(upper, "10 to 90 %", **hidden)
+    line(lower, "10 to 90 %", **{**hidden, "fill": "tonexty", "showlegend": first})
     line(FORECAST, "forecast", line={"color": "rgb(31, 119, 180)"}, showlegend=first)
     line(columns.VOLUME, "volume", line={"color": "black", "width": 1}, showlegend=first)

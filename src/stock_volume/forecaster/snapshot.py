@@ -11,7 +11,7 @@ from stock_volume.features.market import extended_sessions
 from stock_volume.features.quantities import MONTH
 from stock_volume.forecaster.evaluate import interval_measures, point_measures
 from stock_volume.forecaster.live import latest_of_each
-from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
 
 HISTORY_DAYS: Final = 731
 """Calendar days of bars that a snapshot keeps of each symbol, up to its latest."""
@@ -31,10 +31,6 @@ _CALENDAR_AHEAD: Final = timedelta(days=10 * 365)
 """How long after the data fresh bars may be of; the exchange's rules are known as far."""
 
 _CHUNK_ROWS: Final = 100_000
-_INTERVAL: Final = (0.1, 0.9)
-INTERVAL_NAMES: Final = tuple(map(quantile_name, _INTERVAL))
-"""Columns of the interval that covers 80 of 100 volumes."""
-
 _RECORD_MEASURES: Final = ("eta_r2", "mdape", "mae", "coverage_80")
 
 
@@ -120,7 +116,7 @@ def _history(features: pl.LazyFrame) -> pl.LazyFrame:
 
 def _records(backtest: pl.LazyFrame) -> pl.LazyFrame:
     session = pl.col(columns.TARGET_DATE)
-    measures = [*point_measures(FORECAST), *interval_measures(_INTERVAL)]
+    measures = [*point_measures(FORECAST), *interval_measures(INTERVAL_LEVELS)]
     return (
         backtest.group_by(columns.SYMBOL)
         .agg(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from typing_extensions import TypedDict
 
 from stock_volume import columns
+from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
 from stock_volume.forecaster.parameters import LEAST_BARS
 
 MOST_ROWS: Final = 10_000
@@ -148,9 +149,9 @@ class Bar(BaseModel):
     low: Price = Field(alias=columns.LOW)
     close: Price = Field(alias=columns.CLOSE)
     adj_close: Price = Field(alias=columns.ADJ_CLOSE)
-    volume: Annotated[int, BeforeValidator(_as_number), Field(ge=0, lt=2**53)] = Field(
-        alias=columns.VOLUME
-    )
+    volume: Annotated[
+        int, BeforeValidator(_as_number), Field(ge=0, lt=FIRST_INEXACT_WHOLE_NUMBER)
+    ] = Field(alias=columns.VOLUME)
 
 
 class SymbolsRequest(BaseModel):

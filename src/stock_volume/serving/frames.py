@@ -7,7 +7,7 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.forecaster import snapshot
 from stock_volume.forecaster.book import Row, is_stale
-from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
 from stock_volume.serving.answers import (
     Bar,
     BarsRequest,
@@ -95,7 +95,7 @@ def record_answer(measures: Row, scored: list[Row]) -> Record:
             ScoredForecast(
                 session=row[columns.TARGET_DATE],
                 volume=row[columns.VOLUME],
-                **{name: round(row[name]) for name in (FORECAST, *snapshot.INTERVAL_NAMES)},
+                **{name: round(row[name]) for name in (FORECAST, *INTERVAL_NAMES)},
             )
             for row in scored
         ],
