@@ -5,7 +5,7 @@ from typing import Final
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-ON_REQUEST: Final = ("tuning",)
+ON_REQUEST: Final = ("monitor", "tuning", "update")
 """Pipelines that run by name only."""
 
 

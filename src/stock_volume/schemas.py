@@ -13,7 +13,9 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.bars.ingest import (
     NOTE,
+    PENDING,
     ROWS_KEPT,
+    ROWS_KNOWN,
     ROWS_QUARANTINED,
     ROWS_READ,
     SHA256,
@@ -21,6 +23,15 @@ from stock_volume.bars.ingest import (
     STATUS,
 )
 from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
+from stock_volume.bars.update import (
+    ADJ_CLOSE_FACTOR,
+    FIELD,
+    HELD,
+    PRICE_FACTOR,
+    REBASED_BARS,
+    RECENT,
+    VOLUME_FACTOR,
+)
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
@@ -107,18 +118,45 @@ Files: Final = _schema(
         **dict.fromkeys([columns.FILE, columns.SYMBOL, STATUS, NOTE], pl.String),
         SIZE: pl.Int64,
         SHA256: pl.String,
-        **dict.fromkeys([ROWS_READ, ROWS_KEPT, ROWS_QUARANTINED], pl.Int64),
+        **dict.fromkeys([ROWS_READ, ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED], pl.Int64),
         **dict.fromkeys([rule.name for rule in FLAGGING_RULES], pl.Int64),
+        PENDING: pl.Boolean,
     },
     nullable=[SHA256],
     checks=[
         _check(
-            "has as many rows read as kept and quarantined",
-            pl.col(ROWS_READ) == pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED),
+            "has as many rows read as kept, known and quarantined",
+            pl.col(ROWS_READ) == pl.col(ROWS_KEPT) + pl.col(ROWS_KNOWN) + pl.col(ROWS_QUARANTINED),
         )
     ],
 )
 """The files of the source: what became of each, and of its rows."""
+
+Restatements: Final = _schema(
+    "Restatements",
+    {
+        columns.SYMBOL: pl.String,
+        columns.DATE: pl.Date,
+        FIELD: pl.String,
+        HELD: pl.Float64,
+        RECENT: pl.Float64,
+    },
+    nullable=[HELD],
+)
+"""Held values that the latest update replaced, apart from changes of the base."""
+
+_FACTORS: Final = (PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR)
+
+Rebasings: Final = _schema(
+    "Rebasings",
+    {
+        columns.SYMBOL: pl.String,
+        **dict.fromkeys(_FACTORS, pl.Float64),
+        REBASED_BARS: pl.Int64,
+    },
+    checks=[_check("has positive factors", _positive_where_known(_FACTORS))],
+)
+"""Symbols that the latest update brought to another base, and how many bars that reached."""
 
 Features: Final = _schema(
     "Features",

@@ -15,7 +15,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Protocol, Self
+
+import polars as pl
 
 from stock_volume.errors import SourceError, UnreadableFileError
 
@@ -72,14 +74,49 @@ class ArchiveLimits:
     max_total_mib: int = 65_536
 
 
+class BarSource(Protocol):
+    """What can be asked for bars."""
+
+    def everything(self) -> "BarArchive":
+        """Give all bars there are.
+
+        Returns:
+            An archive.
+        """
+
+    def recent(self, wanted: pl.DataFrame) -> "BarArchive":
+        """Give recent bars.
+
+        Args:
+            wanted: A row a symbol that is held: Symbol, ETF, and ``since``, the first date
+                wanted.
+
+        Returns:
+            An archive, which may hold other symbols and earlier bars too.
+        """
+
+
+def is_content(name: str) -> bool:
+    """Tell whether a file belongs to an archive of bars.
+
+    Args:
+        name: Its path.
+
+    Returns:
+        Whether it is a file of bars or the listing, by its name.
+    """
+    return bool(_BAR_FILE.fullmatch(name)) or PurePosixPath(name).name == LISTING_FILE
+
+
 class BarArchive(ABC):
-    """A readable archive of bars.
+    """A readable archive of bars, which as a source gives itself.
 
     Attributes:
         path: Where the archive is.
         files: The files of bars, by symbol, stocks before ETFs of the same symbol.
         listing: Name of the file that lists the securities, or None without one.
         ignored: Names of other content, which is left alone.
+        absent: Why a symbol that was asked for is not there, by symbol.
     """
 
     def __init__(self, path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> None:
@@ -118,6 +155,15 @@ class BarArchive(ABC):
         listings = [name for name in others if PurePosixPath(name).name == LISTING_FILE]
         self.listing = min(listings, key=len, default=None)
         self.ignored = tuple(sorted(set(others) - {self.listing}))
+        self.absent: dict[str, str] = {}
+
+    def everything(self) -> Self:
+        """Give itself."""
+        return self
+
+    def recent(self, wanted: pl.DataFrame) -> Self:  # noqa: ARG002
+        """Give itself: what is older than wanted is held already."""
+        return self
 
     def read(self, name: str) -> bytes:
         """Read one file of the archive.

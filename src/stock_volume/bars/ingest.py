@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -49,7 +50,12 @@ SIZE: Final = "size"
 SHA256: Final = "sha256"
 ROWS_READ: Final = "rows_read"
 ROWS_KEPT: Final = "rows_kept"
+ROWS_KNOWN: Final = "rows_known"
+"""Valid rows of an update whose bars were held already."""
+
 ROWS_QUARANTINED: Final = "rows_quarantined"
+PENDING: Final = "pending"
+"""Whether the layers after the prices do not know the file's bars yet."""
 
 _BROKEN: Final = "broken"
 _MISPLACED: Final = "misplaced"
@@ -61,6 +67,10 @@ class FileStatus(StrEnum):
     READ = "read"
     EMPTY = "empty"
     UNREADABLE = "unreadable"
+    KNOWN = "known"
+    """The same content was read before."""
+    ABSENT = "absent"
+    """The source was asked for it, and has none."""
 
 
 class IngestionParameters(RuleParameters):
@@ -147,19 +157,24 @@ def read_listing(archive: BarArchive) -> dict[str, Security]:
         return {}
 
 
-def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[IngestedChunk]:
+def ingest(
+    archive: BarArchive,
+    parameters: IngestionParameters,
+    known: AbstractSet[tuple[str, str]] = frozenset(),
+) -> Iterator[IngestedChunk]:
     """Read, parse and judge every row of an archive.
 
     Args:
         archive: The archive.
         parameters: Bounds of the rules and of a chunk.
+        known: Symbol and digest of contents that are not to be parsed again.
 
     Yields:
         Chunks of whole symbols, in order of symbol.
 
     Raises:
-        SourceError: No row of the archive could be read, or none was kept; known only
-            at the end.
+        SourceError: No row of the archive could be read, or none was kept, of contents
+            that are not known; known only at the end.
     """
     listing = read_listing(archive)
     unlisted = sorted({file.symbol for file in archive.files} - listing.keys())
@@ -171,16 +186,18 @@ def ingest(archive: BarArchive, parameters: IngestionParameters) -> Iterator[Ing
         )
     judge = Judge(rejecting_rules(parameters))
     kept = 0
+    all_known = True
     problem = ""
     batches = _batches(archive.files, parameters.chunk_mib * 2**20)
     # One thread reads and parses, the caller's judges and writes: about equal shares.
-    read = map_ahead(partial(_read_files, archive), batches, workers=1)
+    read = map_ahead(partial(_read_files, archive, known), batches, workers=1)
     for chunk in map(partial(_judge_files, listing, judge), read):
         kept += chunk.prices.height
+        all_known &= bool((chunk.files[STATUS] == FileStatus.KNOWN).all())
         problem = problem or _first_problem(chunk)
         yield chunk
         del chunk  # before the next one is made
-    if not kept:
+    if not kept and not all_known:
         raise SourceError(f"{archive.path}: nothing in it can be used; first problem: {problem}")
 
 
@@ -197,7 +214,7 @@ def _batches(files: Sequence[BarFile], size: float) -> Iterator[list[BarFile]]:
 
 
 def _first_problem(chunk: IngestedChunk) -> str:
-    troubled = chunk.files.filter(pl.col(STATUS) != FileStatus.READ)
+    troubled = chunk.files.filter(~pl.col(STATUS).is_in([FileStatus.READ, FileStatus.KNOWN]))
     if troubled.height:
         return "{file} {note}".format(**troubled.row(0, named=True))
     if chunk.quarantine.height:
@@ -205,8 +222,10 @@ def _first_problem(chunk: IngestedChunk) -> str:
     return ""
 
 
-def _read_files(archive: BarArchive, files: Sequence[BarFile]) -> _ReadFiles:
-    read = [_read_file(archive, file) for file in files]
+def _read_files(
+    archive: BarArchive, known: AbstractSet[tuple[str, str]], files: Sequence[BarFile]
+) -> _ReadFiles:
+    read = [_read_file(archive, file, known) for file in files]
     return _ReadFiles(read, parse_rows([one.rows for one in read]))
 
 
@@ -235,13 +254,17 @@ def _judge_files(
     return IngestedChunk(prices, quarantine, _file_report(read.files, kept, rejected))
 
 
-def _read_file(archive: BarArchive, file: BarFile) -> _ReadFile:
+def _read_file(
+    archive: BarArchive, file: BarFile, known: AbstractSet[tuple[str, str]]
+) -> _ReadFile:
     nothing = CsvRows()
     try:
         content = archive.read(file.name)
     except UnreadableFileError as error:
         return _ReadFile(file, FileStatus.UNREADABLE, error.reason, None, nothing)
     digest = hashlib.sha256(content).hexdigest()
+    if (file.symbol, digest) in known:
+        return _ReadFile(file, FileStatus.KNOWN, "", digest, nothing)
     try:
         rows = read_rows(content)
     except UnreadableFileError as error:
@@ -342,8 +365,10 @@ def _file_report(
             SHA256: [one.sha256 for one in read],
             ROWS_READ: [one.rows.count for one in read],
             ROWS_KEPT: count(kept_in),
+            ROWS_KNOWN: 0,
             ROWS_QUARANTINED: count(rejected_in),
             **{rule.name: count(kept_in[kept[rule.name].to_numpy()]) for rule in FLAGGING_RULES},
+            PENDING: False,
         },
-        schema_overrides={SHA256: pl.String},
+        schema_overrides={SHA256: pl.String, ROWS_KNOWN: pl.Int64},
     )

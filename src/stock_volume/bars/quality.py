@@ -10,6 +10,7 @@ from stock_volume import columns
 from stock_volume.bars.ingest import (
     NOTE,
     ROWS_KEPT,
+    ROWS_KNOWN,
     ROWS_QUARANTINED,
     ROWS_READ,
     STATUS,
@@ -30,12 +31,13 @@ def report_quality(
         files: The files as they were read, one row a file.
 
     Returns:
-        Counts of rows (``read``, ``kept``, ``quarantined``), of rows by rejecting and
-        by flagging rule, and of files by status, with the names of the troubled ones;
-        the number of symbols, and the first and last date.
+        Counts of rows (``read``, ``kept``, ``known``, which updates brought of bars that
+        were held, and ``quarantined``), of rows by rejecting and by flagging rule, and of
+        files by status, with the names of the troubled ones; the number of symbols, and
+        the first and last date.
 
     Raises:
-        UnbalancedRowsError: The rows read are not the rows kept and quarantined.
+        UnbalancedRowsError: The rows read are not the rows kept, known and quarantined.
     """
     read = files.collect()
     bars = prices.select(
@@ -55,6 +57,7 @@ def report_quality(
     rows = {
         "read": read[ROWS_READ].sum(),
         "kept": kept,
+        "known": read[ROWS_KNOWN].sum(),
         "quarantined": sum(by_rule.values()),
     }
     check_balance(rows, read)
@@ -81,22 +84,24 @@ def report_quality(
 
 
 def check_balance(rows: Mapping[str, int], files: pl.DataFrame) -> None:
-    """Check that every row read was either kept or quarantined.
+    """Check that every row read was either kept, known before or quarantined.
 
     Args:
-        rows: Counts of ``read``, ``kept`` and ``quarantined`` rows, the last two counted
-            in the written layers.
+        rows: Counts of ``read``, ``kept``, ``known`` and ``quarantined`` rows; those kept
+            and quarantined are counted in the written layers.
         files: The files as they were read, one row a file.
 
     Raises:
         UnbalancedRowsError: The counts do not add up, in sum or in some file.
     """
-    if rows["read"] != rows["kept"] + rows["quarantined"]:
+    if rows["read"] != rows["kept"] + rows["known"] + rows["quarantined"]:
         raise UnbalancedRowsError(
-            "rows read are not rows kept and quarantined: "
-            f"{rows['read']} != {rows['kept']} + {rows['quarantined']}"
+            "rows read are not rows kept, known and quarantined: "
+            f"{rows['read']} != {rows['kept']} + {rows['known']} + {rows['quarantined']}"
         )
-    unbalanced = files.filter(pl.col(ROWS_READ) != pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED))
+    unbalanced = files.filter(
+        pl.col(ROWS_READ) != pl.sum_horizontal(ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
+    )
     if unbalanced.height:
         raise UnbalancedRowsError(f"rows were lost in {unbalanced[columns.FILE].to_list()}")
 

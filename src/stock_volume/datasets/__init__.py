@@ -1,6 +1,11 @@
 """Kedro datasets of this project: they read and write, and compute nothing."""
 
-from stock_volume.datasets.archive import ArchiveDataset
+from stock_volume.datasets.archive import (
+    ArchiveDataset,
+    HttpCsvDataset,
+    KaggleDataset,
+    YahooDataset,
+)
 from stock_volume.datasets.atomic import AtomicDataset
 from stock_volume.datasets.bento import BentoDataset, BentoModelDataset
 from stock_volume.datasets.parquet import ChunkedParquetDataset
@@ -11,4 +16,7 @@ __all__ = [
     "BentoDataset",
     "BentoModelDataset",
     "ChunkedParquetDataset",
+    "HttpCsvDataset",
+    "KaggleDataset",
+    "YahooDataset",
 ]

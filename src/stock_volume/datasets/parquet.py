@@ -27,7 +27,7 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
     A node that yields frames has each saved as it comes: each ``save`` appends to a file
     aside. The node names the dataset under ``confirms``, so that Kedro
     calls ``confirm`` once the node has come to its end, which moves the file into place.
-    A node that fails leaves the earlier file as it was.
+    A node that fails, or yields nothing, leaves the earlier file as it was.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -64,9 +64,11 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
             self._write(self._writer)
 
     def confirm(self) -> None:
-        """Complete the file and move it into place."""
+        """Complete the file and move it into place; keep the earlier one if nothing came."""
         if self._writer is None:
-            raise DatasetError(f"{self.path}: nothing was saved to confirm")
+            if not self._exists():
+                raise DatasetError(f"{self.path}: nothing was saved to confirm")
+            return
         self._write(self._writer)
         self._writer.close()
         self._writer = None

@@ -136,6 +136,28 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
     )
 
 
+def changed_sessions(features: pl.LazyFrame, sessions: pl.DataFrame) -> pl.Series:
+    """Find the origins of which features that all symbols share are no longer the same.
+
+    Args:
+        features: Rows of ``forecast_features``, as they were made earlier.
+        sessions: What ``market_sessions`` tells now.
+
+    Returns:
+        Dates.
+    """
+    shared = [columns.TARGET_DATE, *(feature.name for feature in SESSION_FEATURES)]
+    then = features.group_by(columns.DATE).agg(pl.col(shared).first()).collect(engine="streaming")
+    now = sessions.select(
+        columns.DATE,
+        columns.TARGET_DATE,
+        *(_as_float32(pl.col(feature.name)) for feature in SESSION_FEATURES),
+    )
+    both = then.join(now, on=columns.DATE, how="left", suffix=" now")
+    same = [pl.col(name).eq_missing(pl.col(f"{name} now")) for name in shared]
+    return both.filter(~pl.all_horizontal(same))[columns.DATE]
+
+
 def _origin() -> list[pl.Expr]:
     following = pl.col(columns.VOLUME).shift(-1).over(columns.SYMBOL)
     return [

@@ -2,21 +2,36 @@
 
 import logging
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import polars as pl
 
-from stock_volume.bars.archive import BarArchive
-from stock_volume.bars.ingest import IngestedChunk, IngestionParameters, ingest
+from stock_volume.bars.archive import BarArchive, BarSource
+from stock_volume.bars.ingest import ROWS_READ, IngestedChunk, IngestionParameters, ingest
 from stock_volume.bars.quality import report_quality
+from stock_volume.progress import progress
 
 logger = logging.getLogger(__name__)
 
 
-def ingest_bars(archive: BarArchive, parameters: IngestionParameters) -> Iterator[IngestedChunk]:
+def ingest_bars(source: BarSource, parameters: IngestionParameters) -> Iterator[IngestedChunk]:
     """Read and judge the raw bars, a chunk of symbols at a time."""
+    archive = source.everything()
     logger.info("%s: reading %d files of bars", archive.path, len(archive.files))
-    yield from ingest(archive, parameters)
+    yield from ingest_watched(archive, parameters)
+
+
+def ingest_watched(
+    archive: BarArchive,
+    parameters: IngestionParameters,
+    known: AbstractSet[tuple[str, str]] = frozenset(),
+) -> Iterator[IngestedChunk]:
+    """Read and judge bars, and show how far it is."""
+    with progress("reading bars", len(archive.files), "files") as advance:
+        for chunk in ingest(archive, parameters, known):
+            advance(chunk.files.height, int(chunk.files[ROWS_READ].sum()))
+            yield chunk
 
 
 def assess_quality(
@@ -26,7 +41,7 @@ def assess_quality(
     report = report_quality(prices, quarantine, files)
     rows = report["rows"]
     logger.info(
-        "%d rows read = %d kept + %d quarantined, %d symbols, %s to %s",
+        "%d rows read = %d kept + %d known before + %d quarantined, %d symbols, %s to %s",
         *rows.values(),
         report["symbols"],
         report["first_date"],

@@ -22,6 +22,7 @@ from stock_volume.forecaster.backtest import Plan, plan_backtest, run_backtest, 
 from stock_volume.forecaster.card import report_forecaster, write_card
 from stock_volume.forecaster.evaluate import evaluate_backtest
 from stock_volume.forecaster.live import forecast_next_session
+from stock_volume.forecaster.log import latest_origin, logged_forecasts
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.plots import (
@@ -153,9 +154,10 @@ def register_forecaster(
 
 def forecast_live_symbols(
     forecaster: Forecaster, features: pl.LazyFrame, parameters: ForecasterParameters
-) -> pl.DataFrame:
-    """Forecast the next session of every live symbol."""
-    return forecast_next_session(forecaster, features, parameters)
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Forecast the next session of every live symbol, and log what was forecast."""
+    forecasts = forecast_next_session(forecaster, features, parameters)
+    return forecasts, {latest_origin(forecasts): logged_forecasts(forecaster, forecasts)}
 
 
 def draw_backtest(

@@ -75,7 +75,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 forecast_live_symbols,
                 inputs=["forecaster", "forecast_features", "params:forecaster"],
-                outputs="forecasts",
+                outputs=["forecasts", "forecast_log"],
                 confirms="forecasts",
                 name="forecast_live_symbols",
             ),

@@ -1,0 +1,279 @@
+"""Nodes of the pipeline update: they yield nothing where nothing has changed."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.bars.archive import BarSource
+from stock_volume.bars.ingest import (
+    NOTE,
+    PENDING,
+    SHA256,
+    STATUS,
+    FileStatus,
+    IngestedChunk,
+    IngestionParameters,
+)
+from stock_volume.bars.update import (
+    Changes,
+    IngestedLayers,
+    UpdateParameters,
+    UpdatePlan,
+    describe_update,
+    plan_update,
+    updated_files,
+    updated_prices,
+    updated_quarantine,
+    wanted_bars,
+)
+from stock_volume.features.registry import FeatureParameters
+from stock_volume.forecaster.live import forecast_next_session
+from stock_volume.forecaster.log import latest_origin, logged_forecasts, missed_forecasts
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
+from stock_volume.pipelines.data_processing.nodes import assess_quality, ingest_watched
+from stock_volume.pipelines.feature_engineering.nodes import (
+    describe_sessions,
+    engineer_features,
+    renew_forecast_features,
+)
+from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
+from stock_volume.stored_model import StoredModel
+
+logger = logging.getLogger(__name__)
+
+
+def fetch_recent_bars(
+    source: BarSource,
+    prices: pl.LazyFrame,
+    files: pl.LazyFrame,
+    ingestion: IngestionParameters,
+    update: UpdateParameters,
+) -> Iterator[IngestedChunk]:
+    """Ask the source for bars, and judge those of files that were not read before."""
+    wanted = wanted_bars(prices, update)
+    archive = source.recent(wanted)
+    known = files.select(columns.SYMBOL, SHA256).drop_nulls().collect()
+    logger.info("%s: looking for news of %d symbols", archive.path, wanted.height)
+    news = pl.col(STATUS) != FileStatus.KNOWN
+    for chunk in ingest_watched(archive, ingestion, frozenset(known.rows())):
+        yield IngestedChunk(
+            chunk.prices,
+            chunk.quarantine.with_columns(_of(archive.path.name)),
+            chunk.files.filter(news).with_columns(_of(archive.path.name)),
+        )
+    if archive.absent:
+        symbol, reason = next(iter(archive.absent.items()))
+        logger.warning(
+            "%s: no bars of %d symbols, first %s: %s",
+            archive.path,
+            len(archive.absent),
+            symbol,
+            reason,
+        )
+        absent = _absent(archive.absent, chunk.files)
+        yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), absent)
+
+
+def _of(archive: str) -> pl.Expr:
+    """Tell the files of one archive from those of another."""
+    return (pl.lit(f"{archive}/") + pl.col(columns.FILE)).alias(columns.FILE)
+
+
+def _absent(absent: Mapping[str, str], like: pl.DataFrame) -> pl.DataFrame:
+    rows = pl.DataFrame(
+        {
+            columns.FILE: list(absent),
+            columns.SYMBOL: list(absent),
+            STATUS: FileStatus.ABSENT.value,
+            NOTE: list(absent.values()),
+        }
+    )
+    others = [name for name in like.columns if name not in rows.columns]
+    return rows.with_columns(
+        pl.lit(None if name == SHA256 else 0, like.schema[name]).alias(name) for name in others
+    ).select(like.columns)
+
+
+def plan_merge(  # noqa: PLR0913, PLR0917 (six layers go in)
+    prices: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    files: pl.LazyFrame,
+    recent_prices: pl.LazyFrame,
+    recent_quarantine: pl.LazyFrame,
+    recent_files: pl.LazyFrame,
+    parameters: UpdateParameters,
+    chunk_rows: int,
+) -> UpdatePlan:
+    """Find out what the recent bars add and change."""
+    held = IngestedLayers(prices, quarantine, files)
+    recent = IngestedLayers(recent_prices, recent_quarantine, recent_files)
+    plan = plan_update(held, recent, parameters, chunk_rows)
+    if not plan.unseen.height:
+        logger.info("nothing is new")
+    return plan
+
+
+def merge_prices(
+    held: pl.LazyFrame,
+    recent: pl.LazyFrame,
+    plan: UpdatePlan,
+    parameters: UpdateParameters,
+    chunk_rows: int,
+) -> Iterator[pl.DataFrame]:
+    """Join recent bars to those that are held."""
+    yield from updated_prices(held, recent, plan, parameters, chunk_rows)
+
+
+def merge_quarantine(
+    held: pl.LazyFrame, recent: pl.LazyFrame, plan: UpdatePlan
+) -> Iterator[pl.DataFrame]:
+    """Join rows that were set aside."""
+    if plan.unseen.height:
+        yield updated_quarantine(held, recent, plan)
+
+
+def list_restatements(plan: UpdatePlan) -> Iterator[pl.DataFrame]:
+    """List the values that were corrected."""
+    if plan.unseen.height:
+        yield plan.changes.restatements
+
+
+def list_rebasings(plan: UpdatePlan) -> Iterator[pl.DataFrame]:
+    """List the symbols that were brought to another base."""
+    if plan.unseen.height:
+        yield plan.changes.rebasings
+
+
+def merge_files(
+    held: pl.LazyFrame, prices: pl.LazyFrame, plan: UpdatePlan
+) -> Iterator[pl.DataFrame]:
+    """Note which files were read, after their bars are in place."""
+    if plan.unseen.height:
+        yield updated_files(held, prices, plan)
+
+
+def _pending(files: pl.LazyFrame) -> pl.DataFrame:
+    return files.filter(PENDING).collect()
+
+
+def update_quality(
+    prices: pl.LazyFrame, quarantine: pl.LazyFrame, files: pl.LazyFrame
+) -> Iterator[dict[str, Any]]:
+    """Report on the data after the update; fails if a row was lost."""
+    if _pending(files).height:
+        yield assess_quality(prices, quarantine, files)
+
+
+def report_update(  # noqa: PLR0913, PLR0917 (six layers go in)
+    prices: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    files: pl.LazyFrame,
+    restatements: pl.LazyFrame,
+    rebasings: pl.LazyFrame,
+    recent_files: pl.LazyFrame,
+) -> Iterator[dict[str, Any]]:
+    """Report on the update."""
+    pending = _pending(files)
+    if not pending.height:
+        return
+    changes = Changes(restatements.collect(), rebasings.collect())
+    absent = recent_files.filter(pl.col(STATUS) == FileStatus.ABSENT).collect()
+    report = describe_update(prices, quarantine, pending, changes, absent)
+    logger.info(
+        "%(added)d bars added, %(restated)d restated, %(rebased)d brought to another base",
+        report["bars"],
+    )
+    yield report
+
+
+def update_features(
+    prices: pl.LazyFrame, files: pl.LazyFrame, parameters: FeatureParameters, chunk_rows: int
+) -> Iterator[pl.DataFrame]:
+    """Make the estimator's features anew: they cost less than to find out which changed."""
+    if _pending(files).height:
+        yield from engineer_features(prices, parameters, chunk_rows)
+
+
+def update_sessions(
+    prices: pl.LazyFrame, files: pl.LazyFrame, chunk_rows: int
+) -> Iterator[pl.DataFrame]:
+    """Measure the market anew."""
+    if _pending(files).height:
+        yield describe_sessions(prices, chunk_rows)
+
+
+def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are made from)
+    held: pl.LazyFrame,
+    prices: pl.LazyFrame,
+    sessions: pl.LazyFrame,
+    files: pl.LazyFrame,
+    forecaster: ForecasterParameters,
+    backtest: BacktestParameters,
+    chunk_rows: int,
+) -> Iterator[pl.DataFrame]:
+    """Make the forecaster's features of the symbols that have changed, and keep the rest."""
+    pending = _pending(files)
+    if pending.height:
+        touched = pending[columns.SYMBOL].unique()
+        yield from renew_forecast_features(
+            held, touched, prices, sessions, forecaster, backtest, chunk_rows
+        )
+
+
+def update_forecasts(
+    forecaster: Forecaster,
+    features: pl.LazyFrame,
+    files: pl.LazyFrame,
+    parameters: ForecasterParameters,
+) -> Iterator[pl.DataFrame]:
+    """Forecast the next session of every live symbol."""
+    if _pending(files).height:
+        yield forecast_next_session(forecaster, features, parameters)
+
+
+def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
+    forecaster: Forecaster,
+    forecasts: pl.LazyFrame,
+    features: pl.LazyFrame,
+    files: pl.LazyFrame,
+    logged: Mapping[str, Callable[[], pl.DataFrame]],
+    parameters: ForecasterParameters,
+    update: UpdateParameters,
+) -> Iterator[dict[str, pl.DataFrame]]:
+    """Log the forecasts of the sessions that came since the last update, and of the next."""
+    if _pending(files).height:
+        sessions = update.catch_up_sessions
+        made = logged_forecasts(forecaster, forecasts.collect())
+        missed = missed_forecasts(forecaster, features, logged, parameters, sessions)
+        yield missed | {latest_origin(made): made}
+
+
+def update_snapshot(
+    features: pl.LazyFrame,
+    sessions: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    backtest: pl.LazyFrame,
+    files: pl.LazyFrame,
+) -> Iterator[StoredModel]:
+    """Take a new snapshot for the service."""
+    if _pending(files).height:
+        yield register_snapshot(features, sessions, forecast_features, backtest, files)
+
+
+def update_service(
+    estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel, files: pl.LazyFrame
+) -> Iterator[dict[str, str]]:
+    """Package the models with the new snapshot."""
+    if _pending(files).height:
+        yield package_service(estimator, forecaster, snapshot)
+
+
+def settle_files(files: pl.LazyFrame, log: object, service: str) -> Iterator[pl.DataFrame]:
+    """Note that every layer knows the bars of every file: an update begun is complete."""
+    del log, service  # they have to be there first
+    if _pending(files).height:
+        yield files.with_columns(pl.lit(value=False).alias(PENDING)).collect()

@@ -1,0 +1,70 @@
+"""Progress of long work, shown while a person watches and silent in logs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+_REFRESHES_A_SECOND: Final = 4
+
+
+class Advance(Protocol):
+    """Tells of progress."""
+
+    def __call__(self, done: float, rows: int = 0) -> None:
+        """Count what is done.
+
+        Args:
+            done: Units done since the last call.
+            rows: Rows done since the last call.
+        """
+
+
+@contextmanager
+def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
+    """Show a line with what is done, its rate and the time left, if a terminal is watched.
+
+    Args:
+        description: What is being done.
+        total: Units in all.
+        unit: Name of a unit, such as ``files``.
+
+    Yields:
+        A function to count what is done.
+    """
+    import rich
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+
+    # The console that Kedro's log is written to, so that its lines stand above the bar.
+    console = rich.get_console()
+    shown = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(f"{unit}{{task.fields[counted]}}"),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeLeftColumn(),
+        console=console,
+        transient=True,
+        refresh_per_second=_REFRESHES_A_SECOND,
+        disable=not console.is_terminal,
+    )
+    with shown:
+        task = shown.add_task(description, total=total, counted="")
+        seen = 0
+
+        def advance(done: float, rows: int = 0) -> None:
+            nonlocal seen
+            seen += rows
+            shown.update(task, advance=done, counted=_counted(seen, shown.tasks[0].elapsed))
+
+        yield advance
+
+
+def _counted(rows: int, seconds: float | None) -> str:
+    if not rows:
+        return ""
+    rate = f", {rows / seconds:,.0f} a second" if seconds else ""
+    return f", {rows:,} rows{rate}"

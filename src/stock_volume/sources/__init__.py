@@ -1,0 +1,1 @@
+"""Where raw bars come from: other machines. None of it knows Kedro or BentoML."""

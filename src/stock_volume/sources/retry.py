@@ -1,0 +1,79 @@
+"""When to ask another machine again, and how long to wait before."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stock_volume.errors import SourceError
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds; a server that asks for more is asked again after these."""
+
+
+class RetryParameters(BaseModel):
+    """How often, and how fast, a server is asked again.
+
+    Attributes:
+        attempts: Requests in all, the first one included.
+        wait_seconds: Wait before the second request; each later wait is about twice as
+            long, up to a minute, unless the server says how long.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: int = Field(default=5, ge=1)
+    wait_seconds: float = Field(default=0.5, gt=0)
+
+
+def attempts(
+    parameters: RetryParameters, again: Callable[[Exception], bool | float]
+) -> Iterable[Any]:
+    """Repeat what may fail for a while.
+
+    Args:
+        parameters: How often and how fast.
+        again: Tells of an error whether to try again, or after how many seconds.
+
+    Returns:
+        Context managers, one an attempt, each around the work.
+
+    Raises:
+        SourceError: The package for retries is not installed.
+    """
+    try:
+        import stamina
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            "sources on other machines need an extra: pip install 'stock_volume[remote]'"
+        ) from error
+    return stamina.retry_context(
+        on=again,
+        attempts=parameters.attempts,
+        timeout=None,
+        wait_initial=parameters.wait_seconds,
+        wait_max=LONGEST_WAIT,
+        wait_jitter=parameters.wait_seconds,
+    )
+
+
+def seconds_asked_for(header: str | None) -> float | None:
+    """Read a ``Retry-After`` header (RFC 9110, section 10.2.3).
+
+    Args:
+        header: Seconds or a date; None without one.
+
+    Returns:
+        Seconds to wait, from none to a minute; None where the header says nothing.
+    """
+    if header is None:
+        return None
+    with suppress(ValueError):
+        return min(max(float(header), 0.0), LONGEST_WAIT)
+    with suppress(ValueError):
+        wait = parsedate_to_datetime(header) - datetime.now(tz=UTC)
+        return min(max(wait.total_seconds(), 0.0), LONGEST_WAIT)
+    return None

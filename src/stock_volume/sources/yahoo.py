@@ -1,0 +1,150 @@
+"""Recent bars of Yahoo Finance, by yfinance."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.bars.archive import BarArchive, open_archive
+from stock_volume.errors import SourceError
+from stock_volume.features.calendar import EXCHANGE
+from stock_volume.progress import progress
+from stock_volume.sources.landing import land, member_name
+from stock_volume.sources.requested import Request, requests_for, requests_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 100
+"""Symbols asked for at once."""
+
+_SETTLED: Final = timedelta(minutes=30)
+"""How long after its close a session's volume is still counted up."""
+
+
+class YahooSource:
+    """Yahoo Finance: prices as traded but for splits, and adjusted closes, to the last session."""
+
+    def __init__(self, symbols: Sequence[str] | str | None, landing: Path) -> None:
+        """Keep what to ask for.
+
+        Args:
+            symbols: Symbols of a first run, or the path of a listing.
+            landing: Folder in which what was fetched is kept.
+        """
+        self._symbols = symbols
+        self._landing = landing
+
+    def everything(self) -> BarArchive:
+        """Fetch all bars of the symbols that are named.
+
+        Returns:
+            What was fetched.
+
+        Raises:
+            SourceError: No symbols are named, or nothing was answered.
+        """
+        return self._fetch(requests_for(self._symbols))
+
+    def recent(self, wanted: pl.DataFrame) -> BarArchive:
+        """Fetch the bars of the symbols that are held, since the dates wanted.
+
+        Args:
+            wanted: Symbol, ETF and since, a row a symbol.
+
+        Returns:
+            What was fetched.
+
+        Raises:
+            SourceError: Nothing was answered.
+        """
+        return self._fetch(requests_of(wanted))
+
+    def _fetch(self, requests: Sequence[Request]) -> BarArchive:
+        last = last_settled_session(datetime.now().astimezone())
+        files: dict[str, bytes] = {}
+        with progress("fetching from Yahoo", len(requests), "symbols") as advance:
+            for start in range(0, len(requests), BATCH):
+                batch = requests[start : start + BATCH]
+                bars = _download(batch, last)
+                for request in batch:
+                    text = _as_csv(bars, request.symbol, last)
+                    if text:
+                        files[member_name(request.symbol, is_etf=request.is_etf)] = text
+                advance(len(batch))
+        fetched = {Path(name).stem for name in files}
+        absent = {
+            request.symbol: "Yahoo answers no bars"
+            for request in requests
+            if request.symbol not in fetched
+        }
+        if not files:
+            raise SourceError(
+                f"Yahoo answered no bar of any of {len(requests)} symbols. Without network, or "
+                "when it blocks a client, yfinance gives an empty answer: look at its messages "
+                "above, and run again later"
+            )
+        archive = open_archive(land(files, self._landing))
+        archive.absent = absent
+        return archive
+
+
+def last_settled_session(now: datetime) -> date:
+    """Tell the last session whose bar is complete.
+
+    Args:
+        now: With a time zone.
+
+    Returns:
+        The session that closed half an hour ago or earlier.
+    """
+    import exchange_calendars
+
+    closes = exchange_calendars.get_calendar(EXCHANGE).closes
+    session: date = closes[closes <= now - _SETTLED].index[-1].date()
+    return session
+
+
+def _download(requests: Iterable[Request], last: date) -> "pd.DataFrame":
+    try:
+        import yfinance
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            "Yahoo's bars need the extra: pip install 'stock_volume[yahoo]'"
+        ) from error
+    symbols = [request.symbol for request in requests]
+    sinces = [request.since for request in requests]
+    known = [since for since in sinces if since is not None]
+    since = min(known) if len(known) == len(sinces) else None
+    return yfinance.download(
+        symbols,
+        start=since,
+        end=last + timedelta(days=1),  # yfinance leaves the end out
+        period="max" if since is None else None,
+        auto_adjust=False,
+        actions=False,
+        group_by="ticker",
+        progress=False,
+        threads=2,
+        multi_level_index=True,
+    )
+
+
+def _as_csv(bars: "pd.DataFrame | None", symbol: str, last: date) -> bytes:
+    """Write one symbol's bars as the Kaggle archive has them; nothing without bars."""
+    if bars is None or symbol not in bars.columns.get_level_values(0):
+        return b""
+    # yfinance lines the symbols of a batch up by date: rows without any value are its own.
+    own = bars[symbol].reindex(columns=columns.BAR[1:]).dropna(how="all")
+    own = own[own.index.date <= last]
+    if own.empty:
+        return b""
+    own.index = own.index.strftime("%Y-%m-%d")
+    text: str = own.to_csv(index_label=columns.DATE, lineterminator="\n")
+    return text.encode()
