@@ -133,9 +133,10 @@ class HttpCsvSource:
                     if isinstance(answer, bytes):
                         name = member_name(request.symbol, is_etf=request.is_etf)
                         files[name] = _with_our_names(answer, parameters.columns)
+                        advance(1, answer.count(b"\n"))
                     else:
                         absent[request.symbol] = answer
-                    advance(1, files.get(request.symbol, b"").count(b"\n"))
+                        advance(1)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -51,7 +52,8 @@ def mirror(
     file is written aside and then renamed, and files that are no longer there are removed.
 
     Args:
-        url: Address of a zip file, or of a folder in the Kaggle layout.
+        url: Address of a zip file, or of a folder in the Kaggle layout; over HTTP a folder
+            is told by a slash at the end.
         options: Of the file system: credentials, endpoint.
         landing: Folder of copies; this archive's has a name of its own in it.
         retry: How often a failed request is repeated.
@@ -73,14 +75,8 @@ def mirror(
         ) from error
     except SourceError:
         raise
-    except FileNotFoundError as error:
-        raise SourceError(f"{url}: nothing there ({error})") from error
-    except PermissionError as error:
-        raise SourceError(
-            f"{url}: access refused ({error}); give credentials, see docs/sources.md"
-        ) from error
     except Exception as error:  # each file system has errors of its own
-        raise SourceError(f"{url}: cannot be read: {_words(error)}") from error
+        raise SourceError(f"{url}: {_reason(error)}") from error
 
 
 def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters) -> Path:
@@ -89,15 +85,15 @@ def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryPa
     file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
     for attempt in attempts(retry, _may_pass):
         with attempt:
-            sizes_and_versions = _listing(file_system, root)
-    if not sizes_and_versions:
+            versions = _listing(file_system, root, is_folder=url.endswith("/"))
+    if not versions:
         raise SourceError(f"{url}: no file of bars in it")
     known_path = folder.with_name(f".{folder.name}.json")
     known = json.loads(known_path.read_text("utf-8")) if known_path.is_file() else {}
-    copies = {path: folder / _inside(path, root) for path in sizes_and_versions}
+    copies = {path: folder / _inside(path, root) for path in versions}
     changed = [
         path
-        for path, version in sizes_and_versions.items()
+        for path, version in versions.items()
         if version is None or known.get(path) != version or not copies[path].is_file()
     ]
     with progress(f"fetching {url}", len(changed), "files") as advance:
@@ -106,21 +102,23 @@ def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryPa
             for attempt in attempts(retry, _may_pass):
                 with attempt:
                     _fetch(file_system, {path: copies[path] for path in batch})
-            known |= {path: sizes_and_versions[path] for path in batch}
+            known |= {path: versions[path] for path in batch}
             with written_aside(known_path) as aside:
                 aside.write_text(json.dumps(known), encoding="utf-8")
             advance(len(batch))
     _remove_others(folder, set(copies.values()))
     logger.info("%s: %d of %d files fetched anew", url, len(changed), len(copies))
     only = next(iter(copies.values()))
-    return only if root.rstrip("/") in sizes_and_versions else folder
+    return only if root.rstrip("/") in versions else folder
 
 
-def _listing(file_system: Any, root: str) -> dict[str, str | None]:
+def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, str | None]:
     """List the wanted files: a version each, None where it cannot be told."""
     root = root.rstrip("/")
-    if file_system.isfile(root) and not file_system.isdir(root):
-        return {root: _version(file_system.info(root))}
+    if not is_folder:
+        info = file_system.info(root)
+        if info["type"] == "file":
+            return {root: _version(info)}
     found = file_system.find(root, detail=True)
     return {path: _version(info) for path, info in found.items() if is_content(path)}
 
@@ -158,19 +156,34 @@ def _remove_others(folder: Path, wanted: set[Path]) -> None:
             path.unlink()
 
 
+def _status(error: BaseException | None) -> int | None:
+    """Find the HTTP status behind an error: fsspec calls each failure a missing file."""
+    while error is not None:
+        status = getattr(error, "status", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__
+    return None
+
+
 def _may_pass(error: Exception) -> bool:
     """Tell whether an error may pass: a refusal will not."""
-    status = getattr(error, "status", None)
-    if isinstance(status, int):
-        return status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+    status = _status(error)
+    if status is not None:
+        return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return not isinstance(
         error, (FileNotFoundError, PermissionError, ImportError, ValueError, SourceError)
     )
 
 
-_TOO_MANY_REQUESTS: Final = 429
-_SERVER_ERROR: Final = 500
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _reason(error: Exception) -> str:
+    status = _status(error)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or isinstance(
+        error, PermissionError
+    ):
+        return f"access refused ({status or error}); give credentials, see docs/sources.md"
+    if status not in {None, HTTPStatus.NOT_FOUND}:
+        return f"cannot be read: HTTP {status}"
+    if isinstance(error, FileNotFoundError):
+        return f"nothing there ({error})"
+    return f"cannot be read: {str(error) or type(error).__name__}"

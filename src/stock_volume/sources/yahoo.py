@@ -121,12 +121,15 @@ def _download(requests: Iterable[Request], last: date) -> "pd.DataFrame":
     symbols = [request.symbol for request in requests]
     sinces = [request.since for request in requests]
     known = [since for since in sinces if since is not None]
-    since = min(known) if len(known) == len(sinces) else None
+    # yfinance leaves the end out.
+    span = (
+        {"start": min(known), "end": last + timedelta(days=1)}
+        if len(known) == len(sinces)
+        else {"period": "max"}
+    )
     return yfinance.download(
         symbols,
-        start=since,
-        end=last + timedelta(days=1),  # yfinance leaves the end out
-        period="max" if since is None else None,
+        **span,
         auto_adjust=False,
         actions=False,
         group_by="ticker",

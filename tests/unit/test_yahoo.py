@@ -1,0 +1,153 @@
+"""Yahoo's bars by yfinance, from a server on this machine in Yahoo's place."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+import yfinance
+from yfinance.data import YfData
+
+from stock_volume.datasets import YahooDataset
+from stock_volume.errors import SourceError
+from stock_volume.sources import yahoo
+from stock_volume.sources.requested import SINCE
+from tests.unit.servers import Answer, Server, answering
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+NEW_YORK = ZoneInfo("America/New_York")
+BARS = {
+    date(2021, 1, 4): (10.0, 11.0, 9.0, 10.5, 10.25, 1000),
+    date(2021, 1, 5): (10.5, 12.0, 10.0, 11.5, 11.25, 3_000_000_000),
+    date(2021, 1, 6): (11.5, 11.75, 11.0, 11.0, 10.75, 0),
+}
+WANTED = pl.DataFrame(
+    {"Symbol": ["AAA", "GONE", "SPY"], "ETF": [False, False, True], SINCE: [date(2021, 1, 4)] * 3}
+)
+
+
+def chart(path: str, *_: object) -> Answer:
+    """Answer as Yahoo does: bars of the days asked for, at the opening."""
+    asked = urlsplit(path)
+    symbol = asked.path.rsplit("/", 1)[-1]
+    if symbol == "GONE":
+        error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+        return Answer(json.dumps({"chart": {"result": None, "error": error}}).encode(), 404)
+    query = parse_qs(asked.query)
+    opening = {day: datetime(day.year, day.month, day.day, 9, 30, tzinfo=NEW_YORK) for day in BARS}
+    days = [
+        day
+        for day, time in opening.items()
+        if int(query.get("period1", ["0"])[0]) <= time.timestamp()
+        and time.timestamp() < int(query.get("period2", ["9999999999"])[0])
+    ]
+    columns = (
+        dict(
+            zip(
+                ("open", "high", "low", "close", "adj", "volume"),
+                zip(*(BARS[day] for day in days), strict=True),
+                strict=True,
+            )
+        )
+        if days
+        else {}
+    )
+    adjusted = columns.pop("adj", ())
+    result = {
+        "meta": {
+            "currency": "USD",
+            "symbol": symbol,
+            "exchangeTimezoneName": "America/New_York",
+            "timezone": "EST",
+            "gmtoffset": -18000,
+            "instrumentType": "EQUITY",
+            "priceHint": 2,
+            "dataGranularity": "1d",
+            "range": "",
+            "validRanges": ["1d", "max"],
+        },
+        "timestamp": [int(opening[day].timestamp()) for day in days],
+        "indicators": {"quote": [columns], "adjclose": [{"adjclose": adjusted}]},
+    }
+    body = json.dumps({"chart": {"result": [result], "error": None}})
+    return Answer(body.encode(), headers={"Content-Type": "application/json"})
+
+
+@pytest.fixture(autouse=True)
+def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cookie is asked for, nothing is cached, and the sixth of January has closed."""
+    yfinance.set_tz_cache_location(str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
+    )
+    monkeypatch.setattr(yahoo, "last_settled_session", lambda _now: date(2021, 1, 6))
+
+
+def stand_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("yfinance.scrapers.history", "yfinance.base"):
+        monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
+
+
+def test_recent_bars_are_as_the_archive_has_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
+    with answering(chart) as server:
+        stand_in(server, monkeypatch)
+        archive = YahooDataset(str(tmp_path / "landing")).load().recent(WANTED)
+    assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
+    lines = archive.read("stocks/AAA.csv").decode().splitlines()
+    assert lines[0] == "Date,Open,High,Low,Close,Adj Close,Volume"
+    rows = [line.split(",") for line in lines[1:]]
+    assert [row[0] for row in rows] == ["2021-01-04", "2021-01-05", "2021-01-06"]
+    for row, bar in zip(rows, BARS.values(), strict=True):
+        assert tuple(map(float, row[1:])) == pytest.approx(bar)
+    assert archive.absent == {"GONE": "Yahoo answers no bars"}
+
+
+def test_a_session_that_goes_on_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The bar of a session that has not closed is not taken for its volume."""
+    monkeypatch.setattr(yahoo, "last_settled_session", lambda _now: date(2021, 1, 5))
+    with answering(chart) as server:
+        stand_in(server, monkeypatch)
+        archive = YahooDataset(str(tmp_path), ["AAA"]).load().everything()
+    dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
+    assert dates == ["2021-01-04", "2021-01-05"]
+
+
+def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without network yfinance gives an empty frame, which is an error here."""
+    with answering(chart) as server:
+        stand_in(server, monkeypatch)
+    with pytest.raises(SourceError, match="answered no bar of any of 3 symbols"):
+        YahooDataset(str(tmp_path)).load().recent(WANTED)
+    assert not list(tmp_path.glob("*.zip"))
+
+
+@pytest.mark.parametrize(
+    ("now", "session"),
+    [
+        ("2021-01-06T21:00", date(2021, 1, 5)),  # the minute of the close
+        ("2021-01-06T21:30", date(2021, 1, 6)),
+        ("2021-01-09T12:00", date(2021, 1, 8)),  # a Saturday
+        ("2020-11-27T18:29", date(2020, 11, 25)),  # half a session, after a holiday
+        ("2020-11-27T18:30", date(2020, 11, 27)),
+    ],
+)
+def test_a_session_is_settled_half_an_hour_after_its_close(
+    monkeypatch: pytest.MonkeyPatch, now: str, session: date
+) -> None:
+    """Early closes and holidays are those of the exchange."""
+    monkeypatch.undo()
+    assert yahoo.last_settled_session(datetime.fromisoformat(now).replace(tzinfo=UTC)) == session
