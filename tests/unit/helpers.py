@@ -151,13 +151,14 @@ def files_frame(*changed: Mapping[str, Any]) -> pl.DataFrame:
         "sha256": "0" * 64,
         "rows_read": 0,
         "rows_kept": 0,
+        "rows_known": 0,
         "rows_quarantined": 0,
         "date_out_of_order": 0,
         "open_unknown": 0,
         "zero_volume": 0,
+        "pending": False,
     }
     one = {"file": one.pop("file"), "Symbol": one.pop("symbol"), **one}
-    schema = {
-        name: pl.Int64 if isinstance(value, int) else pl.String for name, value in one.items()
-    }
+    kinds = {int: pl.Int64, str: pl.String, bool: pl.Boolean}
+    schema = {name: kinds[type(value)] for name, value in one.items()}
     return pl.DataFrame([one | dict(change) for change in changed or [{}]], schema=schema)

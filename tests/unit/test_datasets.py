@@ -136,13 +136,20 @@ class TestChunkedParquetDataset:
             dataset.load()
 
     def test_nothing_saved_cannot_be_confirmed(self, tmp_path: Path) -> None:
-        """A confirmation without a save is an error, and leaves the earlier file."""
-        path = tmp_path / "a.parquet"
-        saved(path, EARLIER)
-        dataset = ChunkedParquetDataset(path.as_posix())
+        """A confirmation without a save is an error where there is no earlier file."""
+        dataset = ChunkedParquetDataset((tmp_path / "a.parquet").as_posix())
         with pytest.raises(DatasetError, match="nothing was saved to confirm"):
             dataset.confirm()
-        assert_frame_equal(dataset.load().collect(), EARLIER)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_nothing_saved_leaves_the_earlier_file(self, tmp_path: Path) -> None:
+        """A node that yields nothing leaves the file as it was."""
+        path = tmp_path / "a.parquet"
+        saved(path, EARLIER)
+        written = path.stat().st_mtime_ns
+        ChunkedParquetDataset(path.as_posix()).confirm()
+        assert path.stat().st_mtime_ns == written
+        assert_frame_equal(ChunkedParquetDataset(path.as_posix()).load().collect(), EARLIER)
 
     @pytest.mark.parametrize(("wanted", "shown"), [(1, 1), (5, 3)])
     def test_a_preview_is_json(self, tmp_path: Path, wanted: int, shown: int) -> None:

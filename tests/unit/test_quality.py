@@ -41,7 +41,7 @@ def report(
 def test_the_whole_report() -> None:
     """The report counts rows by fate, rule and flag, and files by status, with names."""
     assert report() == {
-        "rows": {"read": 6, "kept": 3, "quarantined": 3},
+        "rows": {"read": 6, "kept": 3, "known": 0, "quarantined": 3},
         "quarantined_by_rule": {"missing_field": 1, "weekend_date": 2},
         "flagged_by_rule": {"date_out_of_order": 0, "open_unknown": 1, "zero_volume": 1},
         "files": {"found": 5, "read": 2, "empty": 1, "unreadable": 2},
@@ -68,23 +68,23 @@ def test_a_clean_archive_has_no_trouble() -> None:
     clean = report(quarantine=QUARANTINE.clear(), files=files)
     assert clean["quarantined_by_rule"] == {}
     assert clean["troubled_files"] == []
-    assert clean["rows"] == {"read": 3, "kept": 3, "quarantined": 0}
+    assert clean["rows"] == {"read": 3, "kept": 3, "known": 0, "quarantined": 0}
 
 
 def test_an_empty_archive_has_no_dates() -> None:
     """Without rows there is no first and no last date, and the sums are zero."""
     empty = report(PRICES.clear(), QUARANTINE.clear(), FILES.clear())
-    assert empty["rows"] == {"read": 0, "kept": 0, "quarantined": 0}
+    assert empty["rows"] == {"read": 0, "kept": 0, "known": 0, "quarantined": 0}
     assert (empty["symbols"], empty["first_date"], empty["last_date"]) == (0, None, None)
 
 
 @pytest.mark.parametrize(
     ("prices", "quarantine", "sums"),
     [
-        pytest.param(PRICES.head(2), QUARANTINE, r"6 != 2 \+ 3", id="a-bar-was-not-written"),
-        pytest.param(PRICES, QUARANTINE.head(2), r"6 != 3 \+ 2", id="a-rejected-row-was-not"),
+        pytest.param(PRICES.head(2), QUARANTINE, r"6 != 2 \+ 0 \+ 3", id="a-bar-was-not-written"),
+        pytest.param(PRICES, QUARANTINE.head(2), r"6 != 3 \+ 0 \+ 2", id="a-rejected-row-was-not"),
         pytest.param(
-            pl.concat([PRICES, PRICES]), QUARANTINE, r"6 != 6 \+ 3", id="bars-were-written-twice"
+            pl.concat([PRICES, PRICES]), QUARANTINE, r"6 != 6 \+ 0 \+ 3", id="bars-were-written-twice"
         ),
     ],
 )
@@ -96,6 +96,16 @@ def test_rows_lost_in_writing_are_an_error(
         report(prices, quarantine)
 
 
+def test_rows_that_were_known_count() -> None:
+    """Rows of an update whose bars were held are neither kept again nor lost."""
+    files = files_frame(
+        {"rows_read": 3, "rows_kept": 3},
+        {"file": "new/stocks/A.csv", "rows_read": 2, "rows_known": 2},
+    )
+    updated = report(quarantine=QUARANTINE.clear(), files=files)
+    assert updated["rows"] == {"read": 5, "kept": 3, "known": 2, "quarantined": 0}
+
+
 def test_losses_that_cancel_out_are_an_error() -> None:
     """A row lost in one file and made up in another is found, and both files are named."""
     files = files_frame(
@@ -104,12 +114,12 @@ def test_losses_that_cancel_out_are_an_error() -> None:
         {"file": "stocks/C.csv", "rows_read": 1, "rows_kept": 1},
     )
     with pytest.raises(UnbalancedRowsError, match=r"\['stocks/A.csv', 'stocks/B.csv'\]"):
-        check_balance({"read": 7, "kept": 7, "quarantined": 0}, files)
+        check_balance({"read": 7, "kept": 7, "known": 0, "quarantined": 0}, files)
 
 
 def test_balanced_rows_pass() -> None:
     """Counts that add up, in sum and in each file, raise nothing; one row less does."""
-    rows = {"read": 6, "kept": 3, "quarantined": 3}
+    rows = {"read": 6, "kept": 3, "known": 0, "quarantined": 3}
     check_balance(rows, FILES)
     with pytest.raises(UnbalancedRowsError):
         check_balance({**rows, "kept": 2}, FILES)

@@ -190,11 +190,11 @@ def test_features_without_sense_are_refused(
     refused(Features, with_values(FEATURES, column, [1.0, value, 1.0]), match)
 
 
-@pytest.mark.parametrize("column", ["rows_read", "rows_kept", "rows_quarantined"])
+@pytest.mark.parametrize("column", ["rows_read", "rows_kept", "rows_known", "rows_quarantined"])
 def test_unbalanced_files_are_refused(column: str) -> None:
     """In each file the rows read are those kept and those quarantined."""
     wrong = FILES.with_columns(pl.col(column) + pl.Series([0, 1]))
-    refused(Files, wrong, "as many rows read as kept and quarantined")
+    refused(Files, wrong, "as many rows read as kept, known and quarantined")
 
 
 @pytest.mark.parametrize(("schema", "frame"), BY_SYMBOL_AND_DATE)

@@ -73,6 +73,10 @@ class FileStatus(StrEnum):
     """The source was asked for it, and has none."""
 
 
+LOOKED_INTO: Final = (FileStatus.READ, FileStatus.EMPTY, FileStatus.UNREADABLE)
+"""What becomes of a file that the layers are made from."""
+
+
 class IngestionParameters(RuleParameters):
     """Parameters of the ingestion.
 
@@ -173,8 +177,8 @@ def ingest(
         Chunks of whole symbols, in order of symbol.
 
     Raises:
-        SourceError: No row of the archive could be read, or none was kept, of contents
-            that are not known; known only at the end.
+        SourceError: No row of the archive could be read, or none was kept, and no content
+            is known; this shows only at the end.
     """
     listing = read_listing(archive)
     unlisted = sorted({file.symbol for file in archive.files} - listing.keys())
@@ -186,18 +190,18 @@ def ingest(
         )
     judge = Judge(rejecting_rules(parameters))
     kept = 0
-    all_known = True
+    any_known = False
     problem = ""
     batches = _batches(archive.files, parameters.chunk_mib * 2**20)
     # One thread reads and parses, the caller's judges and writes: about equal shares.
     read = map_ahead(partial(_read_files, archive, known), batches, workers=1)
     for chunk in map(partial(_judge_files, listing, judge), read):
         kept += chunk.prices.height
-        all_known &= bool((chunk.files[STATUS] == FileStatus.KNOWN).all())
+        any_known |= bool((chunk.files[STATUS] == FileStatus.KNOWN).any())
         problem = problem or _first_problem(chunk)
         yield chunk
         del chunk  # before the next one is made
-    if not kept and not all_known:
+    if not kept and not any_known:
         raise SourceError(f"{archive.path}: nothing in it can be used; first problem: {problem}")
 
 

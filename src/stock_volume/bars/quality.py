@@ -8,6 +8,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.ingest import (
+    LOOKED_INTO,
     NOTE,
     ROWS_KEPT,
     ROWS_KNOWN,
@@ -67,7 +68,7 @@ def report_quality(
         "flagged_by_rule": {rule.name: read[rule.name].sum() for rule in FLAGGING_RULES},
         "files": {
             "found": read.height,
-            **{status.value: (read[STATUS] == status).sum() for status in FileStatus},
+            **{status.value: (read[STATUS] == status).sum() for status in LOOKED_INTO},
         },
         "troubled_files": [
             {"file": file, "status": status, "note": note}

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.bars.ingest import (
+    LOOKED_INTO,
     NOTE,
     PENDING,
     ROWS_KEPT,
@@ -22,7 +23,6 @@ from stock_volume.bars.ingest import (
     ROWS_READ,
     SHA256,
     STATUS,
-    FileStatus,
 )
 from stock_volume.features.chunks import symbol_chunks
 from stock_volume.sources.requested import SINCE
@@ -148,8 +148,11 @@ def unseen_files(recent: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Those of ``recent`` that were looked into and are new by symbol and digest.
     """
-    looked_into = recent.filter(~pl.col(STATUS).is_in([FileStatus.KNOWN, FileStatus.ABSENT]))
-    return looked_into.join(held, on=[columns.SYMBOL, SHA256], how="anti", maintain_order="left")
+    looked_into = recent.filter(pl.col(STATUS).is_in(LOOKED_INTO))
+    # A file that could not be read has no digest; it is news once.
+    return looked_into.join(
+        held, on=[columns.SYMBOL, SHA256], how="anti", nulls_equal=True, maintain_order="left"
+    )
 
 
 def chunks_together(

@@ -1,0 +1,442 @@
+"""Recent bars joined to those held, beside a plain joining in pandas."""
+
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from pydantic import ValidationError
+
+from stock_volume.bars.ingest import FileStatus
+from stock_volume.bars.update import (
+    IngestedLayers,
+    MergedBars,
+    UpdateParameters,
+    chunks_together,
+    describe_update,
+    merge_bars,
+    plan_update,
+    updated_files,
+    updated_prices,
+    updated_quarantine,
+    wanted_bars,
+)
+from tests.unit.helpers import files_frame, trading_days
+
+PARAMETERS: Final = UpdateParameters()
+DAYS: Final = trading_days(40)
+PRICES: Final = ["Open", "High", "Low", "Close", "Adj Close"]
+
+
+def bars_of(symbol: str = "A", days: list[date] = DAYS, seed: int = 0) -> pl.DataFrame:
+    """Make bars whose every value is its own."""
+    random = np.random.default_rng([seed, *symbol.encode()])
+    low = random.uniform(10, 20, len(days))
+    return pl.DataFrame(
+        {
+            "Symbol": symbol,
+            "Security Name": f"{symbol} Inc.",
+            "ETF": False,
+            "Date": days,
+            "Open": low + 0.25,
+            "High": low + 1,
+            "Low": low,
+            "Close": low + 0.5,
+            "Adj Close": low * 0.9,
+            "Volume": random.integers(1_000, 1_000_000, len(days)),
+        }
+    )
+
+
+def rebased(
+    bars: pl.DataFrame, price: float = 1.0, adjusted: float | None = None, volume: float = 1.0
+) -> pl.DataFrame:
+    """Bring bars to another base, as a source would."""
+    adjusted = price if adjusted is None else adjusted
+    return bars.with_columns(
+        *(pl.col(name) * price for name in PRICES[:-1]),
+        pl.col("Adj Close") * adjusted,
+        (pl.col("Volume") * volume).round().cast(pl.Int64),
+    )
+
+
+def merge(held: pl.DataFrame, recent: pl.DataFrame, **changes: Any) -> MergedBars:
+    return merge_bars(held, recent, UpdateParameters(**changes))
+
+
+def changed(bars: pl.DataFrame, place: int, **values: object) -> pl.DataFrame:
+    """Change fields of one bar, by their names with underscores for blanks."""
+    at = pl.int_range(pl.len()) == place
+    return bars.with_columns(
+        pl.when(at)
+        .then(pl.lit(value))
+        .otherwise(pl.col(name.replace("_", " ")))
+        .alias(name.replace("_", " "))
+        for name, value in values.items()
+    ).select(bars.columns)
+
+
+def nothing_changed(merged: MergedBars) -> bool:
+    return not any(frame.height for frame in (*merged.changes, merged.set_aside))
+
+
+@given(
+    cut=st.integers(0, 40),
+    overlap=st.integers(0, 40),
+    symbols=st.integers(1, 3),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_parts_make_the_whole(cut: int, overlap: int, symbols: int, seed: int) -> None:
+    """Wherever a history is cut and however far the parts overlap, joined they are the whole."""
+    whole = pl.concat([bars_of(symbol, seed=seed) for symbol in "ABC"[:symbols]])
+    day = pl.col("Date")
+    held = whole.filter(day < DAYS[cut] if cut < 40 else pl.lit(value=True))
+    recent = whole.filter(day >= DAYS[max(cut - overlap, 0)] if cut else pl.lit(value=True))
+    merged = merge(held, recent)
+    assert_frame_equal(merged.prices, whole)
+    assert nothing_changed(merged)
+
+
+@pytest.mark.parametrize(
+    ("price", "volume"), [(1 / 4, 4), (1 / 3, 3), (10, 1 / 10), (1 / 1.5, 1.5), (25, 1 / 25)]
+)
+def test_a_split_brings_the_past_to_its_base(price: float, volume: float) -> None:
+    """After a split, prices and volumes before the overlap are those that the source now has."""
+    whole = bars_of()
+    restated = rebased(whole, price, volume=volume)
+    merged = merge(whole[:30], restated[20:])
+    expected = pd.concat(
+        [
+            whole[:20]
+            .to_pandas()
+            .assign(
+                **{name: whole[:20][name].to_numpy() * price for name in PRICES},
+                Volume=np.rint(whole[:20]["Volume"].to_numpy() * (1 / price)).astype(int),
+            ),
+            restated[20:].to_pandas(),
+        ],
+        ignore_index=True,
+    )
+    pd.testing.assert_frame_equal(merged.prices.to_pandas(), expected, rtol=1e-12)
+    ((symbol, of_price, of_volume, of_adjusted, count),) = merged.changes.rebasings.rows()
+    assert symbol == "A"
+    assert (of_price, of_volume, of_adjusted) == pytest.approx((price, 1 / price, price))
+    assert count == 20
+    assert merged.changes.restatements.height == 0
+
+
+def test_a_dividend_changes_adjusted_closes_alone() -> None:
+    """After a dividend, the adjusted closes of the past are scaled, and nothing else."""
+    whole = bars_of()
+    restated = rebased(whole, adjusted=0.993)
+    merged = merge(whole[:30], restated[20:])
+    assert_frame_equal(merged.prices.drop("Adj Close"), whole.drop("Adj Close"), check_exact=True)
+    np.testing.assert_allclose(merged.prices["Adj Close"], whole["Adj Close"] * 0.993)
+    assert merged.changes.rebasings.row(0) == ("A", 1.0, 1.0, pytest.approx(0.993), 20)
+
+
+def test_a_split_within_the_overlap() -> None:
+    """Bars since the split are on its base already: the first ones tell that of the past."""
+    whole = bars_of()
+    held = pl.concat([whole[:26], rebased(whole[26:30], 1 / 2, volume=2)])
+    restated = rebased(whole, 1 / 2, volume=2)
+    merged = merge(held, restated[20:])
+    assert merged.changes.rebasings.row(0) == ("A", 0.5, 2.0, 0.5, 20)
+    assert_frame_equal(merged.prices, rebased(whole, 1 / 2, volume=2))
+
+
+def test_a_source_of_volumes_as_traded() -> None:
+    """A source that splits prices and not volumes keeps the volumes of the past."""
+    whole = bars_of()
+    merged = merge(whole[:30], rebased(whole, 1 / 4)[20:])
+    assert merged.changes.rebasings.row(0)[1:4] == (0.25, 1.0, 0.25)
+    assert merged.prices["Volume"].to_list() == whole["Volume"].to_list()
+
+
+def test_a_correction_wins_and_is_listed() -> None:
+    """A single value that is told otherwise replaces the held one."""
+    whole = bars_of()
+    recent = changed(changed(whole, 25, Volume=7), 27, Close=10.25)[20:]
+    merged = merge(whole[:30], recent)
+    assert merged.prices["Volume"][25] == 7
+    assert merged.prices["Close"][27] == 10.25
+    assert merged.changes.restatements.rows() == [
+        ("A", DAYS[25], "Volume", whole["Volume"][25], 7),
+        ("A", DAYS[27], "Close", whole["Close"][27], 10.25),
+    ]
+    assert merged.changes.rebasings.height == 0
+
+
+def test_a_correction_beside_a_split_is_told_from_it() -> None:
+    """Of a symbol on another base, only what the factors do not explain is a correction."""
+    whole = bars_of()
+    restated = rebased(changed(whole, 28, Volume=123_456), 1 / 4, volume=4)
+    merged = merge(whole[:30], restated[20:])
+    assert merged.changes.restatements.rows() == [
+        ("A", DAYS[28], "Volume", whole["Volume"][28], 4 * 123_456)
+    ]
+    assert merged.prices["Volume"][28] == 4 * 123_456
+
+
+@pytest.mark.parametrize(("factor", "replaced"), [(1 + 1e-4, False), (1 + 4e-4, True)])
+def test_rounding_is_no_correction(factor: float, replaced: bool) -> None:  # noqa: FBT001
+    """A price within the tolerance stays as it is held, so that an update changes nothing."""
+    whole = bars_of()
+    close = float(whole["Close"][28])
+    merged = merge(whole[:30], changed(whole, 28, Close=close * factor)[20:])
+    assert (merged.prices["Close"][28] != close) is replaced
+    assert merged.changes.restatements.height == int(replaced)
+
+
+def test_an_open_that_becomes_known_is_taken() -> None:
+    """An unknown Open is filled in; a known one is not lost."""
+    whole = bars_of()
+    held = changed(whole, 25, Open=None)
+    assert merge(held[:30], whole[20:]).prices["Open"][25] == whole["Open"][25]
+    again = merge(whole[:30], held[20:])
+    assert again.prices["Open"][25] == whole["Open"][25]
+    assert nothing_changed(again)
+
+
+def test_bars_of_an_unknown_base_are_set_aside() -> None:
+    """Where the overlap agrees on no factor, nothing is joined and every bar is set aside."""
+    a, b = bars_of("A"), bars_of("B")
+    garbage = bars_of("A", seed=1)
+    merged = merge(pl.concat([a[:30], b[:30]]), pl.concat([garbage[20:], b[20:]]))
+    assert_frame_equal(merged.prices, pl.concat([a[:30], b]))
+    assert_frame_equal(merged.set_aside, garbage[20:])
+    assert merged.changes.restatements.height == merged.changes.rebasings.height == 0
+
+
+def test_a_split_whose_volumes_disagree_is_set_aside() -> None:
+    """Prices by four and volumes by three are neither a split nor a source without volumes."""
+    whole = bars_of()
+    merged = merge(whole[:30], rebased(whole, 1 / 4, volume=3)[20:])
+    assert merged.set_aside.height == 20
+    assert_frame_equal(merged.prices, whole[:30])
+
+
+def test_a_whole_history_needs_no_factor() -> None:
+    """Where every held bar is answered anew, the answer wins whatever it says."""
+    whole, other = bars_of(), bars_of(seed=1)
+    merged = merge(whole[:30], other)
+    assert_frame_equal(merged.prices, other)
+    assert merged.set_aside.height == 0
+    assert merged.changes.restatements["Date"].n_unique() == 30
+
+
+def test_bars_that_the_source_no_longer_has_are_kept() -> None:
+    """A held bar amid the recent ones stays."""
+    whole = bars_of()
+    recent = pl.concat([whole[20:25], whole[26:]])
+    assert_frame_equal(merge(whole[:30], recent).prices, whole)
+
+
+def test_new_symbols_join_in_order() -> None:
+    """Symbols that were not held come into their places."""
+    bars = {symbol: bars_of(symbol) for symbol in "ABCDE"}
+    held = pl.concat([bars["B"][:30], bars["D"][:30]])
+    recent = pl.concat(bars.values())
+    assert_frame_equal(merge(held, recent).prices, recent)
+
+
+def test_held_names_stay() -> None:
+    """A recent archive without a listing does not rename a symbol or move an ETF."""
+    whole = bars_of().with_columns(pl.lit(value=True).alias("ETF"))
+    recent = whole[20:].with_columns(
+        pl.col("Symbol").alias("Security Name"), pl.lit(value=False).alias("ETF")
+    )
+    assert_frame_equal(merge(whole[:30], recent).prices, whole)
+
+
+def test_days_without_trades_tell_no_factor() -> None:
+    """Where nothing was traded, the split of prices alone tells that of volumes."""
+    whole = bars_of().with_columns(pl.lit(0, pl.Int64).alias("Volume"))
+    merged = merge(whole[:30], rebased(whole, 1 / 4)[20:])
+    assert merged.changes.rebasings.row(0)[1:4] == (0.25, 4.0, 0.25)
+    assert merged.prices["Volume"].to_list() == [0] * 40
+
+
+@given(st.integers(1, 200), st.lists(st.sampled_from("ABCDEFG"), unique=True))
+@settings(max_examples=40, deadline=None)
+def test_chunks_hold_the_same_symbols(rows: int, new: list[str]) -> None:
+    """Every bar comes once, those of a symbol together, whatever the chunks."""
+    held = pl.concat([bars_of(symbol) for symbol in "BDF"])
+    recent = pl.concat([held.clear(), *(bars_of(symbol)[30:] for symbol in sorted(new))])
+    chunks = list(chunks_together(held.lazy(), recent, rows))
+    assert_frame_equal(pl.concat([chunk for chunk, _ in chunks]), held)
+    assert_frame_equal(pl.concat([chunk for _, chunk in chunks]), recent)
+    symbols = [set(old["Symbol"]) | set(recent_["Symbol"]) for old, recent_ in chunks]
+    for earlier, later in pairwise(symbols):
+        assert max(earlier) < min(later)
+
+
+def test_live_symbols_are_asked_for() -> None:
+    """Symbols that trade still are asked for, from the overlap on; the others are not."""
+    old = bars_of("OLD", [DAYS[0] - timedelta(days=number) for number in (40, 30)][::1])
+    etf = bars_of("SPY").with_columns(pl.lit(value=True).alias("ETF"))
+    stale = bars_of("B", DAYS[:-10])
+    held = pl.concat([stale, old, etf])
+    wanted = wanted_bars(held.lazy(), UpdateParameters(overlap_days=7, live_days=14))
+    assert wanted.rows() == [
+        ("B", False, DAYS[-11] - timedelta(days=7)),
+        ("SPY", True, DAYS[-1] - timedelta(days=7)),
+    ]
+
+
+def layers(
+    prices: pl.DataFrame, files: list[dict[str, Any]], quarantine: pl.DataFrame | None = None
+) -> IngestedLayers:
+    empty = pl.DataFrame(
+        schema={
+            "file": pl.String,
+            "line": pl.Int32,
+            "rule": pl.String,
+            **dict.fromkeys(["Date", *PRICES, "Volume"], pl.String),
+        }
+    )
+    rejected = empty if quarantine is None else quarantine
+    return IngestedLayers(prices.lazy(), rejected.lazy(), files_frame(*files).lazy())
+
+
+def held_layers() -> IngestedLayers:
+    counts = {"rows_read": 30, "rows_kept": 30, "pending": False}
+    return layers(
+        pl.concat([bars_of(symbol)[:30] for symbol in "AB"]),
+        [
+            {"file": "stocks/A.csv", "Symbol": "A", "sha256": "a1", **counts},
+            {"file": "stocks/B.csv", "Symbol": "B", "sha256": "b1", **counts},
+        ],
+    )
+
+
+def recent_layers(seed: int = 0) -> IngestedLayers:
+    rejected = pl.DataFrame(
+        {
+            "file": ["new/stocks/A.csv"],
+            "line": pl.Series([22], dtype=pl.Int32),
+            "rule": ["missing_field"],
+            **{name: ["x"] for name in ["Date", *PRICES, "Volume"]},
+        }
+    )
+    return layers(
+        pl.concat([bars_of("A")[20:], bars_of("B", seed=seed)[20:]]),
+        [
+            {
+                "file": "new/stocks/A.csv",
+                "Symbol": "A",
+                "sha256": "a2",
+                "rows_read": 21,
+                "rows_kept": 20,
+                "rows_quarantined": 1,
+            },
+            {
+                "file": "new/stocks/B.csv",
+                "Symbol": "B",
+                "sha256": "b2",
+                "rows_read": 20,
+                "rows_kept": 20,
+            },
+        ],
+        rejected,
+    )
+
+
+def test_every_row_of_an_update_is_accounted_for() -> None:
+    """Rows read are rows added, rows whose bars were held, and rows set aside, file by file."""
+    held, recent = held_layers(), recent_layers(seed=1)  # B's base is unknown
+    plan = plan_update(held, recent, PARAMETERS, 10)
+    prices = pl.concat(updated_prices(held.prices, recent.prices, plan, PARAMETERS, 10))
+    assert_frame_equal(prices, pl.concat([bars_of("A"), bars_of("B")[:30]]))
+    files = updated_files(held.files, prices.lazy(), plan)
+    counts = ["file", "rows_read", "rows_kept", "rows_known", "rows_quarantined", "pending"]
+    assert files.select(counts).rows() == [
+        ("stocks/A.csv", 30, 30, 0, 0, False),
+        ("stocks/B.csv", 30, 30, 0, 0, False),
+        ("new/stocks/A.csv", 21, 10, 10, 1, True),
+        ("new/stocks/B.csv", 20, 0, 0, 20, True),
+    ]
+    quarantine = updated_quarantine(held.quarantine, recent.quarantine, plan)
+    assert quarantine["rule"].value_counts().sort("rule").rows() == [
+        ("base_unknown", 20),
+        ("missing_field", 1),
+    ]
+    first = quarantine.filter(rule="base_unknown").row(0, named=True)
+    assert first["file"] == "new/stocks/B.csv"
+    assert first["Date"] == str(DAYS[20])
+    report = describe_update(
+        prices.lazy(), quarantine.lazy(), files.filter("pending"), plan.changes, files.clear()
+    )
+    assert report["rows"] == {"read": 41, "kept": 10, "known": 10, "quarantined": 21}
+    assert report["bars"] == {"before": 60, "added": 10, "after": 70, "restated": 0, "rebased": 0}
+    assert report["quarantined_by_rule"] == {"base_unknown": 20, "missing_field": 1}
+
+
+def test_an_interrupted_update_still_adds_up() -> None:
+    """If the bars were written and the files were not, the next update accounts for them."""
+    held, recent = held_layers(), recent_layers()
+    plan = plan_update(held, recent, PARAMETERS, 10)
+    prices = pl.concat(updated_prices(held.prices, recent.prices, plan, PARAMETERS, 10))
+    half = held._replace(prices=prices.lazy())
+    again = plan_update(half, recent, PARAMETERS, 10)
+    once_more = pl.concat(updated_prices(half.prices, recent.prices, again, PARAMETERS, 10))
+    assert_frame_equal(once_more, prices)
+    files = updated_files(half.files, once_more.lazy(), again)
+    assert files["rows_kept"].sum() == prices.height == 80
+
+
+def test_known_content_brings_nothing() -> None:
+    """Where each file's content was read before, there is no news, and no layer is made."""
+    held = held_layers()
+    files = held.files.collect().with_columns(pl.col("sha256").str.replace("1", "2"))
+    held = held._replace(files=files.lazy())
+    recent = recent_layers()
+    plan = plan_update(held, recent, PARAMETERS, 10)
+    assert plan.unseen.height == 0
+    assert list(updated_prices(held.prices, recent.prices, plan, PARAMETERS, 10)) == []
+
+
+def test_an_unreadable_file_is_news_once() -> None:
+    """A file without digest is reported by the first update that meets it, and by no other."""
+    held, recent = held_layers(), recent_layers()
+    unreadable = recent.files.collect().with_columns(
+        pl.lit(FileStatus.UNREADABLE.value).alias("status"), pl.lit(None, pl.String).alias("sha256")
+    )
+    recent = recent._replace(files=unreadable.lazy())
+    assert plan_update(held, recent, PARAMETERS, 10).unseen.height == 2
+    held = held._replace(files=pl.concat([held.files, recent.files]))
+    assert plan_update(held, recent, PARAMETERS, 10).unseen.height == 0
+
+
+def test_absent_and_known_files_are_no_news() -> None:
+    """What a source does not have, or what was skipped, is not among the files read."""
+    held, recent = held_layers(), recent_layers()
+    files = recent.files.collect().with_columns(
+        pl.Series("status", [FileStatus.ABSENT.value, FileStatus.KNOWN.value])
+    )
+    plan = plan_update(held, recent._replace(files=files.lazy()), PARAMETERS, 10)
+    assert plan.unseen.height == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"overlap_days": 0},
+        {"tolerance": -1e-9},
+        {"agreeing_share": 0.5},
+        {"base_bars": 0},
+        {"catch_up_sessions": 0},
+        {"unknown": 1},
+    ],
+)
+def test_parameters_are_checked(wrong: dict[str, Any]) -> None:
+    """A parameter out of its bounds, or unknown, is refused."""
+    with pytest.raises(ValidationError):
+        UpdateParameters(**wrong)
