@@ -469,3 +469,26 @@ def test_any_mixture_of_rows_is_accounted_for(
     Prices.validate(chunk.prices)
     Quarantine.validate(chunk.quarantine)
     Files.validate(chunk.files)
+
+
+def test_known_contents_are_not_parsed(tmp_path: Path) -> None:
+    """A content that was read before is skipped by symbol and digest, and says so."""
+    files = {"stocks/A.csv": csv_of(*bars(3)), "stocks/B.csv": csv_of(*bars(3))}
+    archive = open_archive(write_folder(tmp_path, files))
+    digest = hashlib.sha256(files["stocks/A.csv"].encode()).hexdigest()
+    (chunk,) = ingest(archive, IngestionParameters(as_of=AS_OF), {("A", digest)})
+    assert chunk.files.select("file", "status", "rows_read").rows() == [
+        ("stocks/A.csv", "known", 0),
+        ("stocks/B.csv", "read", 3),
+    ]
+    assert chunk.prices["Symbol"].unique().to_list() == ["B"]
+
+
+def test_only_known_contents_are_no_failure(tmp_path: Path) -> None:
+    """An archive without news has nothing to keep, and that is well."""
+    content = csv_of(*bars(3))
+    archive = open_archive(write_folder(tmp_path, {"stocks/A.csv": content}))
+    known = {("A", hashlib.sha256(content.encode()).hexdigest())}
+    (chunk,) = ingest(archive, IngestionParameters(as_of=AS_OF), known)
+    assert chunk.prices.height == chunk.quarantine.height == 0
+    assert chunk.files["sha256"].to_list() == [next(iter(known))[1]]

@@ -1,0 +1,103 @@
+"""The log of forecasts, and the origins that an update makes up for."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from stock_volume.forecaster.live import forecast_next_session
+from stock_volume.forecaster.log import (
+    TRAINED_TO,
+    latest_origin,
+    logged_forecasts,
+    missed_forecasts,
+)
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.train import train_forecaster
+from tests.unit.forecast_helpers import forecast_frame, small_parameters
+
+PARAMETERS = small_parameters()
+TRAINED = 100
+"""Sessions that the forecaster is trained on."""
+
+
+@pytest.fixture(scope="module")
+def rows() -> pl.DataFrame:
+    """Rows of several symbols, some sessions more than the forecaster saw."""
+    return forecast_frame(symbols=6, sessions=TRAINED + 10)
+
+
+@pytest.fixture(scope="module")
+def origins(rows: pl.DataFrame) -> list[date]:
+    """The origins, in order."""
+    return rows["Date"].unique().sort().to_list()
+
+
+@pytest.fixture(scope="module")
+def forecaster(rows: pl.DataFrame, origins: list[date]) -> Forecaster:
+    """A forecaster of the first sessions."""
+    return train_forecaster(rows.filter(pl.col("Date") < origins[TRAINED]), PARAMETERS)
+
+
+def missed(
+    forecaster: Forecaster, rows: pl.DataFrame, logged: list[date], sessions: int = 60
+) -> dict[str, pl.DataFrame]:
+    names = list(map(str, logged))
+    return missed_forecasts(forecaster, rows.lazy(), names, PARAMETERS, sessions)
+
+
+def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.DataFrame) -> None:
+    """A logged forecast carries the last session of its forecaster's training."""
+    forecasts = forecast_next_session(forecaster, rows.lazy(), PARAMETERS)
+    logged = logged_forecasts(forecaster, forecasts)
+    assert_frame_equal(logged.drop(TRAINED_TO), forecasts)
+    assert set(logged[TRAINED_TO]) == {date.fromisoformat(forecaster.about["last_session"])}
+    assert latest_origin(logged) == str(rows["Date"].max())
+
+
+def test_origins_between_are_made_up_for(
+    forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """Each origin after the last logged one is forecast, but for the latest."""
+    made = missed(forecaster, rows, origins[: TRAINED + 3])
+    assert list(made) == list(map(str, origins[TRAINED + 3 : -1]))
+    for origin, forecasts in made.items():
+        assert set(map(str, forecasts["Date"])) == {origin}
+
+
+def test_a_made_up_forecast_is_what_a_daily_one_would_have_been(
+    forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """A forecast from an origin does not depend on the bars after it."""
+    origin = origins[-3]
+    late = missed(forecaster, rows, origins[: TRAINED + 1])[str(origin)]
+    daily = forecast_next_session(
+        forecaster, rows.filter(pl.col("Date") <= origin).lazy(), PARAMETERS
+    ).filter(pl.col("Date") == origin)
+    assert_frame_equal(late.drop(TRAINED_TO), daily)
+
+
+def test_what_the_training_saw_is_not_forecast(
+    forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """Without a log, only sessions after the training are made up for."""
+    made = missed(forecaster, rows, [])
+    assert list(made) == list(map(str, origins[TRAINED:-1]))
+    trained_to = date.fromisoformat(forecaster.about["last_session"])
+    assert all((forecasts["TargetDate"] > trained_to).all() for forecasts in made.values())
+
+
+def test_a_long_absence_is_bounded(
+    forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """No more than the latest sessions are made up for."""
+    assert list(missed(forecaster, rows, [], sessions=2)) == list(map(str, origins[-3:-1]))
+
+
+def test_nothing_is_missed_day_by_day(
+    forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """Where only one session came, there is nothing to make up for."""
+    assert missed(forecaster, rows, origins[:-1]) == {}
+    assert missed(forecaster, rows, origins) == {}
