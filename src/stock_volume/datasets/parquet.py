@@ -64,10 +64,8 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
             self._write(self._writer)
 
     def confirm(self) -> None:
-        """Complete the file and move it into place; keep the earlier one if nothing came."""
+        """Complete the file and move it into place; if nothing was saved, leave it as it is."""
         if self._writer is None:
-            if not self._exists():
-                raise DatasetError(f"{self.path}: nothing was saved to confirm")
             return
         self._write(self._writer)
         self._writer.close()

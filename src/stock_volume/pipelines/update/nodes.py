@@ -18,7 +18,6 @@ from stock_volume.bars.ingest import (
     IngestionParameters,
 )
 from stock_volume.bars.update import (
-    Changes,
     IngestedLayers,
     UpdateParameters,
     UpdatePlan,
@@ -168,21 +167,19 @@ def update_quality(
         yield assess_quality(prices, quarantine, files)
 
 
-def report_update(  # noqa: PLR0913, PLR0917 (six layers go in)
+def report_update(
     prices: pl.LazyFrame,
     quarantine: pl.LazyFrame,
     files: pl.LazyFrame,
-    restatements: pl.LazyFrame,
-    rebasings: pl.LazyFrame,
     recent_files: pl.LazyFrame,
+    plan: UpdatePlan,
 ) -> Iterator[dict[str, Any]]:
     """Report on the update."""
     pending = _pending(files)
     if not pending.height:
         return
-    changes = Changes(restatements.collect(), rebasings.collect())
     absent = recent_files.filter(pl.col(STATUS) == FileStatus.ABSENT).collect()
-    report = describe_update(prices, quarantine, pending, changes, absent)
+    report = describe_update(prices, quarantine, pending, plan.changes, absent)
     logger.info(
         "%(added)d bars added, %(restated)d restated, %(rebased)d brought to another base",
         report["bars"],

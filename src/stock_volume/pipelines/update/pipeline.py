@@ -100,14 +100,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 report_update,
-                inputs=[
-                    "prices",
-                    "quarantine",
-                    "files",
-                    "restatements",
-                    "rebasings",
-                    "recent_files",
-                ],
+                inputs=["prices", "quarantine", "files", "recent_files", "update_plan"],
                 outputs="update_report",
                 name="report_update",
             ),
