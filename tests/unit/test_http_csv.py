@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from stock_volume.bars.ingest import read_listing
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.requested import SINCE
@@ -197,12 +198,13 @@ def test_symbols_are_quoted(tmp_path: Path) -> None:
 
 
 def test_symbols_come_from_a_listing(tmp_path: Path) -> None:
-    """A listing names the symbols, and which are ETFs."""
+    """A listing names the symbols and tells ETFs, and goes into the archive."""
     listing = tmp_path / "listing.csv"
-    listing.write_text("Symbol,ETF\nA,N\nSPY,Y\n", encoding="utf-8")
+    listing.write_text("Symbol,Security Name,ETF\nA,A Inc.,N\nSPY,S & P,Y\n", encoding="utf-8")
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, str(listing), tmp_path / "landing").everything()
     assert [file.name for file in archive.files] == ["stocks/A.csv", "etfs/SPY.csv"]
+    assert read_listing(archive)["SPY"] == ("S & P", True)
 
 
 @pytest.mark.parametrize("symbols", [None, [], ""])

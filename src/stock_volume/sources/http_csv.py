@@ -16,7 +16,7 @@ from stock_volume.bars.archive import BarArchive, open_archive
 from stock_volume.errors import SourceError
 from stock_volume.progress import progress
 from stock_volume.sources.landing import land, member_name
-from stock_volume.sources.requested import Request, requests_for, requests_of
+from stock_volume.sources.requested import Request, listing_of, requests_for, requests_of
 from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class HttpCsvSource:
         Raises:
             SourceError: No symbols are named, or the server failed or refused.
         """
-        return self._fetch(requests_for(self._symbols))
+        return self._fetch(requests_for(self._symbols), listing_of(self._symbols))
 
     def recent(self, wanted: pl.DataFrame) -> BarArchive:
         """Fetch the bars of the symbols that are held.
@@ -106,7 +106,9 @@ class HttpCsvSource:
         """
         return self._fetch(requests_of(wanted))
 
-    def _fetch(self, requests: Sequence[Request]) -> BarArchive:
+    def _fetch(
+        self, requests: Sequence[Request], listing: Mapping[str, bytes] | None = None
+    ) -> BarArchive:
         try:
             import httpx
         except ModuleNotFoundError as error:
@@ -146,7 +148,7 @@ class HttpCsvSource:
                 f"{parameters.url}: {len(absent)} of {len(requests)} symbols could not be "
                 f"fetched; first {symbol}: {reason}"
             )
-        archive = open_archive(land(files, self._landing))
+        archive = open_archive(land({**files, **(listing or {})}, self._landing))
         archive.absent = absent
         return archive
 

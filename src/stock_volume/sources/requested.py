@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.bars.archive import LISTING_FILE
 from stock_volume.errors import SourceError
 
 SINCE = "since"
@@ -66,6 +67,20 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
             return list(_listed(csv.DictReader(file)))
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise SourceError(f"{symbols}: not a listing of symbols: {error}") from error
+
+
+def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
+    """Read the listing that names the symbols, so that it goes into the archive too.
+
+    Args:
+        symbols: Symbols, or the path of a listing.
+
+    Returns:
+        The listing under its name in the Kaggle layout; nothing without one.
+    """
+    if isinstance(symbols, str) and symbols:
+        return {LISTING_FILE: Path(symbols).read_bytes()}
+    return {}
 
 
 def _listed(rows: Iterable[dict[str, str]]) -> Iterable[Request]:

@@ -1,7 +1,7 @@
 """Recent bars of Yahoo Finance, by yfinance."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from stock_volume.errors import SourceError
 from stock_volume.features.calendar import EXCHANGE
 from stock_volume.progress import progress
 from stock_volume.sources.landing import land, member_name
-from stock_volume.sources.requested import Request, requests_for, requests_of
+from stock_volume.sources.requested import Request, listing_of, requests_for, requests_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ class YahooSource:
         Raises:
             SourceError: No symbols are named, or nothing was answered.
         """
-        return self._fetch(requests_for(self._symbols))
+        return self._fetch(requests_for(self._symbols), listing_of(self._symbols))
 
     def recent(self, wanted: pl.DataFrame) -> BarArchive:
         """Fetch the bars of the symbols that are held, since the dates wanted.
@@ -66,7 +66,9 @@ class YahooSource:
         """
         return self._fetch(requests_of(wanted))
 
-    def _fetch(self, requests: Sequence[Request]) -> BarArchive:
+    def _fetch(
+        self, requests: Sequence[Request], listing: Mapping[str, bytes] | None = None
+    ) -> BarArchive:
         last = last_settled_session(datetime.now().astimezone())
         files: dict[str, bytes] = {}
         with progress("fetching from Yahoo", len(requests), "symbols") as advance:
@@ -90,7 +92,7 @@ class YahooSource:
                 "when it blocks a client, yfinance gives an empty answer: look at its messages "
                 "above, and run again later"
             )
-        archive = open_archive(land(files, self._landing))
+        archive = open_archive(land({**files, **(listing or {})}, self._landing))
         archive.absent = absent
         return archive
 
