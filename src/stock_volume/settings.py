@@ -1,5 +1,6 @@
 """Settings of the Kedro project."""
 
 from stock_volume.hooks import ReleaseOnErrorHook, RunManifestHook, StageLogHook
+from stock_volume.verdict_hook import VerdictHook
 
-HOOKS = (StageLogHook(), ReleaseOnErrorHook(), RunManifestHook())
+HOOKS = (StageLogHook(), ReleaseOnErrorHook(), RunManifestHook(), VerdictHook())

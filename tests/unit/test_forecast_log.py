@@ -48,10 +48,12 @@ def missed(
 
 
 def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.DataFrame) -> None:
-    """A logged forecast carries the last session of its forecaster's training."""
+    """A logged forecast carries its origin's Close, and the last session of the training."""
     forecasts = forecast_next_session(forecaster, rows.lazy(), PARAMETERS)
-    logged = logged_forecasts(forecaster, forecasts)
-    assert_frame_equal(logged.drop(TRAINED_TO), forecasts)
+    logged = logged_forecasts(forecaster, forecasts, rows.lazy())
+    assert_frame_equal(logged.drop("Close", TRAINED_TO), forecasts)
+    latest = rows.group_by("Symbol", maintain_order=True).last()
+    assert logged["Close"].to_list() == latest["Close"].to_list()
     assert set(logged[TRAINED_TO]) == {date.fromisoformat(forecaster.about["last_session"])}
     assert latest_origin(logged) == str(rows["Date"].max())
 
@@ -75,7 +77,7 @@ def test_a_made_up_forecast_is_what_a_daily_one_would_have_been(
     daily = forecast_next_session(
         forecaster, rows.filter(pl.col("Date") <= origin).lazy(), PARAMETERS
     ).filter(pl.col("Date") == origin)
-    assert_frame_equal(late.drop(TRAINED_TO), daily)
+    assert_frame_equal(late.drop("Close", TRAINED_TO), daily)
 
 
 def test_what_the_training_saw_is_not_forecast(

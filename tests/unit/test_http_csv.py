@@ -26,7 +26,9 @@ def parameters(url: str, **changes: object) -> HttpCsvParameters:
     )
 
 
-def source(url: str, symbols: list[str] | str | None, folder: Path, **changes: object):  # noqa: ANN201
+def source(
+    url: str, symbols: list[str] | str | None, folder: Path, **changes: object
+) -> HttpCsvSource:
     return HttpCsvSource(parameters(url, **changes), symbols, folder)
 
 

@@ -61,7 +61,9 @@ def kaggle(
     monkeypatch: pytest.MonkeyPatch, answer: Callable[[str, dict[str, str], int], Answer]
 ) -> Iterator[Server]:
     with answering(answer) as server:
-        monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, server.url)
+        # kagglehub has no variable for another server.
+        endpoints = kaggle_env._env_to_endpoint  # noqa: SLF001
+        monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, server.url)
         yield server
 
 
@@ -84,7 +86,7 @@ def test_the_archive_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_broken_download_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has arrived before the connection broke is not sent again."""
-    ranges = []
+    ranges: list[str] = []
 
     def answer(_path: str, headers: dict[str, str], _before: int) -> Answer:
         if server.asked[-1][0] == "HEAD":

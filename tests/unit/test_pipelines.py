@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from stock_volume.bars.ingest import IngestionParameters
 from stock_volume.bars.update import UpdateParameters
+from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.estimator.train import EstimatorParameters
 from stock_volume.features.registry import FeatureParameters
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
@@ -34,6 +35,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "forecaster": ForecasterParameters,
     "backtest": BacktestParameters,
     "update": UpdateParameters,
+    "monitor": MonitorParameters,
     "tuning": TuningParameters,
 }
 LAYERS = (
@@ -190,8 +192,11 @@ def _loaded_by(*names: str) -> Iterator[str]:
 
 
 def test_domain_knows_neither_kedro_nor_bentoml() -> None:
-    """Bars, features, models, metrics and lineage load no framework."""
-    domain = ("bars", "features", "estimator", "forecaster", "metrics", "lineage", "columns")
+    """Sources, bars, features, models, monitoring, metrics and lineage load no framework."""
+    domain = (
+        *("bars", "sources", "features", "estimator", "forecaster", "monitoring"),
+        *("metrics", "lineage", "columns"),
+    )
     loaded = set(_loaded_by(*(f"stock_volume.{name}" for name in domain)))
     assert "polars" in loaded
     assert not loaded & {"kedro", "kedro_datasets", "bentoml", "_bentoml_sdk", "fastapi"}

@@ -84,7 +84,10 @@ def test_an_empty_archive_has_no_dates() -> None:
         pytest.param(PRICES.head(2), QUARANTINE, r"6 != 2 \+ 0 \+ 3", id="a-bar-was-not-written"),
         pytest.param(PRICES, QUARANTINE.head(2), r"6 != 3 \+ 0 \+ 2", id="a-rejected-row-was-not"),
         pytest.param(
-            pl.concat([PRICES, PRICES]), QUARANTINE, r"6 != 6 \+ 0 \+ 3", id="bars-were-written-twice"
+            pl.concat([PRICES, PRICES]),
+            QUARANTINE,
+            r"6 != 6 \+ 0 \+ 3",
+            id="bars-were-written-twice",
         ),
     ],
 )

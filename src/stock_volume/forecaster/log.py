@@ -14,18 +14,30 @@ TRAINED_TO = "trained_to"
 """Column: the last target session that the forecaster's training saw."""
 
 
-def logged_forecasts(forecaster: Forecaster, forecasts: pl.DataFrame) -> pl.DataFrame:
-    """Add to forecasts what their forecaster was trained on.
+def logged_forecasts(
+    forecaster: Forecaster, forecasts: pl.DataFrame, features: pl.LazyFrame
+) -> pl.DataFrame:
+    """Add to forecasts what it takes to score them later.
 
     Args:
         forecaster: Made the forecasts.
         forecasts: What ``forecast_next_session`` gives.
+        features: Rows of ``forecast_features`` that they were made from, at the least.
 
     Returns:
-        The forecasts with a column ``trained_to``.
+        The forecasts with the ``Close`` of their origin, which tells a split since, and
+        ``trained_to``.
     """
     trained_to = date.fromisoformat(forecaster.about["last_session"])
-    return forecasts.with_columns(pl.lit(trained_to).alias(TRAINED_TO))
+    origin = [columns.SYMBOL, columns.DATE]
+    closes = (
+        features.filter(pl.col(columns.DATE).is_in(forecasts[columns.DATE].unique().implode()))
+        .select(*origin, columns.CLOSE)
+        .collect(engine="streaming")
+    )
+    return forecasts.join(closes, on=origin, how="left", maintain_order="left").with_columns(
+        pl.lit(trained_to).alias(TRAINED_TO)
+    )
 
 
 def latest_origin(forecasts: pl.DataFrame) -> str:
@@ -71,6 +83,7 @@ def missed_forecasts(
     days = rows[columns.DATE].unique().sort().tail(sessions + 1)[:-1]
     missed = {}
     for origin in days:
-        forecasts = forecaster.predict(rows.filter(day == origin), parameters.num_threads)
-        missed[str(origin)] = logged_forecasts(forecaster, forecasts)
+        of_origin = rows.filter(day == origin)
+        forecasts = forecaster.predict(of_origin, parameters.num_threads)
+        missed[str(origin)] = logged_forecasts(forecaster, forecasts, of_origin.lazy())
     return missed

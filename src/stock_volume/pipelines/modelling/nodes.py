@@ -157,7 +157,8 @@ def forecast_live_symbols(
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     """Forecast the next session of every live symbol, and log what was forecast."""
     forecasts = forecast_next_session(forecaster, features, parameters)
-    return forecasts, {latest_origin(forecasts): logged_forecasts(forecaster, forecasts)}
+    logged = logged_forecasts(forecaster, forecasts, features)
+    return forecasts, {latest_origin(forecasts): logged}
 
 
 def draw_backtest(

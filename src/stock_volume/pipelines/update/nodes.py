@@ -244,7 +244,7 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     """Log the forecasts of the sessions that came since the last update, and of the next."""
     if _pending(files).height:
         sessions = update.catch_up_sessions
-        made = logged_forecasts(forecaster, forecasts.collect())
+        made = logged_forecasts(forecaster, forecasts.collect(), features)
         missed = missed_forecasts(forecaster, features, logged, parameters, sessions)
         yield missed | {latest_origin(made): made}
 
