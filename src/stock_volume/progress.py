@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 _REFRESHES_A_SECOND: Final = 4
+_BAR_WIDTH: Final = 6
+"""Short, so that all fits into 80 columns."""
 
 
 class Advance(Protocol):
@@ -32,20 +34,18 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
         A function to count what is done.
     """
     import rich
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
     # The console that Kedro's log is written to, so that its lines stand above the bar.
     console = rich.get_console()
     shown = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=_BAR_WIDTH),
         MofNCompleteColumn(),
-        TextColumn(f"{unit}{{task.fields[counted]}}"),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn(f"{unit}{{task.fields[counted]}},"),
         TimeLeftColumn(),
+        TextColumn("left"),
         console=console,
         transient=True,
         refresh_per_second=_REFRESHES_A_SECOND,
@@ -66,5 +66,5 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
 def _counted(rows: int, seconds: float | None) -> str:
     if not rows:
         return ""
-    rate = f", {rows / seconds:,.0f} a second" if seconds else ""
+    rate = f", {rows / seconds:,.0f}/s" if seconds else ""
     return f", {rows:,} rows{rate}"

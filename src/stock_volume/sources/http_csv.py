@@ -127,7 +127,7 @@ class HttpCsvSource:
                 follow_redirects=True,
             ) as client,
             ThreadPoolExecutor(parameters.connections) as pool,
-            progress(f"fetching {parameters.url}", len(requests), "files") as advance,
+            progress("fetching bars", len(requests), "files") as advance,
         ):
             answers = pool.map(lambda request: _answer(client, request, parameters), requests)
             try:

@@ -96,7 +96,7 @@ def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryPa
         for path, version in versions.items()
         if version is None or known.get(path) != version or not copies[path].is_file()
     ]
-    with progress(f"fetching {url}", len(changed), "files") as advance:
+    with progress("fetching bars", len(changed), "files") as advance:
         for start in range(0, len(changed), _BATCH):
             batch = changed[start : start + _BATCH]
             for attempt in attempts(retry, _may_pass):

@@ -71,7 +71,7 @@ class YahooSource:
     ) -> BarArchive:
         last = last_settled_session(datetime.now().astimezone())
         files: dict[str, bytes] = {}
-        with progress("fetching from Yahoo", len(requests), "symbols") as advance:
+        with progress("fetching bars", len(requests), "symbols") as advance:
             for start in range(0, len(requests), BATCH):
                 batch = requests[start : start + BATCH]
                 bars = _download(batch, last)
