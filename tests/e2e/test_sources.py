@@ -3,10 +3,14 @@
 import zipfile
 from pathlib import Path
 
+import boto3
 import polars as pl
 import pytest
+from moto.server import ThreadedMotoServer
+from polars.testing import assert_frame_equal
 
 from tests.e2e.runs import Run, kedro_run
+from tests.unit.servers import Answer, answering
 
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"
 DAYS = ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07", "2020-01-08", "2020-01-09"]
@@ -62,7 +66,7 @@ def test_damaged_files_are_named_and_the_rest_goes_on(damaged: Path, tmp_path: P
     run = ingest(damaged, tmp_path)
     assert run.process.returncode == 0, run.output
     quality = run.report("data_quality.json")
-    assert quality["rows"] == {"read": 18, "kept": 14, "quarantined": 4}
+    assert quality["rows"] == {"read": 18, "kept": 14, "known": 0, "quarantined": 4}
     assert quality["files"] == {"found": 8, "read": 4, "empty": 1, "unreadable": 3}
     notes = {file["file"]: file["note"] for file in quality["troubled_files"]}
     assert set(notes) == {
@@ -130,3 +134,91 @@ def test_bad_parameter_is_named(tmp_path: Path) -> None:
     assert run.process.returncode != 0
     assert "learning_rate" in run.output
     assert not run.data_root.exists()
+
+
+def test_a_bucket_is_read_as_its_zip(
+    damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zip in a bucket makes the layers that it makes from the disk."""
+    archive = tmp_path / "bars.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in damaged.rglob("*.csv"):
+            file.write(path, path.relative_to(damaged))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    given = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    try:
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="bars")
+        client.upload_file(str(archive), "bars", "kaggle.zip")
+        remote = kedro_run(
+            tmp_path / "remote",
+            tmp_path / "store",
+            "--pipelines",
+            "data_processing",
+            params={"source": "s3://bars/kaggle.zip"},
+        )
+    finally:
+        server.stop()
+    assert remote.process.returncode == 0, remote.output
+    local = ingest(archive, tmp_path)
+    for layer in ("prices", "quarantine", "files"):
+        name = f"{layer}.parquet"
+        assert_frame_equal(
+            pl.read_parquet(remote.path("02_intermediate", name)),
+            pl.read_parquet(local.path("02_intermediate", name)),
+        )
+    (copy,) = remote.path("01_raw").glob("kaggle-*/kaggle.zip")
+    assert copy.read_bytes() == archive.read_bytes()
+
+
+def test_a_server_is_asked_symbol_by_symbol(tmp_path: Path) -> None:
+    """A server of CSV files, one of which it first fails to give, is a source of its own."""
+
+    def answer(path: str, _headers: dict[str, str], before: int) -> Answer:
+        if path == "/AAA.csv" and not before:
+            return Answer(status=503, headers={"Retry-After": "0"})
+        return Answer(bars(10 if path == "/AAA.csv" else 20).encode())
+
+    listing = tmp_path / "listing.csv"
+    listing.write_text("Symbol,Security Name,ETF\nAAA,Triple A,N\nBBB,B Fund,Y\n", "utf-8")
+    with answering(answer) as server:
+        run = kedro_run(
+            tmp_path / "data",
+            tmp_path / "store",
+            "--env",
+            "http",
+            "--pipelines",
+            "data_processing",
+            params={"url": f"{server.url}/{{symbol}}.csv", "symbols": listing},
+        )
+    assert run.process.returncode == 0, run.output
+    prices = pl.read_parquet(run.path("02_intermediate", "prices.parquet"))
+    assert prices.group_by("Symbol", "Security Name", "ETF").len().sort("Symbol").rows() == [
+        ("AAA", "Triple A", False, 6),
+        ("BBB", "B Fund", True, 6),
+    ]
+    assert "%|" not in run.output
+    assert "reading bars" not in run.output
+
+
+def test_kaggle_out_of_reach_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without network the Kaggle archive ends in an error that tells the other ways."""
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
+    run = kedro_run(
+        tmp_path / "data", tmp_path / "store", "--env", "kaggle", "--pipelines", "data_processing"
+    )
+    assert run.process.returncode == 1
+    assert "Kaggle cannot be reached" in run.output
+    assert "kedro run --params source=archive.zip" in run.output

@@ -15,12 +15,12 @@ from pydantic import BaseModel
 
 from stock_volume.bars.ingest import IngestionParameters
 from stock_volume.bars.update import UpdateParameters
-from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.estimator.train import EstimatorParameters
 from stock_volume.features.registry import FeatureParameters
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.tuning import TuningParameters
 from stock_volume.hooks import MANIFEST
+from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.pipeline_registry import ON_REQUEST, register_pipelines
 
 CONF = Path(__file__).parents[2] / "conf"

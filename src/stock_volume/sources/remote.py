@@ -64,8 +64,8 @@ def mirror(
     Raises:
         SourceError: The address cannot be read, or a package for it is missing.
     """
-    name = PurePosixPath(url.rstrip("/")).name or "archive"
-    folder = landing / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}"
+    name = PurePosixPath(url.rstrip("/")).stem or "archive"
+    folder = landing / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
     retry = retry or RetryParameters()
     try:
         return _mirrored(url, options, folder, retry)
