@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from stock_volume.bars.archive import BarArchive, open_archive
 from stock_volume.errors import SourceError
 from stock_volume.progress import progress
-from stock_volume.sources.landing import land, member_name
-from stock_volume.sources.requested import Request, listing_of, requests_for, requests_of
+from stock_volume.sources.requested import Answers, Request, RequestedSource
 from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for
 
 if TYPE_CHECKING:
@@ -64,7 +61,7 @@ class HttpCsvParameters(BaseModel):
         return url
 
 
-class HttpCsvSource:
+class HttpCsvSource(RequestedSource):
     """A server that has a CSV file a symbol."""
 
     def __init__(
@@ -75,40 +72,23 @@ class HttpCsvSource:
         Args:
             parameters: The server.
             symbols: Symbols of a first run, or the path of a listing.
-            landing: Folder in which what was fetched is kept.
+            landing: Folder in which answers are kept.
         """
+        super().__init__(symbols, landing)
         self._parameters = parameters
-        self._symbols = symbols
-        self._landing = landing
 
-    def everything(self) -> BarArchive:
-        """Fetch all bars of the symbols that are named.
-
-        Returns:
-            What was fetched.
-
-        Raises:
-            SourceError: No symbols are named, or the server failed or refused.
-        """
-        return self._fetch(requests_for(self._symbols), listing_of(self._symbols))
-
-    def recent(self, wanted: pl.DataFrame) -> BarArchive:
-        """Fetch the bars of the symbols that are held.
+    def fetch(self, requests: Sequence[Request]) -> Answers:
+        """Ask the server for some symbols, several at once.
 
         Args:
-            wanted: Symbol, ETF and since, a row a symbol.
+            requests: One a symbol.
 
         Returns:
-            What was fetched.
+            The answers.
 
         Raises:
-            SourceError: The server failed or refused.
+            SourceError: The server refused, or failed for more symbols than may be absent.
         """
-        return self._fetch(requests_of(wanted))
-
-    def _fetch(
-        self, requests: Sequence[Request], listing: Mapping[str, bytes] | None = None
-    ) -> BarArchive:
         try:
             import httpx
         except ModuleNotFoundError as error:
@@ -133,8 +113,7 @@ class HttpCsvSource:
             try:
                 for request, answer in zip(requests, answers, strict=True):
                     if isinstance(answer, bytes):
-                        name = member_name(request.symbol, is_etf=request.is_etf)
-                        files[name] = _with_our_names(answer, parameters.columns)
+                        files[request.symbol] = _with_our_names(answer, parameters.columns)
                         advance(1, answer.count(b"\n"))
                     else:
                         absent[request.symbol] = answer
@@ -148,9 +127,7 @@ class HttpCsvSource:
                 f"{parameters.url}: {len(absent)} of {len(requests)} symbols could not be "
                 f"fetched; first {symbol}: {reason}"
             )
-        archive = open_archive(land({**files, **(listing or {})}, self._landing))
-        archive.absent = absent
-        return archive
+        return Answers(files, absent)
 
 
 def _address(url: str, request: Request, until: date) -> str:

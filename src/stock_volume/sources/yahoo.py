@@ -1,25 +1,17 @@
 """Recent bars of Yahoo Finance, by yfinance."""
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
 from stock_volume import columns
-from stock_volume.bars.archive import BarArchive, open_archive
 from stock_volume.errors import SourceError
 from stock_volume.features.calendar import EXCHANGE
 from stock_volume.progress import progress
-from stock_volume.sources.landing import land, member_name
-from stock_volume.sources.requested import Request, listing_of, requests_for, requests_of
+from stock_volume.sources.requested import Answers, Request, RequestedSource
 
 if TYPE_CHECKING:
     import pandas as pd
-
-logger = logging.getLogger(__name__)
 
 BATCH: Final = 100
 """Symbols asked for at once."""
@@ -28,73 +20,42 @@ _SETTLED: Final = timedelta(minutes=30)
 """How long after its close a session's volume is still counted up."""
 
 
-class YahooSource:
+class YahooSource(RequestedSource):
     """Yahoo Finance: prices as traded but for splits, and adjusted closes, to the last session."""
 
-    def __init__(self, symbols: Sequence[str] | str | None, landing: Path) -> None:
-        """Keep what to ask for.
+    def fetch(self, requests: Sequence[Request]) -> Answers:
+        """Ask Yahoo for some symbols, a batch at a time.
 
         Args:
-            symbols: Symbols of a first run, or the path of a listing.
-            landing: Folder in which what was fetched is kept.
-        """
-        self._symbols = symbols
-        self._landing = landing
-
-    def everything(self) -> BarArchive:
-        """Fetch all bars of the symbols that are named.
+            requests: One a symbol.
 
         Returns:
-            What was fetched.
-
-        Raises:
-            SourceError: No symbols are named, or nothing was answered.
-        """
-        return self._fetch(requests_for(self._symbols), listing_of(self._symbols))
-
-    def recent(self, wanted: pl.DataFrame) -> BarArchive:
-        """Fetch the bars of the symbols that are held, since the dates wanted.
-
-        Args:
-            wanted: Symbol, ETF and since, a row a symbol.
-
-        Returns:
-            What was fetched.
+            The answers.
 
         Raises:
             SourceError: Nothing was answered.
         """
-        return self._fetch(requests_of(wanted))
-
-    def _fetch(
-        self, requests: Sequence[Request], listing: Mapping[str, bytes] | None = None
-    ) -> BarArchive:
         last = last_settled_session(datetime.now().astimezone())
         files: dict[str, bytes] = {}
+        absent: dict[str, str] = {}
         with progress("fetching bars", len(requests), "symbols") as advance:
             for start in range(0, len(requests), BATCH):
                 batch = requests[start : start + BATCH]
                 bars = _download(batch, last)
-                for request in batch:
-                    text = _as_csv(bars, request.symbol, last)
+                for symbol in (request.symbol for request in batch):
+                    text = _as_csv(bars, symbol, last)
                     if text:
-                        files[member_name(request.symbol, is_etf=request.is_etf)] = text
+                        files[symbol] = text
+                    else:
+                        absent[symbol] = "Yahoo answers no bars"
                 advance(len(batch))
-        fetched = {Path(name).stem for name in files}
-        absent = {
-            request.symbol: "Yahoo answers no bars"
-            for request in requests
-            if request.symbol not in fetched
-        }
         if not files:
             raise SourceError(
                 f"Yahoo answered no bar of any of {len(requests)} symbols. Without network, or "
                 "when it blocks a client, yfinance gives an empty answer: look at its messages "
                 "above, and run again later"
             )
-        archive = open_archive(land({**files, **(listing or {})}, self._landing))
-        archive.absent = absent
-        return archive
+        return Answers(files, absent)
 
 
 def last_settled_session(now: datetime) -> date:
@@ -113,7 +74,7 @@ def last_settled_session(now: datetime) -> date:
     return session
 
 
-def _download(requests: Iterable[Request], last: date) -> "pd.DataFrame":
+def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":
     try:
         import yfinance
     except ModuleNotFoundError as error:
