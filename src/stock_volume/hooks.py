@@ -1,6 +1,7 @@
 """What happens around a run: a log of each stage, a manifest, and a closing word."""
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 LOGS_FOLDER: Final = "logs"
 MANIFEST: Final = "run_manifest"
+MANIFESTS: Final = "run_manifests"
 PARAMETERS: Final = "parameters"
 SERVICE: Final = "service_bento"
 _SHOWN_AT_THE_END: Final = (
@@ -31,8 +33,12 @@ _SHOWN_AT_THE_END: Final = (
     "lightgbm_predictor",
     "forecaster",
     "tuned_parameters",
+    "update_report",
+    "monitoring",
     SERVICE,
 )
+_UNSAFE: Final = re.compile(r"[^\w.-]")
+"""What the name of a file had better not have."""
 
 
 class StageLogHook:
@@ -110,13 +116,19 @@ class RunManifestHook:
     def __init__(self) -> None:
         """Start without records."""
         self._project_path = Path()
-        self._reset()
+        self._reset(DataCatalog())
 
-    def _reset(self, start: float = 0.0) -> None:
-        self._start = start
+    def _reset(self, catalog: DataCatalog, names: Iterable[str] = ()) -> None:
+        self._start = 0.0
+        self._catalog = catalog
+        self._places = {name: _fixed_place(catalog.get(name)) for name in names}
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, dict[str, int]] = {}
+        self._saved: dict[str, dict[str, None]] = {}
+        self._partitions: dict[str, set[str]] = {}
+        self._replaced: dict[str, Any] = {}
+        self._met: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -124,13 +136,15 @@ class RunManifestHook:
         self._project_path = Path(context.project_path)
 
     @hook_impl
-    def before_pipeline_run(self) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Start the clock."""
-        self._reset(time.perf_counter())
+        self._reset(catalog, pipeline.datasets())
+        self._start = time.perf_counter()
 
     @hook_impl
-    def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:  # noqa: ARG002
+    def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:
         """Note when a node's first input is about to be loaded."""
+        self._met.add(dataset_name)
         self._note_start(node)
 
     @hook_impl
@@ -143,53 +157,113 @@ class RunManifestHook:
             self._started[node.name] = time.perf_counter()
 
     @hook_impl
+    def before_dataset_saved(self, dataset_name: str) -> None:
+        """Digest what the run has read or made in this place before it is replaced."""
+        place = self._places.get(dataset_name)
+        if place and dataset_name not in self._met:
+            for name in self._met - self._replaced.keys():
+                if self._places.get(name) == place:
+                    self._replaced[name] = self._content(name)
+        self._met.add(dataset_name)
+
+    @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Note the time since, and the rows of a frame or of a chunk of one."""
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+        self._saved.setdefault(node.name, {})[dataset_name] = None
         rows = self._rows.setdefault(node.name, {})
         if hasattr(data, "height"):
             rows[dataset_name] = rows.get(dataset_name, 0) + data.height
+        if isinstance(data, Mapping):
+            self._partitions.setdefault(dataset_name, set()).update(map(str, data))
 
     @hook_impl
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Write the manifest and say where everything is."""
-        ran = Pipeline(node for node in pipeline.nodes if node.name in self._seconds)
-        if MANIFEST not in catalog or not ran.nodes:
+        if MANIFEST not in catalog or not self._saved:
             return  # a run that found nothing missing leaves the manifest of what there is
+        manifest = self._manifest(run_params, pipeline)
+        if MANIFESTS in catalog:
+            self._keep(manifest)
+        catalog.save(MANIFEST, manifest)
+        _say_where(catalog, manifest["outputs"])
+
+    # After the other hooks: should this fail (a full disk), they have done their part.
+    @hook_impl(trylast=True)
+    def on_pipeline_error(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Keep a manifest of what was complete: later runs may build on it."""
+        failed = next(reversed(self._started), None)
+        self._saved.pop(str(failed), None)
+        if MANIFESTS in self._catalog and self._saved:
+            self._keep({**self._manifest(run_params, pipeline), "failed": failed})
+
+    def _keep(self, manifest: dict[str, Any]) -> None:
+        self._catalog.save(MANIFESTS, {_UNSAFE.sub("_", manifest["run_id"]): manifest})
+
+    def _manifest(self, run_params: dict[str, Any], pipeline: Pipeline) -> dict[str, Any]:
         seconds = time.perf_counter() - self._start
-        manifest = {
+        nodes = [node for node in pipeline.nodes if node.name in self._saved]
+        outputs = {name for node in nodes for name in self._saved[node.name]}
+        inputs = {name for node in nodes for name in node.inputs} - outputs
+        return {
             "run_id": run_params["run_id"],
             "finished_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
             "git_revision": git_revision(self._project_path),
             "versions": package_versions(),
-            "parameters": to_jsonable_python(catalog.load(PARAMETERS)),
-            "inputs": _contents(catalog, ran.inputs()),
+            "parameters": to_jsonable_python(self._catalog.load(PARAMETERS)),
+            "inputs": self._contents(inputs),
             "nodes": {
                 node.name: {
                     "seconds": round(self._seconds[node.name], 3),
                     "rows": self._rows[node.name],
+                    "inputs": node.inputs,
+                    "outputs": list(self._saved[node.name]),
                 }
-                for node in ran.nodes
+                for node in nodes
             },
-            "outputs": _contents(catalog, ran.all_outputs()),
+            "outputs": self._contents(outputs),
         }
-        catalog.save(MANIFEST, manifest)
-        _say_where(catalog, manifest["outputs"])
 
+    def _contents(self, names: Iterable[str]) -> dict[str, Any]:
+        """Digest the files of datasets, and tell the tags of those in a store."""
+        contents = {
+            name: self._replaced[name] if name in self._replaced else self._content(name)
+            for name in sorted(names)
+        }
+        return {name: content for name, content in contents.items() if content is not None}
 
-def _contents(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Any]:
-    """Digest the files of datasets, and tell the tags of those in a store."""
-    contents: dict[str, Any] = {}
-    for name in sorted(names):
-        dataset: Any = catalog[name]
+    def _content(self, name: str) -> Any:
+        dataset: Any = self._catalog[name]
         if hasattr(type(dataset), "tag"):  # the property itself asks the store
-            contents[name] = {"tag": dataset.tag}
-        elif hasattr(dataset, "path"):
-            contents[name] = [digest._asdict() for digest in digest_path(dataset.path)]
-    return contents
+            return {"tag": dataset.tag}
+        place = getattr(dataset, "path", None) or _fixed_place(dataset)
+        if place is None or not place.exists():
+            return None  # in memory, or on another machine
+        place = place.absolute()
+        digests = digest_path(place)
+        if place.is_dir() and name in self._partitions:
+            digests = [
+                digest
+                for digest in digests
+                if _partition(place, digest.path, self._partitions[name])
+            ]
+        return [digest._asdict() for digest in digests]
+
+
+def _fixed_place(dataset: Any) -> Path | None:
+    """Where a dataset always is; one that works its place out may have to fetch it first."""
+    attributes = getattr(dataset, "__dict__", {})
+    place = attributes.get("path") or attributes.get("_path")
+    return Path(place) if place else None
+
+
+def _partition(folder: Path, path: str, partitions: set[str]) -> bool:
+    """Tell whether a file of a folder is one of these partitions, with or without suffix."""
+    name = Path(path).relative_to(folder).as_posix()
+    return any(name == one or name.startswith(f"{one}.") for one in partitions)
 
 
 def _say_where(catalog: DataCatalog, outputs: Mapping[str, Any]) -> None:

@@ -290,6 +290,184 @@ def test_manifest_has_the_seconds_of_run_and_nodes(
     assert manifest["seconds"] == next(ticks) - 1
 
 
+def test_manifest_links_nodes_to_datasets(manifest_of: Manifest) -> None:
+    """Each node has the names of what it was given and of what it saved."""
+    nodes = manifest_of(lettering())["nodes"]
+    assert {name: (node["inputs"], node["outputs"]) for name, node in nodes.items()} == {
+        "read": (["text", "params:all"], ["letters"]),
+        "count": (["letters"], ["counts"]),
+        "store": (["counts"], ["model"]),
+    }
+
+
+PARTITIONS = "partitions.PartitionedDataset"
+MANIFESTS = {
+    "type": PARTITIONS,
+    "filename_suffix": ".json",
+    "dataset": {"type": "stock_volume.datasets.AtomicDataset", "dataset": JSON},
+}
+LOG = {
+    "type": PARTITIONS,
+    "filename_suffix": ".txt",
+    "dataset": {"type": "stock_volume.datasets.AtomicDataset", "dataset": TEXT},
+}
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digests(content: list[dict[str, Any]]) -> dict[str, str]:
+    """The SHA-256 of each file, by the file's name."""
+    return {Path(digest["path"]).name: digest["sha256"] for digest in content}
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> DataCatalog:
+    """Make a catalog of layers that are held and replaced, which keeps all manifests."""
+    prices = {"type": "stock_volume.datasets.AtomicDataset", "dataset": TEXT}
+    prices["filepath"] = str(tmp_path / "prices.txt")
+    entries = {
+        "held_prices": prices,
+        "prices": prices,
+        "settled_prices": prices,
+        "log": {**LOG, "path": str(tmp_path / "log")},
+        "run_manifest": {
+            "type": "stock_volume.datasets.AtomicDataset",
+            "filepath": str(tmp_path / "manifest.json"),
+            "dataset": JSON,
+        },
+        "run_manifests": {**MANIFESTS, "path": str(tmp_path / "manifests")},
+    }
+    catalog = DataCatalog.from_config(entries)
+    catalog["parameters"] = MemoryDataset(PARAMETERS)
+    catalog["recent"] = MemoryDataset(" and more")
+    (tmp_path / "prices.txt").write_text("old", encoding="utf-8")
+    return catalog
+
+
+def join(held: str, recent: str) -> str:
+    return held + recent
+
+
+def merging() -> Node:
+    return Node(join, ["held_prices", "recent"], "prices", name="merge")
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """The only manifest in a folder."""
+    (path,) = (folder / "manifests").iterdir()
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def test_every_manifest_is_kept(tmp_path: Path, keeping: DataCatalog) -> None:
+    """The latest manifest is also one of those that are kept, whole, under its run's name."""
+    run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
+    assert [path.name for path in (tmp_path / "manifests").iterdir()] == [
+        "2020-01-02T00.00.00.json"
+    ]
+    assert kept(tmp_path) == json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+
+
+def test_replaced_input_has_the_digest_that_it_was_read_with(
+    tmp_path: Path, keeping: DataCatalog
+) -> None:
+    """Where a run replaces a file that it has read, the manifest has both contents."""
+    run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
+    manifest = kept(tmp_path)
+    assert digests(manifest["inputs"]["held_prices"]) == {"prices.txt": sha256("old")}
+    assert digests(manifest["outputs"]["prices"]) == {"prices.txt": sha256("old and more")}
+
+
+def test_replaced_output_has_the_digest_that_it_was_made_with(
+    tmp_path: Path, keeping: DataCatalog
+) -> None:
+    """Where a run makes a file twice, under two names, each has its own content."""
+    settle = Node(str.upper, "prices", "settled_prices", name="settle")
+    run(tmp_path, Pipeline([merging(), settle]), keeping, RunManifestHook())
+    outputs = {name: digests(content) for name, content in kept(tmp_path)["outputs"].items()}
+    assert outputs == {
+        "prices": {"prices.txt": sha256("old and more")},
+        "settled_prices": {"prices.txt": sha256("OLD AND MORE")},
+    }
+    assert digests(kept(tmp_path)["inputs"]["held_prices"]) == {"prices.txt": sha256("old")}
+
+
+def nothing(_: str, __: str) -> Iterator[str]:
+    """Yield nothing, as an update does that found nothing new."""
+    yield from ()
+
+
+def test_run_that_saved_nothing_leaves_no_manifest(tmp_path: Path, keeping: DataCatalog) -> None:
+    """Nodes that yield nothing have made nothing, and no manifest says otherwise."""
+    node = Node(nothing, ["held_prices", "recent"], "prices", name="merge")
+    run(tmp_path, Pipeline([node]), keeping, RunManifestHook())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["prices.txt"]
+
+
+def test_what_was_not_saved_is_an_input_of_what_was(tmp_path: Path, keeping: DataCatalog) -> None:
+    """A layer that stayed as it was is no output, and an input of the nodes that read it."""
+    merge = Node(nothing, ["held_prices", "recent"], "prices", name="merge")
+    settle = Node(str.upper, "prices", "settled_prices", name="settle")
+    run(tmp_path, Pipeline([merge, settle]), keeping, RunManifestHook())
+    manifest = kept(tmp_path)
+    assert list(manifest["nodes"]) == ["settle"]
+    assert list(manifest["outputs"]) == ["settled_prices"]
+    assert {name: digests(content) for name, content in manifest["inputs"].items()} == {
+        "prices": {"prices.txt": sha256("old")}
+    }
+
+
+def partition(text: str) -> dict[str, str]:
+    return {"2020-01-02": text}
+
+
+def test_partitions_saved_are_outputs_and_all_are_inputs(
+    tmp_path: Path, keeping: DataCatalog
+) -> None:
+    """A node that adds to a folder made what it added; one that reads it was given all."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/2020-01-01.txt").write_text("earlier", encoding="utf-8")
+    add = Node(partition, "recent", "log", name="add")
+    run(tmp_path, Pipeline([add]), keeping, RunManifestHook())
+    added = {"2020-01-02.txt": sha256(" and more")}
+    assert digests(kept(tmp_path)["outputs"]["log"]) == added
+    read = Node(len, "log", "number", name="read")
+    run(tmp_path, Pipeline([read]), keeping, RunManifestHook())
+    assert digests(kept(tmp_path)["inputs"]["log"]) == {
+        "2020-01-01.txt": sha256("earlier"),
+        **added,
+    }
+
+
+def test_failed_run_keeps_a_manifest_of_what_was_complete(
+    tmp_path: Path, keeping: DataCatalog
+) -> None:
+    """Later runs may build on what a failed one made; the latest manifest stays as it was."""
+
+    def fail(_: str) -> Iterator[str]:
+        yield "half"
+        raise ArithmeticError("nothing adds up")
+
+    failing = Node(fail, "prices", "half", name="fail")
+    with pytest.raises(ArithmeticError):
+        run(tmp_path, Pipeline([merging(), failing]), keeping, RunManifestHook())
+    manifest = kept(tmp_path)
+    assert manifest["failed"] == "fail"
+    assert list(manifest["nodes"]) == ["merge"]
+    assert list(manifest["outputs"]) == ["prices"]
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_run_that_failed_at_once_keeps_no_manifest(tmp_path: Path, keeping: DataCatalog) -> None:
+    """Without anything complete there is nothing to tell."""
+    failing = Node(lambda text: text / 0, "held_prices", "half", name="fail")
+    with pytest.raises(TypeError):
+        run(tmp_path, Pipeline([failing]), keeping, RunManifestHook())
+    assert not (tmp_path / "manifests").exists()
+
+
 def test_no_manifest_where_the_catalog_has_none(tmp_path: Path) -> None:
     """A catalog without the manifest's entry runs without one."""
     run(tmp_path, stages("one: a"), start(), RunManifestHook())
