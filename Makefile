@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What a Bento installs, and nothing else: what serving costs is measured there.
 SERVE_VENV := .venv-serve
+# Airflow and BentoML cannot share an environment.
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_DAGS := deploy/airflow/dags
 # Passed on to `kedro run`: make run SOURCE=archive.zip DATA_ROOT=folder
 PARAMS := $(if $(SOURCE),source=$(SOURCE)),$(if $(DATA_ROOT),data_root=$(DATA_ROOT))
 
@@ -20,7 +23,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
-  bench-forecaster bench-serve soak container-check tune lock features-doc clean
+  bench-forecaster bench-serve soak container-check tune lineage lock features-doc airflow-dags airflow-check \
+  airflow-picture clean
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -67,18 +71,33 @@ container-check: $(VENV)/.installed ## Make the latest Bento a container image a
 tune: $(VENV)/.installed ## Search for better parameters; conf/tuned, used by kedro run --env tuned
 	$(BIN)/kedro run --pipelines tuning $(if $(SOURCE)$(DATA_ROOT),--params $(PARAMS:,=))
 
+lineage: $(VENV)/.installed ## Print what an artefact was made from (ARTEFACT=stock_volume:latest, DATA_ROOT=)
+	$(BIN)/kedro lineage $(ARTEFACT) $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
+
 lock: $(VENV)/.installed ## Choose new versions of all dependencies
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
 	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
 	  -o requirements-notebook.lock
+	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
 
 features-doc: $(VENV)/.installed ## Write docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
 
+airflow-dags: $(VENV)/.installed ## Write deploy/airflow/dags from the pipelines
+	$(BIN)/kedro airflow create --pipelines __default__,update --group-by memory \
+	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS)
+	$(BIN)/ruff format --quiet --config pyproject.toml $(AIRFLOW_DAGS)
+
+airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs by Airflow, on the embedded sample
+	tests/airflow/check.sh
+
+airflow-picture: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## The same, and docs/images/airflow.png (needs Chromium)
+	tests/airflow/check.sh --picture
+
 clean: ## Remove the environments, and what runs have left
-	rm -rf $(VENV) $(SERVE_VENV) logs data/0*
+	rm -rf $(VENV) $(SERVE_VENV) $(AIRFLOW_VENV) logs data/0*
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -89,6 +108,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 $(SERVE_VENV)/.installed: requirements-serve.lock
 	$(PYTHON) -m venv $(SERVE_VENV)
 	$(SERVE_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-serve.lock
+	touch $@
+
+$(AIRFLOW_VENV)/.installed: deploy/airflow/requirements.lock
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 $(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
