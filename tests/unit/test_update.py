@@ -223,6 +223,19 @@ def test_a_split_whose_volumes_disagree_is_set_aside() -> None:
     assert_frame_equal(merged.prices, whole[:30])
 
 
+@pytest.mark.parametrize(("overlap", "believed"), [(1, False), (2, False), (3, True)])
+def test_another_base_takes_some_evidence(overlap: int, believed: bool) -> None:  # noqa: FBT001
+    """One bar that differs does not rescale a history: it may as well have been corrected."""
+    whole = bars_of()
+    merged = merge(whole[:30], rebased(whole, 1 / 2, volume=2)[30 - overlap :])
+    assert (merged.changes.rebasings.height == 1) is believed
+    assert (merged.set_aside.height == 0) is believed
+    if not believed:
+        assert_frame_equal(merged.prices, whole[:30])
+        alike = merge(whole[:30], whole[30 - overlap :])
+        assert_frame_equal(alike.prices, whole)
+
+
 def test_a_whole_history_needs_no_factor() -> None:
     """Where every held bar is answered anew, the answer wins whatever it says."""
     whole, other = bars_of(), bars_of(seed=1)

@@ -45,6 +45,9 @@ _AGREES: Final = "agrees"
 _FACTOR_OF: Final = {columns.ADJ_CLOSE: ADJ_CLOSE_FACTOR, columns.VOLUME: VOLUME_FACTOR}
 """The factor of each field; the other prices have that of prices."""
 
+_LEAST_EVIDENCE: Final = 3
+"""Overlapping bars that it takes to believe in another base."""
+
 _LISTED: Final = 50
 
 
@@ -240,14 +243,18 @@ def _bases(
     )
 
     def agreeing(ratio: pl.Expr) -> pl.Expr:
-        return (ratio / ratio.median() - 1).abs() <= tolerance
+        return ((ratio / ratio.median() - 1).abs() <= tolerance).mean()
 
-    agree = pl.min_horizontal(agreeing(price).mean(), agreeing(adjusted).mean())
-    agree = agree >= parameters.agreeing_share
+    def other(ratio: pl.Expr) -> pl.Expr:
+        return (ratio.median() - 1).abs() > tolerance
+
+    # One bar that differs may as well have been corrected.
+    enough = pl.len() >= min(_LEAST_EVIDENCE, parameters.base_bars)
+    one_factor = pl.min_horizontal(agreeing(price), agreeing(adjusted)) >= parameters.agreeing_share
+    agree = one_factor & (enough | ~(other(price) | other(adjusted)))
 
     def factor(ratio: pl.Expr) -> pl.Expr:
-        other = agree & ((ratio.median() - 1).abs() > tolerance)
-        return pl.when(other).then(ratio.median()).otherwise(1.0)
+        return pl.when(agree & other(ratio)).then(ratio.median()).otherwise(1.0)
 
     measured = first.group_by(columns.SYMBOL, maintain_order=True).agg(
         factor(price).alias(PRICE_FACTOR),
