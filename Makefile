@@ -23,7 +23,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
-  bench-forecaster bench-serve soak container-check tune lineage lock features-doc airflow-dags airflow-check \
+  bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc airflow-dags airflow-check \
   airflow-picture clean
 
 help: ## List what can be made
@@ -58,6 +58,9 @@ bench: $(VENV)/.installed ## Measure our stages beside the original's way (SOURC
 
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $(SOURCE) --options
+
+bench-update: $(VENV)/.installed ## Measure an update beside a run on all bars, and compare layers (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/update.py $(SOURCE)
 
 bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service beside Flask and bare FastAPI (needs wrk)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python
