@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
@@ -157,8 +158,10 @@ class RunManifestHook:
             self._started[node.name] = time.perf_counter()
 
     @hook_impl
-    def before_dataset_saved(self, dataset_name: str) -> None:
+    def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Digest what the run has read or made in this place before it is replaced."""
+        if isinstance(data, pl.LazyFrame):
+            return  # the layer stays as it is
         place = self._places.get(dataset_name)
         if place and dataset_name not in self._met:
             for name in self._met - self._replaced.keys():
@@ -169,6 +172,8 @@ class RunManifestHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Note the time since, and the rows of a frame or of a chunk of one."""
+        if isinstance(data, pl.LazyFrame):
+            return
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
         self._saved.setdefault(node.name, {})[dataset_name] = None
         rows = self._rows.setdefault(node.name, {})

@@ -22,8 +22,7 @@ from stock_volume.bars.ingest import (
     SIZE,
     STATUS,
 )
-from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
-from stock_volume.bars.update import (
+from stock_volume.bars.merge import (
     ADJ_CLOSE_FACTOR,
     FIELD,
     HELD,
@@ -32,6 +31,7 @@ from stock_volume.bars.update import (
     RECENT,
     VOLUME_FACTOR,
 )
+from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
@@ -112,13 +112,15 @@ Quarantine: Final = _schema(
 )
 """Rejected rows: where they stand, the rule they break, their fields as read."""
 
+_FATES: Final = (ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
+
 Files: Final = _schema(
     "Files",
     {
         **dict.fromkeys([columns.FILE, columns.SYMBOL, STATUS, NOTE], pl.String),
         SIZE: pl.Int64,
         SHA256: pl.String,
-        **dict.fromkeys([ROWS_READ, ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED], pl.Int64),
+        **dict.fromkeys([ROWS_READ, *_FATES], pl.Int64),
         **dict.fromkeys([rule.name for rule in FLAGGING_RULES], pl.Int64),
         PENDING: pl.Boolean,
     },
@@ -126,8 +128,9 @@ Files: Final = _schema(
     checks=[
         _check(
             "has as many rows read as kept, known and quarantined",
-            pl.col(ROWS_READ) == pl.col(ROWS_KEPT) + pl.col(ROWS_KNOWN) + pl.col(ROWS_QUARANTINED),
-        )
+            pl.col(ROWS_READ) == pl.sum_horizontal(_FATES),
+        ),
+        _check("counts no rows below none", pl.all_horizontal(pl.col(_FATES) >= 0)),
     ],
 )
 """The files of the source: what became of each, and of its rows."""

@@ -110,6 +110,19 @@ def test_an_update_makes_what_a_full_run_makes(
     assert answer["session"] == "2013-03-04"
 
 
+def test_an_update_from_what_was_read(first_part: Run, tmp_path: Path) -> None:
+    """The source of the run itself has no news, even for the first update."""
+    run = copy_of(first_part, tmp_path)
+    before = contents(run)
+    done = updated(run, first_part.data_root.parent / "old")
+    assert done.process.returncode == 0, done.output
+    assert "nothing is new" in done.output
+    lists = {f"02_intermediate/{name}.parquet" for name in ("restatements", "rebasings")}
+    after = contents(run)
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == lists
+
+
 def test_a_split_since_the_last_update(first_part: Run, sample: Path, tmp_path: Path) -> None:
     """A split between two updates rescales the past, and a corrected volume is reported."""
     run = copy_of(first_part, tmp_path)
@@ -155,7 +168,7 @@ def test_an_update_that_was_stopped_is_completed(
 ) -> None:
     """If an update ends after the bars were joined, the next one renews what rests on them."""
     run = copy_of(first_part, tmp_path)
-    stopped = updated(run, sample, "--to-nodes", "merge_files")
+    stopped = updated(run, sample, "--to-nodes", "merge_recent_bars")
     assert stopped.process.returncode == 0, stopped.output
     assert frame(run, "02_intermediate/files")["pending"].sum() == 5
     assert frame(run, "04_feature/features").height == 12059

@@ -10,12 +10,14 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
-from stock_volume.forecaster.log import TRAINED_TO
+from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.monitoring.drift import FeatureDrift
 from stock_volume.monitoring.scoring import MADE, Comparison
 
 LONG_AGO: Final = date(2000, 1, 3)
+IN_USE: Final = "0123456789abcdef"
+"""Identity of the forecaster in use."""
 
 
 def bars_of(features: pl.DataFrame) -> pl.DataFrame:
@@ -37,7 +39,7 @@ def log_of(
     eta = features[ETA].fill_null(0.0).to_numpy()
     forecast = shares * np.exp(skill * eta + random.normal(0, noise, features.height))
     origins = features.select(
-        columns.SYMBOL, columns.DATE, columns.TARGET_DATE, pl.col(columns.CLOSE).cast(pl.Float64)
+        columns.SYMBOL, columns.DATE, columns.TARGET_DATE, columns.CLOSE, columns.VOLUME
     )
     return origins.with_columns(
         pl.Series(FORECAST, forecast),
@@ -45,6 +47,7 @@ def log_of(
         pl.Series("q50", forecast),
         pl.Series("q90", forecast * 1.7),
         pl.lit(LONG_AGO).alias(TRAINED_TO),
+        pl.lit(IN_USE).alias(FORECASTER),
         pl.col(columns.DATE).alias(MADE),
     )
 

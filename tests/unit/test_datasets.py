@@ -35,7 +35,7 @@ FIRST = prices_frame([("A", date(2020, 1, 2)), ("A", date(2020, 1, 3))])
 SECOND = prices_frame([("B", date(2020, 1, 2))])
 
 
-def saved(path: Path, *chunks: pl.DataFrame) -> ChunkedParquetDataset:
+def saved(path: Path, *chunks: pl.DataFrame | pl.LazyFrame) -> ChunkedParquetDataset:
     dataset = ChunkedParquetDataset(path.as_posix())
     for chunk in chunks:
         dataset.save(chunk)
@@ -145,6 +145,16 @@ class TestChunkedParquetDataset:
         assert list(tmp_path.iterdir()) == [path]
         assert path.stat().st_mtime_ns == written
         assert_frame_equal(ChunkedParquetDataset(path.as_posix()).load().collect(), EARLIER)
+
+    def test_a_lazy_frame_leaves_the_earlier_file(self, tmp_path: Path) -> None:
+        """A layer that is said to be unchanged is not written, unless there is none yet."""
+        path = tmp_path / "a.parquet"
+        saved(path, EARLIER)
+        written = path.stat().st_mtime_ns
+        saved(path, FIRST.lazy())
+        assert path.stat().st_mtime_ns == written
+        saved(tmp_path / "b.parquet", FIRST.lazy())
+        assert_frame_equal(pl.read_parquet(tmp_path / "b.parquet"), FIRST)
 
     @pytest.mark.parametrize(("wanted", "shown"), [(1, 1), (5, 3)])
     def test_a_preview_is_json(self, tmp_path: Path, wanted: int, shown: int) -> None:

@@ -8,7 +8,9 @@ from polars.testing import assert_frame_equal
 
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
+    FORECASTER,
     TRAINED_TO,
+    identity_of,
     latest_origin,
     logged_forecasts,
     missed_forecasts,
@@ -18,6 +20,7 @@ from stock_volume.forecaster.train import train_forecaster
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 
 PARAMETERS = small_parameters()
+ADDED = ["Close", "Volume", TRAINED_TO, FORECASTER]
 TRAINED = 100
 """Sessions that the forecaster is trained on."""
 
@@ -48,14 +51,29 @@ def missed(
 
 
 def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.DataFrame) -> None:
-    """A logged forecast carries its origin's Close, and the last session of the training."""
+    """A logged forecast carries its origin's bar, and what made it, trained to what session."""
     forecasts = forecast_next_session(forecaster, rows.lazy(), PARAMETERS)
     logged = logged_forecasts(forecaster, forecasts, rows.lazy())
-    assert_frame_equal(logged.drop("Close", TRAINED_TO), forecasts)
+    assert_frame_equal(logged.drop(ADDED), forecasts)
     latest = rows.group_by("Symbol", maintain_order=True).last()
-    assert logged["Close"].to_list() == latest["Close"].to_list()
+    for name in ("Close", "Volume"):
+        assert logged[name].to_list() == latest[name].to_list()
+    assert set(logged[FORECASTER]) == {identity_of(forecaster)}
     assert set(logged[TRAINED_TO]) == {date.fromisoformat(forecaster.about["last_session"])}
     assert latest_origin(logged) == str(rows["Date"].max())
+
+
+def test_a_forecaster_is_known_by_what_it_is(
+    forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """Equal trainings, and reading it from files, give one identity; other parameters another."""
+    known = identity_of(forecaster)
+    training = rows.filter(pl.col("Date") < origins[TRAINED])
+    assert identity_of(train_forecaster(training, PARAMETERS)) == known
+    assert identity_of(Forecaster.from_files(forecaster.to_files())) == known
+    other = train_forecaster(training, small_parameters(num_leaves=6))
+    assert other.about["last_session"] == forecaster.about["last_session"]
+    assert identity_of(other) != known
 
 
 def test_origins_between_are_made_up_for(
@@ -77,7 +95,7 @@ def test_a_made_up_forecast_is_what_a_daily_one_would_have_been(
     daily = forecast_next_session(
         forecaster, rows.filter(pl.col("Date") <= origin).lazy(), PARAMETERS
     ).filter(pl.col("Date") == origin)
-    assert_frame_equal(late.drop("Close", TRAINED_TO), daily)
+    assert_frame_equal(late.drop(ADDED), daily)
 
 
 def test_what_the_training_saw_is_not_forecast(

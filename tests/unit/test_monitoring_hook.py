@@ -1,8 +1,10 @@
 """The hook that says the verdict and exits by it, through runs of a small pipeline."""
 
 import logging
+from contextlib import nullcontext
 from typing import Any, Final
 
+import click
 import polars as pl
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager
@@ -50,16 +52,26 @@ def _catalog(log: Any = None) -> DataCatalog:
 @pytest.mark.parametrize("runner", [SequentialRunner(), ThreadRunner()])
 @pytest.mark.parametrize("verdict", ["watch", "retrain"])
 def test_a_code_ends_the_process(verdict: str, runner: Any) -> None:
-    """The exit code is the one that the parameters give the verdict."""
-    with pytest.raises(SystemExit) as exit_:
+    """The exit code of ``kedro run`` is the one that the parameters give the verdict."""
+    with click.Context(click.Command("run")), pytest.raises(SystemExit) as exit_:
         _run(_pipeline(verdict, CODES), _catalog(), runner)
     assert exit_.value.code == CODES[verdict]
+
+
+@pytest.mark.parametrize("command", [None, "start"], ids=["a program", "kedro server start"])
+def test_only_kedro_run_is_ended(command: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    """A server or a notebook goes on after a run, which says its verdict all the same."""
+    context = click.Context(click.Command(command)) if command else nullcontext()
+    with context, caplog.at_level(logging.INFO, "stock_volume.verdict_hook"):
+        _run(_pipeline("retrain", CODES), _catalog())
+    assert "monitoring, retrain: second" in caplog.text
 
 
 @pytest.mark.parametrize("verdict", ["ok", "watch", "retrain"])
 def test_a_code_of_0_lets_the_run_end(verdict: str) -> None:
     """By default a verdict ends nothing."""
-    _run(_pipeline(verdict, {}), _catalog())
+    with click.Context(click.Command("run")):
+        _run(_pipeline(verdict, {}), _catalog())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.forecaster.baselines import BASELINES, MA5
-from stock_volume.forecaster.log import TRAINED_TO
+from stock_volume.forecaster.log import FORECASTER, TRAINED_TO, identity_of
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.plots import FEATURES_SHOWN, drifts_shown, plot_monitoring
@@ -21,7 +21,7 @@ from stock_volume.monitoring.report import monitor
 from stock_volume.monitoring.scoring import MADE, MEASURES
 from stock_volume.pipelines.monitor.nodes import draw_monitoring, monitor_forecaster
 from tests.unit.forecast_helpers import forecast_frame
-from tests.unit.monitoring_helpers import bars_of, log_of, partitions_of
+from tests.unit.monitoring_helpers import IN_USE, bars_of, log_of, partitions_of
 
 FEATURES: Final = forecast_frame(symbols=12, sessions=160)
 SESSIONS: Final = FEATURES[columns.TARGET_DATE].unique().sort().to_list()
@@ -34,13 +34,13 @@ PARAMETERS: Final = MonitorParameters(window=10, least_forecasts=50, least_windo
 LATER: Final = pl.col(columns.TARGET_DATE) > SPLIT
 
 
-def _backtest() -> pl.DataFrame:
-    """The backtest of the sessions up to the split, by forecasts as good as those logged."""
-    rows = FEATURES.filter(~LATER & pl.col(ETA).is_not_null())
+def _backtest(of: pl.Expr) -> pl.DataFrame:
+    """The backtest of some rows, by forecasts as good as those logged."""
+    rows = FEATURES.filter(of & pl.col(ETA).is_not_null())
     log = log_of(rows, seed=2)
     ma5 = (rows[BASE].exp() / rows[columns.CLOSE]).alias(MA5)
     common = rows.select(pl.col(columns.SYMBOL).str.slice(1).cast(pl.Int64) % 4 < 2).to_series()
-    return log.drop(TRAINED_TO, MADE).with_columns(
+    return log.drop(TRAINED_TO, FORECASTER, MADE).with_columns(
         rows["next_volume"].alias(columns.VOLUME),
         ma5,
         rows[columns.CLOSE],
@@ -53,17 +53,22 @@ def _backtest() -> pl.DataFrame:
     )
 
 
-BACKTEST: Final = _backtest()
+BACKTEST: Final = _backtest(~LATER)
+"""Of the sessions up to the split."""
 LOG: Final = log_of(FEATURES.filter(LATER)).with_columns(pl.lit(SPLIT).alias(TRAINED_TO))
 
 
 def _monitored(
-    log: pl.DataFrame = LOG, features: pl.DataFrame = FEATURES, **changed: Any
+    log: pl.DataFrame = LOG,
+    features: pl.DataFrame = FEATURES,
+    backtest: pl.DataFrame = BACKTEST,
+    trained_to: date = SPLIT,
+    **changed: Any,
 ) -> dict[str, Any]:
     return monitor(
         partitions_of(log),
-        (bars_of(FEATURES).lazy(), features.lazy(), BACKTEST.lazy()),
-        (ABOUT, GAINS),
+        (bars_of(FEATURES).lazy(), features.lazy(), backtest.lazy()),
+        (IN_USE, ABOUT | {"last_session": str(trained_to)}, GAINS),
         1,
         PARAMETERS.model_copy(update=changed),
     )
@@ -135,6 +140,63 @@ def test_only_the_window_is_judged() -> None:
     assert report["by_session"][-10:] == REPORT["by_session"][-10:]
 
 
+FRESH: Final = pl.col(columns.TARGET_DATE) > SESSIONS[-5]
+"""The last three sessions that came, and the next, by a forecaster trained up to them."""
+
+RETRAINED: Final = LOG.with_columns(
+    pl.when(FRESH).then(FORECASTER).otherwise(pl.lit("fedcba9876543210")).alias(FORECASTER),
+    pl.when(FRESH).then(FORECAST).otherwise(pl.col(FORECAST) * 100).alias(FORECAST),
+)
+
+
+def test_a_fresh_forecaster_is_not_blamed_for_the_one_before() -> None:
+    """Bad forecasts of its predecessor are counted, and nothing else."""
+    report = _monitored(RETRAINED, least_forecasts=18)
+    assert report["verdict"] == "ok", report["reasons"]
+    assert report["errors"]["n"] == 6 * 3
+    assert report["forecasts"]["by_other_forecasters"] == 12 * 7
+    assert [one["session"] for one in report["by_session"]] == list(map(str, SESSIONS[-4:-1]))
+    blamed = _monitored(RETRAINED.with_columns(pl.lit(IN_USE).alias(FORECASTER)))
+    assert blamed["verdict"] == "retrain"
+
+
+def test_a_fresh_forecaster_with_few_forecasts_is_not_judged_by_them() -> None:
+    """What is too little is said, with how many of others were left out."""
+    report = _monitored(RETRAINED)
+    assert report["verdict"] == "watch"
+    assert report["compared"] == {}
+    (reason,) = report["reasons"]
+    assert reason.startswith("only 18 forecasts")
+    assert reason.endswith("; 84 made by other forecasters are left out")
+
+
+@pytest.mark.parametrize(("log", "judged"), [(LOG, 10), (RETRAINED, 3)], ids=["full", "fresh"])
+def test_judged_sessions_are_not_compared_with_themselves(log: pl.DataFrame, judged: int) -> None:
+    """A backtest made since then has their sessions; those that are not judged stay in it."""
+    since = _backtest(pl.lit(value=True))
+    before = since.filter(pl.col(columns.TARGET_DATE) < SESSIONS[-1 - judged])
+    report = _monitored(log, backtest=since, least_forecasts=18)
+    assert report["compared"]
+    assert report["backtest"]["n"] == before.filter(COMMON_STOCK).height
+    assert report == _monitored(log, backtest=before, least_forecasts=18)
+
+
+@pytest.mark.parametrize(
+    ("trained_to", "verdict"), [(SESSIONS[-11], "retrain"), (SESSIONS[-10], "watch")]
+)
+def test_inputs_that_training_has_seen_do_not_ask_for_training(
+    trained_to: date, verdict: str
+) -> None:
+    """Whoever trains by the verdict would train anew each evening, and change nothing."""
+    moved = pl.when(pl.col(columns.TARGET_DATE) > SESSIONS[-11]).then(9.0).otherwise(0.0)
+    features = FEATURES.with_columns((pl.col("size") + moved).cast(pl.Float32))
+    report = _monitored(features=features, trained_to=trained_to, gain_retrain=0.4)
+    assert report["verdict"] == verdict
+    assert ("the training has seen 1 of the sessions" in report["reasons"][0]) == (
+        verdict == "watch"
+    )
+
+
 def test_a_log_that_training_had_seen_is_watched() -> None:
     """Forecasts of sessions that the model was trained on do not count."""
     report = _monitored(LOG.with_columns(pl.lit(SESSIONS[-1]).alias(TRAINED_TO)))
@@ -181,7 +243,7 @@ def test_new_symbols_are_scored_beside_known_ones() -> None:
     report = monitor(
         partitions_of(log),
         (bars_of(features).lazy(), features.lazy(), BACKTEST.lazy()),
-        (ABOUT, GAINS),
+        (IN_USE, ABOUT, GAINS),
         1,
         PARAMETERS,
     )
@@ -200,15 +262,20 @@ def test_nodes_measure_and_draw() -> None:
         def importance() -> dict[str, float]:
             return GAINS
 
+        @staticmethod
+        def to_files() -> dict[str, str]:
+            return {"mean_0.txt": "trees"}
+
     fold = {"train_start": date(2018, 1, 2), "train_end": SPLIT}
     fold |= {"test_start": SPLIT, "test_end": SESSIONS[-1]}
     plan: dict[str, Any] = {"folds": [fold], "least_sessions": 1, "note": ""}
     frames = (bars_of(FEATURES).lazy(), FEATURES.lazy(), BACKTEST.lazy())
     forecaster: Any = Stub()
-    report = monitor_forecaster(partitions_of(LOG), *frames, plan, forecaster, PARAMETERS)
+    log = partitions_of(LOG.with_columns(pl.lit(identity_of(forecaster)).alias(FORECASTER)))
+    report = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
     assert report == REPORT
     plan["least_sessions"] = 10**6
-    none = monitor_forecaster(partitions_of(LOG), *frames, plan, forecaster, PARAMETERS)
+    none = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
     assert none["errors"]["n"] == 0
     assert draw_monitoring(report).layout.title.text.endswith(": ok")
 
@@ -287,7 +354,7 @@ def test_an_idle_window_leaves_the_report_whole() -> None:
     report = monitor(
         partitions_of(LOG),
         (bars.lazy(), FEATURES.lazy(), BACKTEST.lazy()),
-        (ABOUT, GAINS),
+        (IN_USE, ABOUT, GAINS),
         1,
         PARAMETERS,
     )

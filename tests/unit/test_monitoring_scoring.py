@@ -15,7 +15,7 @@ from stock_volume.features.quantities import BASE, SESSIONS
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.backtest import COMMON_STOCK
 from stock_volume.forecaster.baselines import MA5
-from stock_volume.forecaster.log import TRAINED_TO
+from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.scoring import (
@@ -32,7 +32,13 @@ from stock_volume.monitoring.scoring import (
     sums_by_session,
 )
 from tests.unit.forecast_helpers import backtest_frame, forecast_frame, forget_targets
-from tests.unit.monitoring_helpers import bars_of, comparison_of, log_of, partitions_of
+from tests.unit.monitoring_helpers import (
+    IN_USE,
+    bars_of,
+    comparison_of,
+    log_of,
+    partitions_of,
+)
 
 FEATURES: Final = forecast_frame(symbols=8, sessions=12)
 BARS: Final = bars_of(FEATURES)
@@ -48,7 +54,7 @@ def _scored(
     features: pl.DataFrame = FEATURES,
     least: int = 1,
 ) -> Scored:
-    return score_forecasts(log, bars.lazy(), features.lazy(), least)
+    return score_forecasts(log, IN_USE, bars.lazy(), features.lazy(), least)
 
 
 def _refuse() -> pl.DataFrame:
@@ -61,7 +67,9 @@ def test_forecasts_are_put_beside_what_came_true() -> None:
     expected = (
         FEATURES.to_pandas()
         .dropna(subset=[ETA])
-        .merge(LOG.drop(columns.CLOSE).to_pandas(), on=["Symbol", "Date", "TargetDate"])
+        .merge(
+            LOG.drop(columns.CLOSE, columns.VOLUME).to_pandas(), on=["Symbol", "Date", "TargetDate"]
+        )
     )
     assert rows.height == len(expected) == 8 * 11
     assert rows[columns.SYMBOL].to_list() == expected["Symbol"].to_list()
@@ -72,6 +80,7 @@ def test_forecasts_are_put_beside_what_came_true() -> None:
     np.testing.assert_array_equal(rows[FORECAST], expected["forecast"])
     assert counts == {
         "logged": 96,
+        "by_other_forecasters": 0,
         "seen_by_training": 0,
         "made_too_late": 0,
         "repeated": 0,
@@ -81,11 +90,64 @@ def test_forecasts_are_put_beside_what_came_true() -> None:
     }
 
 
-def test_a_split_since_the_forecast_is_undone() -> None:
+SHARES: Final = [FORECAST, "q10", "q50", "q90"]
+
+
+@pytest.mark.parametrize("ratio", [4, 0.1])
+@pytest.mark.parametrize("correction", [1.0, 1.3])
+def test_a_split_since_the_forecast_is_undone(ratio: float, correction: float) -> None:
     """A forecast of a symbol that has split since is scored in the shares of today."""
-    shares = [FORECAST, "q10", "q50", "q90"]
-    before = LOG.with_columns(pl.col(columns.CLOSE) * 4, *(pl.col(name) / 4 for name in shares))
+    before = LOG.with_columns(
+        pl.col(columns.CLOSE) * ratio,
+        (pl.col(columns.VOLUME) / ratio * correction).round().cast(pl.Int64),
+        *(pl.col(name) / ratio for name in SHARES),
+    )
     assert_frame_equal(_scored(before).rows, _scored().rows)
+
+
+@pytest.mark.parametrize("ratio", [4, 0.1])
+@pytest.mark.parametrize("correction", [1.0, 1.3])
+def test_a_split_leaves_volumes_as_traded(ratio: float, correction: float) -> None:
+    """Where the source rebases the prices alone, the forecasts stay what they were."""
+    before = LOG.with_columns(
+        pl.col(columns.CLOSE) * ratio,
+        (pl.col(columns.VOLUME) * correction).round().cast(pl.Int64),
+    )
+    assert_frame_equal(_scored(before).rows, _scored().rows)
+
+
+@pytest.mark.parametrize("volume", [0, None])
+def test_a_split_is_undone_where_no_volume_tells(volume: int | None) -> None:
+    """Without a volume at the origin, it counts as rescaled, which is the rule of sources."""
+    before = LOG.with_columns(
+        pl.col(columns.CLOSE) * 4,
+        pl.lit(volume, dtype=pl.Int64).alias(columns.VOLUME),
+        *(pl.col(name) / 4 for name in SHARES),
+    )
+    none = FEATURES.with_columns(pl.lit(0, dtype=pl.Int64).alias(columns.VOLUME))
+    assert_frame_equal(_scored(before).rows, _scored().rows)
+    assert_frame_equal(_scored(before, features=none).rows, _scored().rows)
+
+
+def test_forecasts_of_other_forecasters_are_left_out() -> None:
+    """Neither those of an earlier forecaster nor those of an unknown one are scored."""
+    earlier = pl.col(columns.DATE) < DAYS[4]
+    unknown = pl.col(columns.DATE) == DAYS[4]
+    whose = pl.when(earlier).then(pl.lit("fedcba9876543210")).when(~unknown).then(FORECASTER)
+    bad = pl.when(earlier | unknown).then(100.0).otherwise(1.0)
+    rows, counts = _scored(LOG.with_columns(whose.alias(FORECASTER), pl.col(FORECAST) * bad))
+    assert_frame_equal(rows, _scored().rows.filter(pl.col(columns.TARGET_DATE) > DAYS[5]))
+    assert counts["logged"] == LOG.height
+    assert counts["by_other_forecasters"] == 8 * 5
+    assert counts["seen_by_training"] == 0
+
+
+def test_a_log_without_forecasters_is_anothers() -> None:
+    """What was logged before forecasters had an identity is left out, and counted."""
+    old = LOG.drop(FORECASTER, columns.VOLUME)
+    rows, counts = _scored(read_log(partitions_of(old), DAYS[0]))
+    assert not rows.height
+    assert counts["by_other_forecasters"] == counts["logged"] == LOG.height
 
 
 def test_what_training_had_seen_is_not_scored() -> None:

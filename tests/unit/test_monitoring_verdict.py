@@ -18,6 +18,7 @@ from tests.unit.monitoring_helpers import comparison_of
 CONF: Final = Path(__file__).parents[2] / "conf"
 FORECASTS: Final = {
     "logged": 2000,
+    "by_other_forecasters": 0,
     "seen_by_training": 0,
     "made_too_late": 0,
     "repeated": 0,
@@ -34,6 +35,7 @@ DRIFT: Final = {
     "moved_gain": 1.2,
     "moved_far": 1,
     "moved_far_gain": 0.4,
+    "seen_sessions": 0,
 }
 USUAL: Final = (comparison_of(), comparison_of(measure="rmse", value=0.6, median=0.58, high=0.7))
 
@@ -103,6 +105,15 @@ def test_inputs_count_by_the_gain_that_moved(drift: dict[str, Any], expected: Ve
         assert "0.25 or more" in reasons[0]
 
 
+def test_inputs_that_training_has_seen_are_watched_at_most() -> None:
+    """To train anew would not bring back inputs that training knows."""
+    verdict, (reason,) = _judged(
+        drift={"moved_gain": 90.0, "moved_far_gain": 50.0, "seen_sessions": 3}
+    )
+    assert verdict == "watch"
+    assert reason.endswith("; the training has seen 3 of the sessions")
+
+
 def test_the_gravest_finding_is_the_verdict_and_stands_first() -> None:
     """All findings are told, the gravest before the others."""
     verdict, reasons = _judged(
@@ -138,6 +149,10 @@ def test_an_empty_log_is_watched_and_plain() -> None:
                 "9 made after their session)"
             ),
         ),
+        (
+            {"by_other_forecasters": 1990, "not_come_true": 10},
+            ("(10 without a volume so far, 1,990 made by other forecasters than the one in use)"),
+        ),
         ({"not_comparable": 2000, "not_come_true": 0}, "(2,000 of symbols too new to compare)"),
         ({"not_come_true": 0}, "(none is of the kind of security that the backtest measures)"),
     ],
@@ -157,6 +172,9 @@ def test_few_forecasts_are_watched() -> None:
     assert reason.startswith(
         "only 49 forecasts for the last 22 sessions have come true; it takes 50"
     )
+    assert reason.endswith("to judge their errors")
+    others = _judged(compared=49, by_other_forecasters=1100)[1]
+    assert others == [f"{reason}; 1,100 made by other forecasters are left out"]
     assert _judged(compared=50)[0] == "ok"
 
 

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,22 +14,22 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from stock_volume.bars.ingest import FileStatus
+from stock_volume.bars.merge import MergedBars, MergeParameters, merge_bars
+from stock_volume.bars.quality import report_quality
 from stock_volume.bars.update import (
     IngestedLayers,
-    MergedBars,
     UpdateParameters,
     chunks_together,
     describe_update,
-    merge_bars,
-    plan_update,
-    updated_files,
-    updated_prices,
-    updated_quarantine,
+    known_contents,
+    unread_name,
+    update_layers,
     wanted_bars,
 )
+from stock_volume.errors import UnbalancedRowsError
+from stock_volume.schemas import Files, Quarantine
 from tests.unit.helpers import files_frame, trading_days
 
-PARAMETERS: Final = UpdateParameters()
 DAYS: Final = trading_days(40)
 PRICES: Final = ["Open", "High", "Low", "Close", "Adj Close"]
 
@@ -67,7 +67,7 @@ def rebased(
 
 
 def merge(held: pl.DataFrame, recent: pl.DataFrame, **changes: Any) -> MergedBars:
-    return merge_bars(held, recent, UpdateParameters(**changes))
+    return merge_bars(held, recent, MergeParameters(**changes))
 
 
 def changed(bars: pl.DataFrame, place: int, **values: object) -> pl.DataFrame:
@@ -83,7 +83,8 @@ def changed(bars: pl.DataFrame, place: int, **values: object) -> pl.DataFrame:
 
 
 def nothing_changed(merged: MergedBars) -> bool:
-    return not any(frame.height for frame in (*merged.changes, merged.set_aside))
+    lists = (merged.restatements, merged.rebasings, merged.set_aside)
+    return not any(frame.height for frame in lists)
 
 
 @given(
@@ -99,9 +100,13 @@ def test_parts_make_the_whole(cut: int, overlap: int, symbols: int, seed: int) -
     day = pl.col("Date")
     held = whole.filter(day < DAYS[cut] if cut < 40 else pl.lit(value=True))
     recent = whole.filter(day >= DAYS[max(cut - overlap, 0)] if cut else pl.lit(value=True))
-    merged = merge(held, recent)
+    merged = merge(held, recent, overlap_required=False)
     assert_frame_equal(merged.prices, whole)
     assert nothing_changed(merged)
+    assert merged.counts.select("held", "added").sum().row(0) == (
+        held.height,
+        whole.height - held.height,
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,11 +130,11 @@ def test_a_split_brings_the_past_to_its_base(price: float, volume: float) -> Non
         ignore_index=True,
     )
     pd.testing.assert_frame_equal(merged.prices.to_pandas(), expected, rtol=1e-12)
-    ((symbol, of_price, of_volume, of_adjusted, count),) = merged.changes.rebasings.rows()
+    ((symbol, of_price, of_volume, of_adjusted, count),) = merged.rebasings.rows()
     assert symbol == "A"
     assert (of_price, of_volume, of_adjusted) == pytest.approx((price, 1 / price, price))
     assert count == 20
-    assert merged.changes.restatements.height == 0
+    assert merged.restatements.height == 0
 
 
 def test_a_dividend_changes_adjusted_closes_alone() -> None:
@@ -139,7 +144,7 @@ def test_a_dividend_changes_adjusted_closes_alone() -> None:
     merged = merge(whole[:30], restated[20:])
     assert_frame_equal(merged.prices.drop("Adj Close"), whole.drop("Adj Close"), check_exact=True)
     np.testing.assert_allclose(merged.prices["Adj Close"], whole["Adj Close"] * 0.993)
-    assert merged.changes.rebasings.row(0) == ("A", 1.0, 1.0, pytest.approx(0.993), 20)
+    assert merged.rebasings.row(0) == ("A", 1.0, 1.0, pytest.approx(0.993), 20)
 
 
 def test_a_split_within_the_overlap() -> None:
@@ -148,7 +153,7 @@ def test_a_split_within_the_overlap() -> None:
     held = pl.concat([whole[:26], rebased(whole[26:30], 1 / 2, volume=2)])
     restated = rebased(whole, 1 / 2, volume=2)
     merged = merge(held, restated[20:])
-    assert merged.changes.rebasings.row(0) == ("A", 0.5, 2.0, 0.5, 20)
+    assert merged.rebasings.row(0) == ("A", 0.5, 2.0, 0.5, 20)
     assert_frame_equal(merged.prices, rebased(whole, 1 / 2, volume=2))
 
 
@@ -156,7 +161,7 @@ def test_a_source_of_volumes_as_traded() -> None:
     """A source that splits prices and not volumes keeps the volumes of the past."""
     whole = bars_of()
     merged = merge(whole[:30], rebased(whole, 1 / 4)[20:])
-    assert merged.changes.rebasings.row(0)[1:4] == (0.25, 1.0, 0.25)
+    assert merged.rebasings.row(0)[1:4] == (0.25, 1.0, 0.25)
     assert merged.prices["Volume"].to_list() == whole["Volume"].to_list()
 
 
@@ -167,11 +172,11 @@ def test_a_correction_wins_and_is_listed() -> None:
     merged = merge(whole[:30], recent)
     assert merged.prices["Volume"][25] == 7
     assert merged.prices["Close"][27] == 10.25
-    assert merged.changes.restatements.rows() == [
+    assert merged.restatements.rows() == [
         ("A", DAYS[25], "Volume", whole["Volume"][25], 7),
         ("A", DAYS[27], "Close", whole["Close"][27], 10.25),
     ]
-    assert merged.changes.rebasings.height == 0
+    assert merged.rebasings.height == 0
 
 
 def test_a_correction_beside_a_split_is_told_from_it() -> None:
@@ -179,7 +184,7 @@ def test_a_correction_beside_a_split_is_told_from_it() -> None:
     whole = bars_of()
     restated = rebased(changed(whole, 28, Volume=123_456), 1 / 4, volume=4)
     merged = merge(whole[:30], restated[20:])
-    assert merged.changes.restatements.rows() == [
+    assert merged.restatements.rows() == [
         ("A", DAYS[28], "Volume", whole["Volume"][28], 4 * 123_456)
     ]
     assert merged.prices["Volume"][28] == 4 * 123_456
@@ -192,7 +197,7 @@ def test_rounding_is_no_correction(factor: float, replaced: bool) -> None:  # no
     close = float(whole["Close"][28])
     merged = merge(whole[:30], changed(whole, 28, Close=close * factor)[20:])
     assert (merged.prices["Close"][28] != close) is replaced
-    assert merged.changes.restatements.height == int(replaced)
+    assert merged.restatements.height == int(replaced)
 
 
 def test_an_open_that_becomes_known_is_taken() -> None:
@@ -211,8 +216,9 @@ def test_bars_of_an_unknown_base_are_set_aside() -> None:
     garbage = bars_of("A", seed=1)
     merged = merge(pl.concat([a[:30], b[:30]]), pl.concat([garbage[20:], b[20:]]))
     assert_frame_equal(merged.prices, pl.concat([a[:30], b]))
-    assert_frame_equal(merged.set_aside, garbage[20:])
-    assert merged.changes.restatements.height == merged.changes.rebasings.height == 0
+    assert_frame_equal(merged.set_aside.drop("rule"), garbage[20:])
+    assert merged.set_aside["rule"].unique().to_list() == ["base_unknown"]
+    assert merged.restatements.height == merged.rebasings.height == 0
 
 
 def test_a_split_whose_volumes_disagree_is_set_aside() -> None:
@@ -228,7 +234,7 @@ def test_another_base_takes_some_evidence(overlap: int, believed: bool) -> None:
     """One bar that differs does not rescale a history: it may as well have been corrected."""
     whole = bars_of()
     merged = merge(whole[:30], rebased(whole, 1 / 2, volume=2)[30 - overlap :])
-    assert (merged.changes.rebasings.height == 1) is believed
+    assert (merged.rebasings.height == 1) is believed
     assert (merged.set_aside.height == 0) is believed
     if not believed:
         assert_frame_equal(merged.prices, whole[:30])
@@ -242,7 +248,7 @@ def test_a_whole_history_needs_no_factor() -> None:
     merged = merge(whole[:30], other)
     assert_frame_equal(merged.prices, other)
     assert merged.set_aside.height == 0
-    assert merged.changes.restatements["Date"].n_unique() == 30
+    assert merged.restatements["Date"].n_unique() == 30
 
 
 def test_bars_that_the_source_no_longer_has_are_kept() -> None:
@@ -250,6 +256,40 @@ def test_bars_that_the_source_no_longer_has_are_kept() -> None:
     whole = bars_of()
     recent = pl.concat([whole[20:25], whole[26:]])
     assert_frame_equal(merge(whole[:30], recent).prices, whole)
+
+
+@pytest.mark.parametrize(
+    ("first", "gaps", "last"),
+    [(20, [25], 40), (20, [25, 26], 40), (20, [20, 29], 28), (0, [25], 40), (0, [], 27)],
+)
+def test_no_bar_stays_on_the_old_base(first: int, gaps: list[int], last: int) -> None:
+    """After a split, bars that the source does not answer are rescaled wherever they stand."""
+    whole = bars_of()
+    now = rebased(whole, 1 / 2, adjusted=0.4, volume=2)
+    answered = [place for place in range(first, last) if place not in gaps]
+    merged = merge(whole[:30], now[answered])
+    expected = now[: max(30, last)]
+    assert_frame_equal(merged.prices, expected)
+    unanswered = set(range(30)) - set(answered)
+    assert merged.rebasings.row(0) == ("A", 0.5, 2.0, 0.4, len(unanswered))
+
+
+def test_bars_held_since_a_split_are_not_scaled_twice() -> None:
+    """A held bar without answer is on the new base if the overlapping bar before it is."""
+    whole = bars_of()
+    now = rebased(whole, 1 / 2, volume=2)
+    held = pl.concat([whole[:26], now[26:30]])
+    merged = merge(held, pl.concat([now[20:23], now[24:28], now[30:]]))
+    assert_frame_equal(merged.prices, now)
+
+
+def test_bars_without_overlap_are_set_aside_unless_allowed() -> None:
+    """Nothing tells whether there was a split between held and recent bars that do not meet."""
+    whole = bars_of()
+    merged = merge(whole[:30], whole[30:])
+    assert_frame_equal(merged.prices, whole[:30])
+    assert merged.set_aside["rule"].to_list() == ["no_overlap"] * 10
+    assert_frame_equal(merge(whole[:30], whole[30:], overlap_required=False).prices, whole)
 
 
 def test_new_symbols_join_in_order() -> None:
@@ -273,7 +313,7 @@ def test_days_without_trades_tell_no_factor() -> None:
     """Where nothing was traded, the split of prices alone tells that of volumes."""
     whole = bars_of().with_columns(pl.lit(0, pl.Int64).alias("Volume"))
     merged = merge(whole[:30], rebased(whole, 1 / 4)[20:])
-    assert merged.changes.rebasings.row(0)[1:4] == (0.25, 4.0, 0.25)
+    assert merged.rebasings.row(0)[1:4] == (0.25, 4.0, 0.25)
     assert merged.prices["Volume"].to_list() == [0] * 40
 
 
@@ -362,21 +402,48 @@ def recent_layers(seed: int = 0) -> IngestedLayers:
     )
 
 
+class Updated(NamedTuple):
+    layers: IngestedLayers
+    restatements: pl.DataFrame
+    rebasings: pl.DataFrame
+
+
+def update(held: IngestedLayers, recent: IngestedLayers, **changes: Any) -> Updated | None:
+    """Update layers as the pipeline does; None where nothing is new."""
+    chunks = list(update_layers(held, recent, UpdateParameters(**changes), 10))
+    if not chunks:
+        return None
+    prices, quarantine, restatements, rebasings, files = map(pl.concat, zip(*chunks, strict=True))
+    after = IngestedLayers(prices.lazy(), quarantine.lazy(), files.lazy())
+    Quarantine.validate(quarantine)
+    Files.validate(files)
+    report_quality(*after)  # every row is accounted for
+    return Updated(after, restatements, rebasings)
+
+
+def counts(files: pl.LazyFrame) -> list[tuple[Any, ...]]:
+    fates = ["file", "status", "rows_read", "rows_kept", "rows_known", "rows_quarantined"]
+    return files.select(*fates, "pending").collect().rows()
+
+
+def settled(updated_: Updated | None) -> IngestedLayers:
+    assert updated_ is not None
+    files = updated_.layers.files.with_columns(pl.lit(value=False).alias("pending"))
+    return updated_.layers._replace(files=files)
+
+
 def test_every_row_of_an_update_is_accounted_for() -> None:
-    """Rows read are rows added, rows whose bars were held, and rows set aside, file by file."""
-    held, recent = held_layers(), recent_layers(seed=1)  # B's base is unknown
-    plan = plan_update(held, recent, PARAMETERS, 10)
-    prices = pl.concat(updated_prices(held.prices, recent.prices, plan, PARAMETERS, 10))
-    assert_frame_equal(prices, pl.concat([bars_of("A"), bars_of("B")[:30]]))
-    files = updated_files(held.files, prices.lazy(), plan)
-    counts = ["file", "rows_read", "rows_kept", "rows_known", "rows_quarantined", "pending"]
-    assert files.select(counts).rows() == [
-        ("stocks/A.csv", 30, 30, 0, 0, False),
-        ("stocks/B.csv", 30, 30, 0, 0, False),
-        ("new/stocks/A.csv", 21, 10, 10, 1, True),
-        ("new/stocks/B.csv", 20, 0, 0, 20, True),
+    """Rows read are rows added, rows that were known, and rows set aside, file by file."""
+    done = update(held_layers(), recent_layers(seed=1))  # B's base is unknown
+    assert done is not None
+    assert_frame_equal(done.layers.prices.collect(), pl.concat([bars_of("A"), bars_of("B")[:30]]))
+    assert counts(done.layers.files) == [
+        ("stocks/A.csv", "read", 30, 30, 0, 0, False),
+        ("stocks/B.csv", "read", 30, 30, 0, 0, False),
+        ("new/stocks/A.csv", "read", 21, 10, 10, 1, True),
+        ("new/stocks/B.csv", "set_aside", 20, 0, 0, 20, True),
     ]
-    quarantine = updated_quarantine(held.quarantine, recent.quarantine, plan)
+    quarantine = done.layers.quarantine.collect()
     assert quarantine["rule"].value_counts().sort("rule").rows() == [
         ("base_unknown", 20),
         ("missing_field", 1),
@@ -385,47 +452,166 @@ def test_every_row_of_an_update_is_accounted_for() -> None:
     assert first["file"] == "new/stocks/B.csv"
     assert first["Date"] == str(DAYS[20])
     report = describe_update(
-        prices.lazy(), quarantine.lazy(), files.filter("pending"), plan.changes, files.clear()
+        done.layers, done.restatements, done.rebasings, done.layers.files.collect().clear()
     )
     assert report["rows"] == {"read": 41, "kept": 10, "known": 10, "quarantined": 21}
     assert report["bars"] == {"before": 60, "added": 10, "after": 70, "restated": 0, "rebased": 0}
     assert report["quarantined_by_rule"] == {"base_unknown": 20, "missing_field": 1}
+    assert report["set_aside"] == {
+        "count": 1,
+        "first": [{"Symbol": "B", "note": "base_unknown"}],
+    }
 
 
-def test_an_interrupted_update_still_adds_up() -> None:
-    """If the bars were written and the files were not, the next update accounts for them."""
+def test_two_files_of_a_symbol_share_its_rows() -> None:
+    """If a symbol is in both folders, each row is still accounted for once."""
     held, recent = held_layers(), recent_layers()
-    plan = plan_update(held, recent, PARAMETERS, 10)
-    prices = pl.concat(updated_prices(held.prices, recent.prices, plan, PARAMETERS, 10))
-    half = held._replace(prices=prices.lazy())
-    again = plan_update(half, recent, PARAMETERS, 10)
-    once_more = pl.concat(updated_prices(half.prices, recent.prices, again, PARAMETERS, 10))
-    assert_frame_equal(once_more, prices)
-    files = updated_files(half.files, once_more.lazy(), again)
-    assert files["rows_kept"].sum() == prices.height == 80
+    files = recent.files.collect()
+    one = {"rows_read": 7, "rows_kept": 7, "sha256": "a3", "file": "new/etfs/A.csv"}
+    parted = pl.concat(
+        [
+            files_frame({**files.row(0, named=True), **one, "rows_quarantined": 0}),
+            files.with_columns(
+                pl.when(pl.col("Symbol") == "A")
+                .then(pl.col(name) - 7)
+                .otherwise(pl.col(name))
+                .alias(name)
+                for name in ("rows_read", "rows_kept")
+            ),
+        ]
+    )
+    recent = recent._replace(files=parted.lazy())
+    done = update(held, recent)
+    assert done is not None
+    kept = [row[3] for row in counts(done.layers.files)]
+    assert kept == [30, 30, 7, 3, 10]
+    garbage = pl.concat([bars_of("A", seed=3)[20:], bars_of("B")[20:]])
+    aside = update(held, recent._replace(prices=garbage.lazy()))
+    assert aside is not None
+    rejected = aside.layers.quarantine.filter(pl.col("rule") == "base_unknown").collect()
+    assert rejected["file"].value_counts().sort("file").rows() == [
+        ("new/etfs/A.csv", 7),
+        ("new/stocks/A.csv", 13),
+    ]
+    assert [row[5] for row in counts(aside.layers.files)] == [0, 0, 7, 14, 0]
+
+
+def test_rejected_rows_are_quarantined_once() -> None:
+    """A source that tells the same bad row every day does not fill the quarantine."""
+    first = settled(update(held_layers(), recent_layers(seed=1)))
+    files = (
+        recent_layers()
+        .files.collect()
+        .with_columns(pl.col("sha256") + "more", pl.col("file").str.replace("new", "new#2"))
+    )
+    rejected = recent_layers().quarantine.with_columns(pl.lit("new#2/stocks/A.csv").alias("file"))
+    again = update(first, recent_layers(seed=1)._replace(files=files.lazy(), quarantine=rejected))
+    assert again is not None
+    assert again.layers.quarantine.collect().height == 21
+    assert counts(again.layers.files)[-2:] == [
+        ("new#2/stocks/A.csv", "read", 21, 0, 21, 0, True),
+        ("new#2/stocks/B.csv", "set_aside", 20, 0, 20, 0, True),
+    ]
+
+
+@pytest.mark.parametrize("written", [("prices",), ("prices", "quarantine")])
+def test_an_interrupted_update_is_completed(written: tuple[str, ...]) -> None:
+    """If some layers were put into place and the files were not, the next update mends it."""
+    held, recent = held_layers(), recent_layers(seed=1)
+    whole = update(held, recent)
+    assert whole is not None
+    half = held._replace(**{name: getattr(whole.layers, name) for name in written})
+    again = update(half, recent)
+    assert again is not None
+    for one, other in zip(again.layers, whole.layers, strict=True):
+        assert_frame_equal(one.collect(), other.collect())
+    known = recent.files.collect().with_columns(pl.col("sha256").str.replace("2", "1"))
+    with pytest.raises(UnbalancedRowsError, match="70 bars are held, and the files account for 60"):
+        update(half, recent._replace(files=known.lazy()))
+
+
+def test_lost_bars_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A joining that loses bars does not add up."""
+
+    def losing(*arguments: Any) -> MergedBars:
+        merged = merge_bars(*arguments)
+        return merged._replace(prices=merged.prices[:-1])
+
+    monkeypatch.setattr("stock_volume.bars.update.merge_bars", losing)
+    with pytest.raises(UnbalancedRowsError):
+        update(held_layers(), recent_layers())
 
 
 def test_known_content_brings_nothing() -> None:
     """Where each file's content was read before, there is no news, and no layer is made."""
+    assert update(settled(update(held_layers(), recent_layers())), recent_layers()) is None
+
+
+def valid_files(archive: str, version: int, rows: int) -> list[dict[str, Any]]:
+    """Describe files of A and B whose every row is valid."""
+    return [
+        {
+            "file": f"{archive}/stocks/{symbol}.csv",
+            "Symbol": symbol,
+            "sha256": f"{symbol.lower()}{version}",
+            "rows_read": rows,
+            "rows_kept": rows,
+        }
+        for symbol in "AB"
+    ]
+
+
+def test_a_restatement_that_is_taken_back_is_news() -> None:
+    """What counts is what a file told last, not whether it ever told the same."""
     held = held_layers()
-    files = held.files.collect().with_columns(pl.col("sha256").str.replace("1", "2"))
-    held = held._replace(files=files.lazy())
-    recent = recent_layers()
-    plan = plan_update(held, recent, PARAMETERS, 10)
-    assert plan.unseen.height == 0
-    assert list(updated_prices(held.prices, recent.prices, plan, PARAMETERS, 10)) == []
+    before = layers(held.prices.collect(), valid_files("new", 1, 30))
+    assert update(held, before) is None
+    other = settled(update(held, recent_layers()))
+    assert known_contents(other.files.collect()) == {("A", "a2"), ("B", "b2")}
+    assert update(other, before) is not None
+
+
+def test_bars_set_aside_are_tried_again() -> None:
+    """With other parameters, the same files are joined; with the same ones, they are no news."""
+    whole = pl.concat([bars_of("A"), bars_of("B")])
+    apart = whole.filter(pl.col("Date") >= DAYS[30])
+    first = settled(update(held_layers(), layers(apart, valid_files("new", 2, 10))))
+    assert known_contents(first.files.collect()) == set()
+    again = layers(apart, valid_files("new#2", 2, 10))
+    assert update(first, again) is None
+    joined = update(first, again, overlap_required=False)
+    assert joined is not None
+    assert_frame_equal(joined.layers.prices.collect(), whole)
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [
+        ([], "new"),
+        (["stocks/A.csv", "newer/stocks/A.csv"], "new"),
+        (["new/stocks/A.csv"], "new#2"),
+        (["new/stocks/A.csv", "new#9/stocks/A.csv", "new#10/etfs/B.csv"], "new#11"),
+    ],
+)
+def test_readings_of_an_archive_are_told_apart(held: list[str], name: str) -> None:
+    """A file of the same name, read again, is another file."""
+    assert unread_name("new", held) == name
 
 
 def test_an_unreadable_file_is_news_once() -> None:
     """A file without digest is reported by the first update that meets it, and by no other."""
     held, recent = held_layers(), recent_layers()
-    unreadable = recent.files.collect().with_columns(
-        pl.lit(FileStatus.UNREADABLE.value).alias("status"), pl.lit(None, pl.String).alias("sha256")
-    )
-    recent = recent._replace(files=unreadable.lazy())
-    assert plan_update(held, recent, PARAMETERS, 10).unseen.height == 2
-    held = held._replace(files=pl.concat([held.files, recent.files]))
-    assert plan_update(held, recent, PARAMETERS, 10).unseen.height == 0
+    unreadable = files_frame(
+        *(
+            {"file": f"new/stocks/{symbol}.csv", "Symbol": symbol, "status": "unreadable"}
+            for symbol in "AB"
+        )
+    ).with_columns(pl.lit(None, pl.String).alias("sha256"))
+    recent = IngestedLayers(recent.prices.head(0), recent.quarantine.head(0), unreadable.lazy())
+    first = update(held, recent)
+    assert first is not None
+    assert_frame_equal(first.layers.prices.collect(), held.prices.collect())
+    assert update(settled(first), recent) is None
 
 
 def test_absent_and_known_files_are_no_news() -> None:
@@ -434,8 +620,7 @@ def test_absent_and_known_files_are_no_news() -> None:
     files = recent.files.collect().with_columns(
         pl.Series("status", [FileStatus.ABSENT.value, FileStatus.KNOWN.value])
     )
-    plan = plan_update(held, recent._replace(files=files.lazy()), PARAMETERS, 10)
-    assert plan.unseen.height == 0
+    assert update(held, recent._replace(files=files.lazy())) is None
 
 
 @pytest.mark.parametrize(

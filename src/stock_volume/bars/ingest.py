@@ -69,11 +69,18 @@ class FileStatus(StrEnum):
     UNREADABLE = "unreadable"
     KNOWN = "known"
     """The same content was read before."""
+    SET_ASIDE = "set_aside"
+    """Its bars cannot be joined to those held; the note names the rule."""
     ABSENT = "absent"
     """The source was asked for it, and has none."""
 
 
-LOOKED_INTO: Final = (FileStatus.READ, FileStatus.EMPTY, FileStatus.UNREADABLE)
+LOOKED_INTO: Final = (
+    FileStatus.READ,
+    FileStatus.EMPTY,
+    FileStatus.UNREADABLE,
+    FileStatus.SET_ASIDE,
+)
 """What becomes of a file that the layers are made from."""
 
 

@@ -1,16 +1,11 @@
-"""Recent bars joined to those that are held: new ones added, restated ones replaced.
+"""What a source has told since the last time, taken into the layers, row by row."""
 
-A source restates its past: a bar is corrected, adjusted closes are all divided by one
-factor after a dividend, prices and volumes by another after a split. So bars that are held
-are asked for again; where a source answers them by other values that differ by one factor,
-the bars before them, which it was not asked for, are brought to the same base.
-"""
-
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from stock_volume import columns
 from stock_volume.bars.ingest import (
@@ -23,72 +18,39 @@ from stock_volume.bars.ingest import (
     ROWS_READ,
     SHA256,
     STATUS,
+    FileStatus,
 )
+from stock_volume.bars.merge import (
+    ADDED,
+    HELD,
+    REBASED_BARS,
+    MergeParameters,
+    merge_bars,
+)
+from stock_volume.errors import UnbalancedRowsError
 from stock_volume.features.chunks import symbol_chunks
 from stock_volume.sources.requested import SINCE
 
-BASE_UNKNOWN: Final = "base_unknown"
-"""Rule of the quarantine: the bars overlap those held, but by no one factor."""
-
-PRICE_FACTOR: Final = "price_factor"
-VOLUME_FACTOR: Final = "volume_factor"
-ADJ_CLOSE_FACTOR: Final = "adj_close_factor"
-REBASED_BARS: Final = "rebased_bars"
-FIELD: Final = "field"
-HELD: Final = "held"
-RECENT: Final = "recent"
-
-_KEY: Final = (columns.SYMBOL, columns.DATE)
-_FIRST_RECENT: Final = "first_recent"
-_SUFFIX: Final = "_recent"
-_AGREES: Final = "agrees"
-_FACTOR_OF: Final = {columns.ADJ_CLOSE: ADJ_CLOSE_FACTOR, columns.VOLUME: VOLUME_FACTOR}
-"""The factor of each field; the other prices have that of prices."""
-
-_LEAST_EVIDENCE: Final = 3
-"""Overlapping bars that it takes to believe in another base."""
-
+_ASIDE: Final = "aside"
+_PLACE: Final = "place"
+_REJECTED: Final = "rejected"
+_BEFORE: Final = "before"
 _LISTED: Final = 50
 
 
-class UpdateParameters(BaseModel):
+class UpdateParameters(MergeParameters):
     """Parameters of an update.
 
     Attributes:
         overlap_days: Calendar days of held bars that are asked for again.
         live_days: Calendar days: symbols whose latest bar is so much older than the latest
             of all are not asked for.
-        tolerance: Relative difference up to which two prices are the same.
-        base_bars: First overlapping bars that tell whether a symbol has another base.
-        agreeing_share: Share of them that have to agree on the factor.
-        split_tolerance: Relative difference up to which a factor of volumes is the inverse
-            of that of prices: volumes are rounded to whole shares.
         catch_up_sessions: Most sessions, up to the latest, that are forecast at once.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     overlap_days: int = Field(default=30, ge=1)
     live_days: int = Field(default=30, ge=0)
-    tolerance: float = Field(default=2e-4, ge=0, lt=1)
-    base_bars: int = Field(default=5, ge=1)
-    agreeing_share: float = Field(default=0.6, gt=0.5, le=1)
-    split_tolerance: float = Field(default=0.02, ge=0, lt=1)
     catch_up_sessions: int = Field(default=60, ge=1)
-
-
-class Changes(NamedTuple):
-    """What became of bars that were held.
-
-    Attributes:
-        restatements: Held values that were replaced, and are not explained by another
-            base: Symbol, Date, field, held, recent.
-        rebasings: Symbols that were brought to another base: the factors, and the number
-            of bars that only the factors reach.
-    """
-
-    restatements: pl.DataFrame
-    rebasings: pl.DataFrame
 
 
 class IngestedLayers(NamedTuple):
@@ -105,18 +67,41 @@ class IngestedLayers(NamedTuple):
     files: pl.LazyFrame
 
 
-class MergedBars(NamedTuple):
-    """What became of the recent bars of some symbols.
+class UpdatedChunk(NamedTuple):
+    """A part of the layers after an update.
 
     Attributes:
-        prices: All bars of these symbols, sorted by symbol and date.
-        changes: Of bars that were held.
-        set_aside: Recent bars of symbols whose base is unknown.
+        prices: All bars of some symbols, sorted by symbol and date.
+        quarantine: All rejected rows, in the last chunk; none before.
+        restatements: Held values of these symbols that were replaced.
+        rebasings: Those of these symbols that were brought to another base.
+        files: All files, in the last chunk; none before. Those of the update are pending:
+            the layers after the prices do not know their bars yet.
     """
 
     prices: pl.DataFrame
-    changes: Changes
-    set_aside: pl.DataFrame
+    quarantine: pl.DataFrame
+    restatements: pl.DataFrame
+    rebasings: pl.DataFrame
+    files: pl.DataFrame
+
+
+class UnchangedLayers(NamedTuple):
+    """The layers that an update writes, where it has nothing to write.
+
+    Attributes:
+        prices: The bars that are held.
+        quarantine: The rows in quarantine.
+        restatements: None.
+        rebasings: None.
+        files: The files that were read.
+    """
+
+    prices: pl.LazyFrame
+    quarantine: pl.LazyFrame
+    restatements: pl.LazyFrame
+    rebasings: pl.LazyFrame
+    files: pl.LazyFrame
 
 
 def wanted_bars(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFrame:
@@ -141,21 +126,57 @@ def wanted_bars(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFr
     )
 
 
-def unseen_files(recent: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Choose the files whose content the layers do not know.
+def latest_files(files: pl.DataFrame) -> pl.DataFrame:
+    """Choose what was last read of each file.
 
     Args:
-        recent: Files of an update.
-        held: Files that the layers were made from.
+        files: Files that the layers were made from, in the order in which they were read.
 
     Returns:
-        Those of ``recent`` that were looked into and are new by symbol and digest.
+        The last row of each symbol and folder; a source that takes a restatement back tells
+        what it told before, and that is news.
     """
-    looked_into = recent.filter(pl.col(STATUS).is_in(LOOKED_INTO))
-    # A file that could not be read has no digest; it is news once.
-    return looked_into.join(
-        held, on=[columns.SYMBOL, SHA256], how="anti", nulls_equal=True, maintain_order="left"
+    return (
+        files.filter(pl.col(STATUS).is_in(LOOKED_INTO))
+        .with_columns(_place())
+        .unique([columns.SYMBOL, _PLACE], keep="last", maintain_order=True)
     )
+
+
+def known_contents(files: pl.DataFrame) -> frozenset[tuple[str, str]]:
+    """Tell which contents need not be parsed again.
+
+    Args:
+        files: Files that the layers were made from.
+
+    Returns:
+        Symbol and digest. Files whose bars were set aside are not among them: with other
+        tolerances they may be joined.
+    """
+    settled = latest_files(files).filter(pl.col(STATUS) != FileStatus.SET_ASIDE)
+    return frozenset(settled.select(columns.SYMBOL, SHA256).drop_nulls().rows())
+
+
+def unread_name(archive: str, files: Iterable[str]) -> str:
+    """Name an archive so that its files are told from all that were read before.
+
+    Args:
+        archive: Name of the archive.
+        files: Names of files that were read, each after the name of its archive.
+
+    Returns:
+        The name, with the number of the reading after it from the second on.
+    """
+    readings = (
+        re.fullmatch(rf"{re.escape(archive)}(?:#(\d+))?", file.partition("/")[0]) for file in files
+    )
+    numbers = [int(reading[1] or 1) for reading in readings if reading]
+    return f"{archive}#{max(numbers) + 1}" if numbers else archive
+
+
+def _place() -> pl.Expr:
+    """The last folder and the name of a file, whatever archive it is in."""
+    return pl.col(columns.FILE).str.extract(r"([^/]*/?[^/]+)$").alias(_PLACE)
 
 
 def chunks_together(
@@ -182,393 +203,231 @@ def chunks_together(
         yield left.clear(), left
 
 
-def merge_bars(
-    held: pl.DataFrame, recent: pl.DataFrame, parameters: UpdateParameters
-) -> MergedBars:
-    """Join the recent bars of some symbols to those that are held.
-
-    Args:
-        held: Bars, sorted by symbol and date.
-        recent: Bars of the same symbols or of new ones, with the same columns, sorted.
-        parameters: Tolerances.
-
-    Returns:
-        The joined bars, and what was changed.
-    """
-    both = held.join(recent.drop(columns.SECURITY_NAME, columns.ETF), on=_KEY, suffix=_SUFFIX).sort(
-        _KEY
-    )
-    bases = _bases(both, recent, held, parameters)
-    conflicting = bases.filter(~pl.col(_AGREES)).select(columns.SYMBOL)
-    set_aside = recent.join(conflicting, on=columns.SYMBOL, how="semi", maintain_order="left")
-    taken = recent.join(conflicting, on=columns.SYMBOL, how="anti", maintain_order="left")
-    both = both.join(conflicting, on=columns.SYMBOL, how="anti", maintain_order="left")
-    bases = bases.filter(_AGREES).drop(_AGREES)
-    rebased = bases.filter(
-        pl.any_horizontal(pl.col(PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR) != 1)
-    )
-    differing = both.filter(
-        pl.any_horizontal(_differs(name, pl.lit(1.0), parameters) for name in columns.NUMBERS)
-    )
-    replaced = taken.join(differing, on=_KEY, how="semi", maintain_order="left")
-    new = taken.join(held, on=_KEY, how="anti", maintain_order="left")
-    explained = both.join(rebased, on=columns.SYMBOL, how="left", maintain_order="left")
-    prices = (
-        pl.concat(
-            [
-                _rescaled(held, rebased).join(replaced, on=_KEY, how="anti"),
-                _named_as_held(pl.concat([replaced, new]), held),
-            ]
-        )
-        .select(held.columns)
-        .sort(_KEY)
-    )
-    changes = Changes(_restatements(explained, parameters), rebased.drop(_FIRST_RECENT))
-    return MergedBars(prices, changes, set_aside)
-
-
-def _ratio(name: str) -> pl.Expr:
-    return pl.col(name + _SUFFIX) / pl.col(name)
-
-
-def _bases(
-    both: pl.DataFrame, recent: pl.DataFrame, held: pl.DataFrame, parameters: UpdateParameters
-) -> pl.DataFrame:
-    """Tell each recent symbol's factors from the first bars that overlap."""
-    tolerance = parameters.tolerance
-    first = both.group_by(columns.SYMBOL, maintain_order=True).head(parameters.base_bars)
-    traded = (pl.col(columns.VOLUME) > 0) & (pl.col(columns.VOLUME + _SUFFIX) > 0)
-    price, adjusted, volume = (
-        _ratio(name) for name in (columns.CLOSE, columns.ADJ_CLOSE, columns.VOLUME)
-    )
-
-    def agreeing(ratio: pl.Expr) -> pl.Expr:
-        return ((ratio / ratio.median() - 1).abs() <= tolerance).mean()
-
-    def other(ratio: pl.Expr) -> pl.Expr:
-        return (ratio.median() - 1).abs() > tolerance
-
-    # One bar that differs may as well have been corrected.
-    enough = pl.len() >= min(_LEAST_EVIDENCE, parameters.base_bars)
-    one_factor = pl.min_horizontal(agreeing(price), agreeing(adjusted)) >= parameters.agreeing_share
-    agree = one_factor & (enough | ~(other(price) | other(adjusted)))
-
-    def factor(ratio: pl.Expr) -> pl.Expr:
-        return pl.when(agree & other(ratio)).then(ratio.median()).otherwise(1.0)
-
-    measured = first.group_by(columns.SYMBOL, maintain_order=True).agg(
-        factor(price).alias(PRICE_FACTOR),
-        factor(adjusted).alias(ADJ_CLOSE_FACTOR),
-        volume.filter(traded).median().alias("volume_ratio"),
-        agree.alias(_AGREES),
-    )
-    starts = recent.group_by(columns.SYMBOL, maintain_order=True).agg(
-        pl.col(columns.DATE).min().alias(_FIRST_RECENT)
-    )
-    before = (
-        held.join(starts, on=columns.SYMBOL)
-        .filter(pl.col(columns.DATE) < pl.col(_FIRST_RECENT))
-        .group_by(columns.SYMBOL)
-        .agg(pl.len().cast(pl.Int64).alias(REBASED_BARS))
-    )
-    inverse = 1 / pl.col(PRICE_FACTOR)
-    ratio = pl.col("volume_ratio").fill_null(inverse)  # no trade says otherwise
-    split = (ratio / inverse - 1).abs() <= parameters.split_tolerance
-    unsplit = (ratio - 1).abs() <= parameters.split_tolerance  # a source of volumes as traded
-    same_price = pl.col(PRICE_FACTOR) == 1
-    return (
-        starts.join(measured, on=columns.SYMBOL, how="left", maintain_order="left")
-        .join(before, on=columns.SYMBOL, how="left", maintain_order="left")
-        .with_columns(
-            pl.col(PRICE_FACTOR, ADJ_CLOSE_FACTOR).fill_null(1.0),
-            pl.col(REBASED_BARS).fill_null(0),
-        )
-        .select(
-            columns.SYMBOL,
-            _FIRST_RECENT,
-            PRICE_FACTOR,
-            pl.when(same_price | ~split).then(1.0).otherwise(inverse).alias(VOLUME_FACTOR),
-            ADJ_CLOSE_FACTOR,
-            REBASED_BARS,
-            # Where every held bar is answered anew, no factor is needed.
-            (
-                (pl.col(REBASED_BARS) == 0)
-                | (pl.col(_AGREES).fill_null(value=True) & (same_price | split | unsplit))
-            ).alias(_AGREES),
-        )
-    )
-
-
-def _rescaled(held: pl.DataFrame, rebased: pl.DataFrame) -> pl.DataFrame:
-    """Bring the bars before the recent ones to the base of those."""
-    if not rebased.height:
-        return held
-    factors = held.join(rebased, on=columns.SYMBOL, how="left", maintain_order="left")
-    early = pl.col(columns.DATE) < pl.col(_FIRST_RECENT)
-
-    def times(name: str, factor: str) -> pl.Expr:
-        scaled = pl.col(name) * pl.col(factor)
-        if name == columns.VOLUME:
-            scaled = scaled.round().cast(pl.Int64)
-        return pl.when(early & (pl.col(factor) != 1)).then(scaled).otherwise(name).alias(name)
-
-    return factors.with_columns(
-        times(name, _FACTOR_OF.get(name, PRICE_FACTOR)) for name in columns.NUMBERS
-    ).select(held.columns)
-
-
-def _differs(name: str, factor: pl.Expr, parameters: UpdateParameters) -> pl.Expr:
-    """Tell where the recent value of a field is another than the held one on its base."""
-    held, recent = pl.col(name) * factor, pl.col(name + _SUFFIX)
-    tolerance: float | pl.Expr = parameters.tolerance
-    if name == columns.VOLUME:
-        # Whole shares are compared as they are, unless they were divided and rounded.
-        tolerance = pl.when(factor == 1).then(0.0).otherwise(parameters.split_tolerance)
-    differs = (recent - held).abs() > tolerance * held
-    # An Open that is no longer told is no correction; one that is told now is.
-    return (differs | (held.is_null() & recent.is_not_null())).fill_null(value=False)
-
-
-def _restatements(explained: pl.DataFrame, parameters: UpdateParameters) -> pl.DataFrame:
-    """List what was corrected, value by value, apart from another base."""
-    lists = []
-    for name in columns.NUMBERS:
-        factor = pl.col(_FACTOR_OF.get(name, PRICE_FACTOR)).fill_null(1.0)
-        lists.append(
-            explained.filter(_differs(name, factor, parameters)).select(
-                *_KEY,
-                pl.lit(name).alias(FIELD),
-                pl.col(name).cast(pl.Float64).alias(HELD),
-                pl.col(name + _SUFFIX).cast(pl.Float64).alias(RECENT),
-            )
-        )
-    return pl.concat(lists).sort(*_KEY, FIELD)
-
-
-def _named_as_held(bars: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Keep the names that are held: recent bars often come without a listing."""
-    names = held.group_by(columns.SYMBOL).agg(
-        pl.col(columns.SECURITY_NAME, columns.ETF).first().name.suffix(_SUFFIX)
-    )
-    return (
-        bars.join(names, on=columns.SYMBOL, how="left", maintain_order="left")
-        .with_columns(
-            pl.coalesce(name + _SUFFIX, name).alias(name)
-            for name in (columns.SECURITY_NAME, columns.ETF)
-        )
-        .select(bars.columns)
-    )
-
-
-class UpdatePlan(NamedTuple):
-    """What an update will do.
-
-    Attributes:
-        unseen: Files whose content the layers do not know; none where nothing is new.
-        changes: What becomes of bars that are held.
-        set_aside: Recent bars of symbols whose base is unknown.
-    """
-
-    unseen: pl.DataFrame
-    changes: Changes
-    set_aside: pl.DataFrame
-
-
-def plan_update(
+def update_layers(
     held: IngestedLayers, recent: IngestedLayers, parameters: UpdateParameters, rows: int
-) -> UpdatePlan:
-    """Find out what an update brings and changes.
+) -> Iterator[UpdatedChunk]:
+    """Join what a source has told to the layers.
 
     Args:
         held: The layers.
         recent: What the source answered.
         parameters: Tolerances.
-        rows: Least rows of a chunk.
-
-    Returns:
-        The plan.
-    """
-    unseen = unseen_files(recent.files.collect(), held.files.collect())
-    changes, set_aside = [_no_changes()], [recent.prices.head(0).collect()]
-    for merged in _merged(held.prices, recent.prices, unseen, parameters, rows):
-        changes.append(merged.changes)
-        set_aside.append(merged.set_aside)
-    return UpdatePlan(
-        unseen,
-        Changes(*(pl.concat(of_kind) for of_kind in zip(*changes, strict=True))),
-        pl.concat(set_aside),
-    )
-
-
-def updated_prices(
-    held: pl.LazyFrame,
-    recent: pl.LazyFrame,
-    plan: UpdatePlan,
-    parameters: UpdateParameters,
-    rows: int,
-) -> Iterator[pl.DataFrame]:
-    """Join recent bars to those that are held.
-
-    Args:
-        held: Bars, sorted by symbol and date.
-        recent: What the source answered.
-        plan: Tells which of them are news.
-        parameters: Tolerances.
-        rows: Least rows of a chunk.
+        rows: Least held rows of a chunk.
 
     Yields:
-        All bars, a chunk of symbols at a time; nothing where nothing is new.
+        The layers anew, a chunk of symbols at a time; nothing where nothing is new.
+
+    Raises:
+        UnbalancedRowsError: Nothing is new, and the bars held are not those of the files.
     """
-    for merged in _merged(held, recent, plan.unseen, parameters, rows):
-        yield merged.prices
+    files = held.files.collect()
+    news = _news(held, recent, files, parameters)
+    if not news.height:
+        _check_held(held.prices, files)
+        return
+    bars = _bars_of(recent.prices, news).collect()
+    nothing = merge_bars(bars.clear(), bars.clear(), parameters)
+    no_rows, no_files = held.quarantine.head(0).collect(), files.clear()
+    set_aside, counts = [nothing.set_aside], [nothing.counts]
+    for held_bars, recent_bars in chunks_together(held.prices, bars, rows):
+        merged = merge_bars(held_bars, recent_bars, parameters)
+        set_aside.append(merged.set_aside)
+        counts.append(merged.counts)
+        yield UpdatedChunk(merged.prices, no_rows, merged.restatements, merged.rebasings, no_files)
+    # Rows of files that are not known yet were left by an update that was interrupted.
+    quarantine = held.quarantine.join(
+        held.files, on=columns.FILE, how="semi", maintain_order="left"
+    ).collect()
+    aside = pl.concat(set_aside)
+    rejected = pl.concat(
+        [
+            recent.quarantine.join(
+                news.lazy(), on=columns.FILE, how="semi", maintain_order="left"
+            ).collect(),
+            _rejected_bars(aside, news),
+        ]
+    )
+    new = _unlike(rejected, news, quarantine, files)
+    yield UpdatedChunk(
+        nothing.prices,
+        pl.concat([quarantine, new]),
+        nothing.restatements,
+        nothing.rebasings,
+        pl.concat([files, _accounted(news, files, pl.concat(counts), aside, new)]),
+    )
 
 
-def _merged(
-    held: pl.LazyFrame,
-    recent: pl.LazyFrame,
-    unseen: pl.DataFrame,
+def unchanged_layers(held: IngestedLayers) -> UnchangedLayers:
+    """Give the layers as they are.
+
+    Args:
+        held: The layers.
+
+    Returns:
+        The same, lazily, and that nothing was restated.
+    """
+    bars = held.prices.head(0).collect()
+    none = merge_bars(bars, bars, MergeParameters())
+    return UnchangedLayers(
+        held.prices,
+        held.quarantine,
+        none.restatements.lazy(),
+        none.rebasings.lazy(),
+        held.files,
+    )
+
+
+def _news(
+    held: IngestedLayers,
+    recent: IngestedLayers,
+    files: pl.DataFrame,
     parameters: UpdateParameters,
-    rows: int,
-) -> Iterator[MergedBars]:
-    if unseen.height:
-        news = recent.join(unseen.lazy(), on=columns.SYMBOL, how="semi", maintain_order="left")
-        for held_bars, recent_bars in chunks_together(held, news.collect(), rows):
-            yield merge_bars(held_bars, recent_bars, parameters)
-
-
-def updated_quarantine(held: pl.LazyFrame, recent: pl.LazyFrame, plan: UpdatePlan) -> pl.DataFrame:
-    """Join the rows that an update set aside to those that are in quarantine.
-
-    Args:
-        held: The quarantine.
-        recent: Rows of the recent files that broke a rule.
-        plan: Tells which files are news, and which bars have no known base.
-
-    Returns:
-        The quarantine anew.
-    """
-    rejected = recent.join(plan.unseen.lazy(), on=columns.FILE, how="semi", maintain_order="left")
-    aside = quarantined_bars(plan.set_aside, plan.unseen)
-    return pl.concat([held.collect(), rejected.collect(), aside])
-
-
-def _no_changes() -> Changes:
-    text, day, number = pl.String, pl.Date, pl.Float64
-    factors = [PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR]
-    return Changes(
-        pl.DataFrame(
-            schema={
-                columns.SYMBOL: text,
-                columns.DATE: day,
-                FIELD: text,
-                HELD: number,
-                RECENT: number,
-            }
-        ),
-        pl.DataFrame(
-            schema={
-                columns.SYMBOL: text,
-                **dict.fromkeys(factors, number),
-                REBASED_BARS: pl.Int64,
-            }
-        ),
+) -> pl.DataFrame:
+    """Choose the files of an update that tell something new."""
+    latest = latest_files(files)
+    content = [columns.SYMBOL, _PLACE, SHA256]
+    # A file that could not be read has no digest; it is news once.
+    unread = latest_files(recent.files.collect()).join(
+        latest.filter(pl.col(STATUS) != FileStatus.SET_ASIDE),
+        on=content,
+        how="anti",
+        nulls_equal=True,
+        maintain_order="left",
     )
+    changed = unread.join(latest, on=content, how="anti")
+    again = unread.join(changed, on=columns.SYMBOL, how="anti")
+    if again.height:
+        # They were set aside before; unless they can be joined now, they are no news.
+        merged = merge_bars(
+            _bars_of(held.prices, again).collect(),
+            _bars_of(recent.prices, again).collect(),
+            parameters,
+        )
+        in_vain = again.join(merged.set_aside, on=columns.SYMBOL, how="semi")
+        unread = unread.join(in_vain, on=columns.FILE, how="anti", maintain_order="left")
+    return unread.drop(_PLACE)
 
 
-def quarantined_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """Turn bars of an unknown base into rows of the quarantine.
+def _bars_of(bars: pl.LazyFrame, files: pl.DataFrame) -> pl.LazyFrame:
+    symbols = files.lazy().select(columns.SYMBOL)
+    return bars.join(symbols, on=columns.SYMBOL, how="semi", maintain_order="left")
 
-    Args:
-        set_aside: The bars.
-        files: The files of the update.
 
-    Returns:
-        Rows of the quarantine; the line is 0, for a bar is no longer text.
-    """
-    of_symbol = files.group_by(columns.SYMBOL, maintain_order=True).agg(
-        pl.col(columns.FILE).first()
+def _check_held(prices: pl.LazyFrame, files: pl.DataFrame) -> None:
+    bars, kept = prices.select(pl.len()).collect().item(), files[ROWS_KEPT].sum()
+    if bars != kept:
+        raise UnbalancedRowsError(
+            f"{bars} bars are held, and the files account for {kept}: an update was interrupted "
+            "while it put its layers into place. Update from the same source again, or run anew"
+        )
+
+
+def _rejected_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """Turn bars that cannot be joined into rows of the quarantine; a bar has no line: 0."""
+    place = pl.int_range(pl.len()).over(columns.SYMBOL).alias(_PLACE)
+    # Bars have left their files; the files of a symbol have as many as they gave.
+    file_of_bar = (
+        files.select(columns.SYMBOL, pl.col(columns.FILE).repeat_by(ROWS_KEPT))
+        .explode(columns.FILE)
+        .drop_nulls()
+        .with_columns(place)
     )
-    return set_aside.join(of_symbol, on=columns.SYMBOL, maintain_order="left").select(
+    in_files = set_aside.with_columns(place).join(
+        file_of_bar, on=[columns.SYMBOL, _PLACE], maintain_order="left"
+    )
+    return in_files.select(
         columns.FILE,
         pl.lit(0, pl.Int32).alias(columns.LINE),
-        pl.lit(BASE_UNKNOWN).alias(columns.RULE),
+        columns.RULE,
         *(pl.col(name).cast(pl.String) for name in columns.BAR),
     )
 
 
-def updated_files(held: pl.LazyFrame, prices: pl.LazyFrame, plan: UpdatePlan) -> pl.DataFrame:
-    """Join the files of an update to those that the layers were made from.
-
-    Args:
-        held: Files that the layers were made from before.
-        prices: The bars, updated.
-        plan: Tells which files are news, and which bars have no known base.
-
-    Returns:
-        The files anew. Of a file of the update, those rows are kept whose bars no earlier
-        file accounts for, and the others that broke no rule were known. It is pending: the
-        layers after the prices do not know its bars yet.
-    """
-    files = held.collect()
-    counts = prices.group_by(columns.SYMBOL).len().collect(engine="streaming")
-    return pl.concat([files, _accounted(plan.unseen, files, counts, plan.set_aside)])
+def _unlike(
+    rejected: pl.DataFrame, news: pl.DataFrame, quarantine: pl.DataFrame, files: pl.DataFrame
+) -> pl.DataFrame:
+    """Leave out the rejected rows of each symbol that are in quarantine by the same rule."""
+    content = [columns.SYMBOL, columns.RULE, *columns.BAR]
+    symbols = columns.FILE, columns.SYMBOL
+    before = quarantine.join(files.select(symbols), on=columns.FILE)
+    return (
+        rejected.join(news.select(symbols), on=columns.FILE, maintain_order="left")
+        .join(before, on=content, how="anti", nulls_equal=True, maintain_order="left")
+        .select(rejected.columns)
+    )
 
 
 def _accounted(
-    unseen: pl.DataFrame, held: pl.DataFrame, counts: pl.DataFrame, set_aside: pl.DataFrame
+    news: pl.DataFrame,
+    files: pl.DataFrame,
+    counts: pl.DataFrame,
+    set_aside: pl.DataFrame,
+    rejected: pl.DataFrame,
 ) -> pl.DataFrame:
-    symbol = pl.col(columns.SYMBOL)
-    accounted = held.group_by(columns.SYMBOL).agg(pl.col(ROWS_KEPT).sum().alias("accounted"))
-    aside = set_aside.group_by(columns.SYMBOL).agg(pl.len().cast(pl.Int64).alias("aside"))
-    first = symbol.is_first_distinct()
+    """Tell what became of the rows of each file of an update.
+
+    Added are as well the bars held that no file accounts for: an update that was
+    interrupted has left them.
+    """
+    of_symbol, of_file = columns.SYMBOL, columns.FILE
+    accounted = files.group_by(of_symbol).agg(pl.col(ROWS_KEPT).sum().alias("accounted"))
+    aside = set_aside.group_by(of_symbol).agg(pl.col(columns.RULE).first().alias(_ASIDE))
+    new = rejected.group_by(of_file).agg(pl.len().cast(pl.Int64).alias(_REJECTED))
+    # The files of one symbol share its bars; the first ones account for them.
+    valid = pl.when(pl.col(_ASIDE).is_null()).then(ROWS_KEPT).otherwise(0)
+    left = (pl.col("total") - pl.col(_BEFORE)).clip(0)
     return (
-        unseen.join(counts, on=columns.SYMBOL, how="left", maintain_order="left")
-        .join(accounted, on=columns.SYMBOL, how="left", maintain_order="left")
-        .join(aside, on=columns.SYMBOL, how="left", maintain_order="left")
+        news.join(counts, on=of_symbol, how="left", maintain_order="left")
+        .join(accounted, on=of_symbol, how="left", maintain_order="left")
+        .join(aside, on=of_symbol, how="left", maintain_order="left")
+        .join(new, on=of_file, how="left", maintain_order="left")
+        .with_columns(pl.col("accounted", HELD, ADDED, _REJECTED).fill_null(0))
         .with_columns(
-            pl.when(first)
-            .then(pl.col("len").fill_null(0).cast(pl.Int64) - pl.col("accounted").fill_null(0))
-            .otherwise(0)
-            .alias(ROWS_KEPT),
-            pl.when(first)
-            .then(pl.col(ROWS_QUARANTINED) + pl.col("aside").fill_null(0))
-            .otherwise(ROWS_QUARANTINED)
-            .alias(ROWS_QUARANTINED),
+            (pl.col(ADDED) + pl.col(HELD) - pl.col("accounted")).alias("total"),
+            (valid.cum_sum() - valid).over(of_symbol).alias(_BEFORE),
+        )
+        .with_columns(
+            pl.min_horizontal(valid, left).alias(ROWS_KEPT),
+            pl.col(_REJECTED).alias(ROWS_QUARANTINED),
             pl.lit(value=True).alias(PENDING),
+            pl.when(pl.col(_ASIDE).is_null())
+            .then(STATUS)
+            .otherwise(pl.lit(FileStatus.SET_ASIDE.value))
+            .alias(STATUS),
+            pl.coalesce(_ASIDE, NOTE).alias(NOTE),
         )
         .with_columns(
             (pl.col(ROWS_READ) - pl.col(ROWS_KEPT) - pl.col(ROWS_QUARANTINED)).alias(ROWS_KNOWN)
         )
-        .select(unseen.columns)
+        .select(news.columns)
     )
 
 
 def describe_update(
-    prices: pl.LazyFrame,
-    quarantine: pl.LazyFrame,
-    files: pl.DataFrame,
-    changes: Changes,
+    layers: IngestedLayers,
+    restatements: pl.DataFrame,
+    rebasings: pl.DataFrame,
     absent: pl.DataFrame,
 ) -> dict[str, Any]:
     """Describe an update.
 
     Args:
-        prices: The bars, updated.
-        quarantine: The quarantine, updated.
-        files: The files of the update, with what became of their rows.
-        changes: What became of bars that were held.
+        layers: The layers, updated; the files of the update are pending.
+        restatements: Held values that were replaced.
+        rebasings: Symbols that were brought to another base.
         absent: Files that the source was asked for and does not have.
 
     Returns:
         The report: counts, the first fifty of each list, and the quarantine by rule.
     """
-    bars, latest = prices.select(pl.len(), pl.col(columns.DATE).max()).collect().row(0)
+    files = layers.files.filter(PENDING).collect()
+    bars, latest = layers.prices.select(pl.len(), pl.col(columns.DATE).max()).collect().row(0)
     rows = {
         name.removeprefix("rows_"): files[name].sum()
         for name in (ROWS_READ, ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
     }
     by_rule = (
-        quarantine.join(files.lazy(), on=columns.FILE, how="semi")
+        layers.quarantine.join(files.lazy(), on=columns.FILE, how="semi")
         .group_by(columns.RULE)
         .len()
         .sort(columns.RULE)
@@ -581,16 +440,30 @@ def describe_update(
             "before": bars - rows["kept"],
             "added": rows["kept"],
             "after": bars,
-            "restated": changes.restatements.select(_KEY).n_unique(),
-            "rebased": changes.rebasings[REBASED_BARS].sum(),
+            "restated": restatements.select(columns.SYMBOL, columns.DATE).n_unique(),
+            "rebased": rebasings[REBASED_BARS].sum(),
         },
         "latest_session": str(latest),
         "symbols": files[columns.SYMBOL].n_unique(),
         "quarantined_by_rule": dict(by_rule.rows()),
-        "rebasings": _listed(changes.rebasings),
-        "restatements": _listed(changes.restatements),
+        "set_aside": _listed(set_aside_symbols(files)),
+        "rebasings": _listed(rebasings),
+        "restatements": _listed(restatements),
         "absent": _listed(absent.select(columns.SYMBOL, NOTE)),
     }
+
+
+def set_aside_symbols(files: pl.DataFrame) -> pl.DataFrame:
+    """List the symbols of which an update joined nothing.
+
+    Args:
+        files: Files of an update.
+
+    Returns:
+        Symbol, and the rule as ``note``.
+    """
+    aside = files.filter(pl.col(STATUS) == FileStatus.SET_ASIDE)
+    return aside.select(columns.SYMBOL, NOTE).unique(maintain_order=True)
 
 
 def _listed(frame: pl.DataFrame) -> dict[str, Any]:

@@ -21,13 +21,14 @@ LEAST_ROWS: Final = 20_000
 """Rows of a row group, at the least, but for the last."""
 
 
-class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
+class ChunkedParquetDataset(AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.LazyFrame]):
     """One Parquet file, written in row groups, invisible until confirmed.
 
     A node that yields frames has each saved as it comes: each ``save`` appends to a file
     aside. The node names the dataset under ``confirms``, so that Kedro
     calls ``confirm`` once the node has come to its end, which moves the file into place.
-    A node that fails, or yields nothing, leaves the earlier file as it was.
+    A node that fails, yields nothing or a lazy frame, which stands for the layer as it was
+    loaded, leaves the earlier file as it was.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -48,12 +49,17 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame, pl.LazyFrame]):
             raise DatasetError(f"{self.path}: no such file; run the node that makes it")
         return pl.scan_parquet(self.path)
 
-    def save(self, data: pl.DataFrame) -> None:
+    def save(self, data: pl.DataFrame | pl.LazyFrame) -> None:
         """Append rows; small chunks wait until they fill a row group together.
 
         Args:
-            data: Rows; all chunks have the same columns, and may have no row.
+            data: Rows; all chunks have the same columns, and may have no row. A lazy frame
+                is the layer as it is: it is written only where there is no file yet.
         """
+        if isinstance(data, pl.LazyFrame):
+            if self.path.is_file():
+                return
+            data = data.collect()
         table = data.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
             self._writer = self._open(table.schema)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,13 +19,15 @@ from stock_volume.bars.ingest import (
 )
 from stock_volume.bars.update import (
     IngestedLayers,
+    UnchangedLayers,
+    UpdatedChunk,
     UpdateParameters,
-    UpdatePlan,
     describe_update,
-    plan_update,
-    updated_files,
-    updated_prices,
-    updated_quarantine,
+    known_contents,
+    set_aside_symbols,
+    unchanged_layers,
+    unread_name,
+    update_layers,
     wanted_bars,
 )
 from stock_volume.features.registry import FeatureParameters
@@ -44,6 +46,8 @@ from stock_volume.stored_model import StoredModel
 
 logger = logging.getLogger(__name__)
 
+_NAMED: Final = 10
+
 
 def fetch_recent_bars(
     source: BarSource,
@@ -55,14 +59,16 @@ def fetch_recent_bars(
     """Ask the source for bars, and judge those of files that were not read before."""
     wanted = wanted_bars(prices, update)
     archive = source.recent(wanted)
-    known = files.select(columns.SYMBOL, SHA256).drop_nulls().collect()
+    held = files.collect()
+    name = unread_name(archive.path.name, held[columns.FILE])
+    in_archive = (pl.lit(f"{name}/") + pl.col(columns.FILE)).alias(columns.FILE)
     logger.info("%s: looking for news of %d symbols", archive.path, wanted.height)
     news = pl.col(STATUS) != FileStatus.KNOWN
-    for chunk in ingest_watched(archive, ingestion, frozenset(known.rows())):
+    for chunk in ingest_watched(archive, ingestion, known_contents(held)):
         yield IngestedChunk(
             chunk.prices,
-            chunk.quarantine.with_columns(_of(archive.path.name)),
-            chunk.files.filter(news).with_columns(_of(archive.path.name)),
+            chunk.quarantine.with_columns(in_archive),
+            chunk.files.filter(news).with_columns(in_archive),
         )
     if archive.absent:
         symbol, reason = next(iter(archive.absent.items()))
@@ -75,11 +81,6 @@ def fetch_recent_bars(
         )
         absent = _absent(archive.absent, chunk.files)
         yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), absent)
-
-
-def _of(archive: str) -> pl.Expr:
-    """Tell the files of one archive from those of another."""
-    return (pl.lit(f"{archive}/") + pl.col(columns.FILE)).alias(columns.FILE)
 
 
 def _absent(absent: Mapping[str, str], like: pl.DataFrame) -> pl.DataFrame:
@@ -97,7 +98,7 @@ def _absent(absent: Mapping[str, str], like: pl.DataFrame) -> pl.DataFrame:
     ).select(like.columns)
 
 
-def plan_merge(  # noqa: PLR0913, PLR0917 (six layers go in)
+def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
     prices: pl.LazyFrame,
     quarantine: pl.LazyFrame,
     files: pl.LazyFrame,
@@ -106,53 +107,24 @@ def plan_merge(  # noqa: PLR0913, PLR0917 (six layers go in)
     recent_files: pl.LazyFrame,
     parameters: UpdateParameters,
     chunk_rows: int,
-) -> UpdatePlan:
-    """Find out what the recent bars add and change."""
+) -> Iterator[UpdatedChunk | UnchangedLayers]:
+    """Join the recent bars to those that are held."""
     held = IngestedLayers(prices, quarantine, files)
     recent = IngestedLayers(recent_prices, recent_quarantine, recent_files)
-    plan = plan_update(held, recent, parameters, chunk_rows)
-    if not plan.unseen.height:
+    chunk = None
+    for chunk in update_layers(held, recent, parameters, chunk_rows):
+        yield chunk
+    if chunk is None:
         logger.info("nothing is new")
-    return plan
-
-
-def merge_prices(
-    held: pl.LazyFrame,
-    recent: pl.LazyFrame,
-    plan: UpdatePlan,
-    parameters: UpdateParameters,
-    chunk_rows: int,
-) -> Iterator[pl.DataFrame]:
-    """Join recent bars to those that are held."""
-    yield from updated_prices(held, recent, plan, parameters, chunk_rows)
-
-
-def merge_quarantine(
-    held: pl.LazyFrame, recent: pl.LazyFrame, plan: UpdatePlan
-) -> Iterator[pl.DataFrame]:
-    """Join rows that were set aside."""
-    if plan.unseen.height:
-        yield updated_quarantine(held, recent, plan)
-
-
-def list_restatements(plan: UpdatePlan) -> Iterator[pl.DataFrame]:
-    """List the values that were corrected."""
-    if plan.unseen.height:
-        yield plan.changes.restatements
-
-
-def list_rebasings(plan: UpdatePlan) -> Iterator[pl.DataFrame]:
-    """List the symbols that were brought to another base."""
-    if plan.unseen.height:
-        yield plan.changes.rebasings
-
-
-def merge_files(
-    held: pl.LazyFrame, prices: pl.LazyFrame, plan: UpdatePlan
-) -> Iterator[pl.DataFrame]:
-    """Note which files were read, after their bars are in place."""
-    if plan.unseen.height:
-        yield updated_files(held, prices, plan)
+        yield unchanged_layers(held)  # Kedro wants something of each output
+        return
+    aside = set_aside_symbols(chunk.files.filter(PENDING))
+    if aside.height:
+        logger.warning(
+            "%d symbols are set aside, for their bars cannot be joined (docs/updates.md): %s",
+            aside.height,
+            ", ".join(f"{symbol} ({rule})" for symbol, rule in aside.head(_NAMED).rows()),
+        )
 
 
 def _pending(files: pl.LazyFrame) -> pl.DataFrame:
@@ -167,19 +139,23 @@ def update_quality(
         yield assess_quality(prices, quarantine, files)
 
 
-def report_update(
+def report_update(  # noqa: PLR0913, PLR0917 (they are what it tells of)
     prices: pl.LazyFrame,
     quarantine: pl.LazyFrame,
     files: pl.LazyFrame,
+    restatements: pl.LazyFrame,
+    rebasings: pl.LazyFrame,
     recent_files: pl.LazyFrame,
-    plan: UpdatePlan,
 ) -> Iterator[dict[str, Any]]:
     """Report on the update."""
-    pending = _pending(files)
-    if not pending.height:
+    if not _pending(files).height:
         return
-    absent = recent_files.filter(pl.col(STATUS) == FileStatus.ABSENT).collect()
-    report = describe_update(prices, quarantine, pending, plan.changes, absent)
+    report = describe_update(
+        IngestedLayers(prices, quarantine, files),
+        restatements.collect(),
+        rebasings.collect(),
+        recent_files.filter(pl.col(STATUS) == FileStatus.ABSENT).collect(),
+    )
     logger.info(
         "%(added)d bars added, %(restated)d restated, %(rebased)d brought to another base",
         report["bars"],

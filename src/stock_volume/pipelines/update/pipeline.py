@@ -4,13 +4,8 @@ from kedro.pipeline import Node, Pipeline
 
 from stock_volume.pipelines.update.nodes import (
     fetch_recent_bars,
-    list_rebasings,
-    list_restatements,
     log_forecasts,
-    merge_files,
-    merge_prices,
-    merge_quarantine,
-    plan_merge,
+    merge_recent_bars,
     report_update,
     settle_files,
     update_features,
@@ -30,6 +25,7 @@ def create_pipeline() -> Pipeline:
     """
     recent = ["recent_prices", "recent_quarantine", "recent_files"]
     held = ["held_prices", "held_quarantine", "held_files"]
+    merged = ["prices", "quarantine", "restatements", "rebasings", "files"]
     return Pipeline(
         [
             Node(
@@ -46,51 +42,12 @@ def create_pipeline() -> Pipeline:
                 name="fetch_recent_bars",
             ),
             Node(
-                plan_merge,
+                merge_recent_bars,
                 inputs=[*held, *recent, "params:update", "params:feature_chunk_rows"],
-                outputs="update_plan",
-                name="plan_merge",
-            ),
-            Node(
-                merge_prices,
-                inputs=[
-                    "held_prices",
-                    "recent_prices",
-                    "update_plan",
-                    "params:update",
-                    "params:feature_chunk_rows",
-                ],
-                outputs="prices",
-                confirms="prices",
-                name="merge_prices",
-            ),
-            Node(
-                merge_quarantine,
-                inputs=["held_quarantine", "recent_quarantine", "update_plan"],
-                outputs="quarantine",
-                confirms="quarantine",
-                name="merge_quarantine",
-            ),
-            Node(
-                list_restatements,
-                inputs="update_plan",
-                outputs="restatements",
-                confirms="restatements",
-                name="list_restatements",
-            ),
-            Node(
-                list_rebasings,
-                inputs="update_plan",
-                outputs="rebasings",
-                confirms="rebasings",
-                name="list_rebasings",
-            ),
-            Node(
-                merge_files,
-                inputs=["held_files", "prices", "update_plan"],
-                outputs="files",
-                confirms="files",
-                name="merge_files",
+                outputs=merged,
+                # The files last: they say that the bars are in place.
+                confirms=merged,
+                name="merge_recent_bars",
             ),
             Node(
                 update_quality,
@@ -100,7 +57,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 report_update,
-                inputs=["prices", "quarantine", "files", "recent_files", "update_plan"],
+                inputs=[
+                    "prices",
+                    "quarantine",
+                    "files",
+                    "restatements",
+                    "rebasings",
+                    "recent_files",
+                ],
                 outputs="update_report",
                 name="report_update",
             ),

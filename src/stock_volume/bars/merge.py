@@ -1,0 +1,295 @@
+"""Recent bars of some symbols joined to those held: new ones added, restated ones replaced.
+
+A source restates its past: a bar is corrected, adjusted closes are all divided by one
+factor after a dividend, prices and volumes by another after a split. So bars that are held
+are asked for again; where a source answers them by other values that differ by one factor,
+the held bars that it does not answer are brought to the same base.
+"""
+
+from typing import Final, NamedTuple
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stock_volume import columns
+
+BASE_UNKNOWN: Final = "base_unknown"
+"""Rule of the quarantine: the bars overlap those held, but by no one factor."""
+
+NO_OVERLAP: Final = "no_overlap"
+"""Rule of the quarantine: no bar is held as well, so that nothing tells the base."""
+
+PRICE_FACTOR: Final = "price_factor"
+VOLUME_FACTOR: Final = "volume_factor"
+ADJ_CLOSE_FACTOR: Final = "adj_close_factor"
+REBASED_BARS: Final = "rebased_bars"
+FIELD: Final = "field"
+HELD: Final = "held"
+RECENT: Final = "recent"
+ADDED: Final = "added"
+
+_KEY: Final = (columns.SYMBOL, columns.DATE)
+_SUFFIX: Final = "_recent"
+_FACTORS: Final = (PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR)
+_FACTOR_OF: Final = {columns.ADJ_CLOSE: ADJ_CLOSE_FACTOR, columns.VOLUME: VOLUME_FACTOR}
+"""The factor of each field; the other prices have that of prices."""
+
+_LEAST_EVIDENCE: Final = 3
+"""Overlapping bars that it takes to believe in another base."""
+
+
+class MergeParameters(BaseModel):
+    """Parameters of joining recent bars to those held.
+
+    Attributes:
+        tolerance: Relative difference up to which two prices are the same.
+        base_bars: First overlapping bars that tell whether a symbol has another base.
+        agreeing_share: Share of them that have to agree on the factor.
+        split_tolerance: Relative difference up to which a factor of volumes is the inverse
+            of that of prices: volumes are rounded to whole shares.
+        overlap_required: Whether bars of a symbol that is held are set aside if they
+            overlap none of its bars. Without an overlap a split between the two shows as a
+            crash or a boom.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance: float = Field(default=2e-4, ge=0, lt=1)
+    base_bars: int = Field(default=5, ge=1)
+    agreeing_share: float = Field(default=0.6, gt=0.5, le=1)
+    split_tolerance: float = Field(default=0.02, ge=0, lt=1)
+    overlap_required: bool = True
+
+
+class MergedBars(NamedTuple):
+    """What became of the recent bars of some symbols.
+
+    Attributes:
+        prices: All bars of these symbols, sorted by symbol and date.
+        restatements: Held values that were replaced, and are not explained by another
+            base: Symbol, Date, field, held, recent.
+        rebasings: Symbols that were brought to another base: the factors, and the number
+            of bars that only the factors reach.
+        set_aside: Recent bars that cannot be joined, and the rule that says why.
+        counts: Bars by symbol: held, and added.
+    """
+
+    prices: pl.DataFrame
+    restatements: pl.DataFrame
+    rebasings: pl.DataFrame
+    set_aside: pl.DataFrame
+    counts: pl.DataFrame
+
+
+def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParameters) -> MergedBars:
+    """Join the recent bars of some symbols to those that are held.
+
+    Args:
+        held: Bars, sorted by symbol and date.
+        recent: Bars of the same symbols or of new ones, with the same columns, sorted.
+        parameters: Tolerances.
+
+    Returns:
+        The joined bars, and what was changed.
+    """
+    numbers = recent.drop(columns.SECURITY_NAME, columns.ETF)
+    both = held.join(numbers, on=_KEY, suffix=_SUFFIX, maintain_order="left")
+    unanswered = held.join(recent, on=_KEY, how="anti", maintain_order="left")
+    bases = _bases(both, recent, held, unanswered, parameters)
+    unjoinable = bases.filter(pl.col(columns.RULE).is_not_null()).select(
+        columns.SYMBOL, columns.RULE
+    )
+    set_aside = recent.join(unjoinable, on=columns.SYMBOL, maintain_order="left")
+    taken = recent.join(unjoinable, on=columns.SYMBOL, how="anti", maintain_order="left")
+    both = both.join(unjoinable, on=columns.SYMBOL, how="anti", maintain_order="left")
+    rebased = bases.filter(
+        pl.col(columns.RULE).is_null() & pl.any_horizontal(pl.col(_FACTORS) != 1)
+    ).drop(columns.RULE)
+    differing = both.filter(
+        pl.any_horizontal(_differs(name, pl.lit(1.0), parameters) for name in columns.NUMBERS)
+    )
+    replaced = taken.join(differing, on=_KEY, how="semi", maintain_order="left")
+    added = taken.join(held, on=_KEY, how="anti", maintain_order="left")
+    same = held.join(recent, on=_KEY, how="semi", maintain_order="left").join(
+        replaced, on=_KEY, how="anti", maintain_order="left"
+    )
+    prices = (
+        pl.concat(
+            [
+                same,
+                _rescaled(unanswered, both, rebased),
+                _named_as_held(pl.concat([replaced, added]), held),
+            ]
+        )
+        .select(held.columns)
+        .sort(_KEY)
+    )
+    explained = both.join(rebased, on=columns.SYMBOL, how="left", maintain_order="left")
+    counts = (
+        _count(held, HELD)
+        .join(_count(added, ADDED), on=columns.SYMBOL, how="full", coalesce=True)
+        .with_columns(pl.col(HELD, ADDED).fill_null(0))
+    )
+    return MergedBars(prices, _restatements(explained, parameters), rebased, set_aside, counts)
+
+
+def _count(bars: pl.DataFrame, name: str) -> pl.DataFrame:
+    return bars.group_by(columns.SYMBOL).agg(pl.len().cast(pl.Int64).alias(name))
+
+
+def _ratio(name: str) -> pl.Expr:
+    return pl.col(name + _SUFFIX) / pl.col(name)
+
+
+def _bases(
+    both: pl.DataFrame,
+    recent: pl.DataFrame,
+    held: pl.DataFrame,
+    unanswered: pl.DataFrame,
+    parameters: MergeParameters,
+) -> pl.DataFrame:
+    """Tell the factors of each recent symbol, or the rule that its bars break."""
+    measured = _measured(both, parameters)
+    symbols = recent.select(pl.col(columns.SYMBOL).unique(maintain_order=True))
+    is_held = held.select(pl.col(columns.SYMBOL).unique(), is_held=pl.lit(value=True))
+    inverse = 1 / pl.col(PRICE_FACTOR)
+    ratio = pl.col("volume_ratio").fill_null(inverse)  # no trade says otherwise
+    split = (ratio / inverse - 1).abs() <= parameters.split_tolerance
+    as_traded = (ratio - 1).abs() <= parameters.split_tolerance
+    same_price = pl.col(PRICE_FACTOR) == 1
+    disagreeing = ~(pl.col("agrees") & (same_price | split | as_traded))
+    apart = pl.col("agrees").is_null() & pl.col("is_held")
+    return (
+        symbols.join(measured, on=columns.SYMBOL, how="left", maintain_order="left")
+        .join(
+            _count(unanswered, REBASED_BARS), on=columns.SYMBOL, how="left", maintain_order="left"
+        )
+        .join(is_held, on=columns.SYMBOL, how="left", maintain_order="left")
+        .with_columns(
+            pl.col(PRICE_FACTOR, ADJ_CLOSE_FACTOR).fill_null(1.0),
+            pl.col(REBASED_BARS).fill_null(0),
+        )
+        .select(
+            columns.SYMBOL,
+            PRICE_FACTOR,
+            pl.when(same_price | ~split).then(1.0).otherwise(inverse).alias(VOLUME_FACTOR),
+            ADJ_CLOSE_FACTOR,
+            REBASED_BARS,
+            # Where every held bar is answered anew, no factor is needed.
+            pl.when(pl.col(REBASED_BARS) > 0)
+            .then(
+                pl.when(apart & parameters.overlap_required)
+                .then(pl.lit(NO_OVERLAP))
+                .when(disagreeing)
+                .then(pl.lit(BASE_UNKNOWN))
+            )
+            .alias(columns.RULE),
+        )
+    )
+
+
+def _measured(both: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
+    """Measure the factors of each symbol by the first bars that overlap."""
+    tolerance = parameters.tolerance
+    first = both.group_by(columns.SYMBOL, maintain_order=True).head(parameters.base_bars)
+    traded = (pl.col(columns.VOLUME) > 0) & (pl.col(columns.VOLUME + _SUFFIX) > 0)
+    price, adjusted, volume = (
+        _ratio(name) for name in (columns.CLOSE, columns.ADJ_CLOSE, columns.VOLUME)
+    )
+
+    def agreeing(ratio: pl.Expr) -> pl.Expr:
+        return ((ratio / ratio.median() - 1).abs() <= tolerance).mean()
+
+    def other(ratio: pl.Expr) -> pl.Expr:
+        return (ratio.median() - 1).abs() > tolerance
+
+    # One bar that differs may as well have been corrected.
+    enough = pl.len() >= min(_LEAST_EVIDENCE, parameters.base_bars)
+    one_factor = pl.min_horizontal(agreeing(price), agreeing(adjusted)) >= parameters.agreeing_share
+    agree = one_factor & (enough | ~(other(price) | other(adjusted)))
+
+    def factor(ratio: pl.Expr) -> pl.Expr:
+        return pl.when(agree & other(ratio)).then(ratio.median()).otherwise(1.0)
+
+    return first.group_by(columns.SYMBOL, maintain_order=True).agg(
+        factor(price).alias(PRICE_FACTOR),
+        factor(adjusted).alias(ADJ_CLOSE_FACTOR),
+        volume.filter(traded).median().alias("volume_ratio"),
+        agree.alias("agrees"),
+    )
+
+
+def _rescaled(unanswered: pl.DataFrame, both: pl.DataFrame, rebased: pl.DataFrame) -> pl.DataFrame:
+    """Bring the held bars that the source does not answer to the base of the recent ones.
+
+    A bar held since a split is on the new base already: the overlapping bar before it tells.
+    """
+    if not rebased.height:
+        return unanswered
+    told = both.select(
+        *_KEY,
+        _ratio(columns.CLOSE).alias("price_ratio"),
+        _ratio(columns.ADJ_CLOSE).alias("adjusted_ratio"),
+    )
+    factors = unanswered.join(
+        rebased, on=columns.SYMBOL, how="left", maintain_order="left"
+    ).join_asof(told, on=columns.DATE, by=columns.SYMBOL, check_sortedness=False)
+
+    def on_old_base(factor: str, ratio: str) -> pl.Expr:
+        nearer = (pl.col(ratio) / pl.col(factor)).log().abs() <= pl.col(ratio).log().abs()
+        return nearer.fill_null(value=True) & (pl.col(factor) != 1)
+
+    of_prices = on_old_base(PRICE_FACTOR, "price_ratio")
+    of_adjusted = on_old_base(ADJ_CLOSE_FACTOR, "adjusted_ratio")
+
+    def times(name: str) -> pl.Expr:
+        scaled = pl.col(name) * pl.col(_FACTOR_OF.get(name, PRICE_FACTOR))
+        if name == columns.VOLUME:
+            scaled = scaled.round().cast(pl.Int64)
+        old = of_adjusted if name == columns.ADJ_CLOSE else of_prices
+        return pl.when(old).then(scaled).otherwise(name).alias(name)
+
+    return factors.with_columns(times(name) for name in columns.NUMBERS).select(unanswered.columns)
+
+
+def _differs(name: str, factor: pl.Expr, parameters: MergeParameters) -> pl.Expr:
+    """Tell where the recent value of a field is another than the held one on its base."""
+    held, recent = pl.col(name) * factor, pl.col(name + _SUFFIX)
+    tolerance: float | pl.Expr = parameters.tolerance
+    if name == columns.VOLUME:
+        # Whole shares are compared as they are, unless they were divided and rounded.
+        tolerance = pl.when(factor == 1).then(0.0).otherwise(parameters.split_tolerance)
+    differs = (recent - held).abs() > tolerance * held
+    # An Open that is no longer told is no correction; one that is told now is.
+    return (differs | (held.is_null() & recent.is_not_null())).fill_null(value=False)
+
+
+def _restatements(explained: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
+    """List what was corrected, value by value, apart from another base."""
+    lists = []
+    for name in columns.NUMBERS:
+        factor = pl.col(_FACTOR_OF.get(name, PRICE_FACTOR)).fill_null(1.0)
+        lists.append(
+            explained.filter(_differs(name, factor, parameters)).select(
+                *_KEY,
+                pl.lit(name).alias(FIELD),
+                pl.col(name).cast(pl.Float64).alias(HELD),
+                pl.col(name + _SUFFIX).cast(pl.Float64).alias(RECENT),
+            )
+        )
+    return pl.concat(lists).sort(*_KEY, FIELD)
+
+
+def _named_as_held(bars: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """Keep the names that are held: recent bars often come without a listing."""
+    names = held.group_by(columns.SYMBOL).agg(
+        pl.col(columns.SECURITY_NAME, columns.ETF).first().name.suffix(_SUFFIX)
+    )
+    return (
+        bars.join(names, on=columns.SYMBOL, how="left", maintain_order="left")
+        .with_columns(
+            pl.coalesce(name + _SUFFIX, name).alias(name)
+            for name in (columns.SECURITY_NAME, columns.ETF)
+        )
+        .select(bars.columns)
+    )
