@@ -3,6 +3,7 @@
 import logging
 from typing import Any, Final
 
+import click
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
@@ -39,10 +40,11 @@ class VerdictHook:
     # Last of all hooks: the others have ended their logs and written the manifest by then.
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Log the verdict; exit by its code.
+        """Log the verdict; exit by its code, where the process is there for this run alone.
 
         Raises:
-            SystemExit: The parameter ``monitor.exit_codes`` has a code other than 0 for it.
+            SystemExit: ``kedro run`` runs it, and the parameter ``monitor.exit_codes`` has a
+                code other than 0 for the verdict.
         """
         if MONITORING not in pipeline.all_outputs():
             return
@@ -52,5 +54,11 @@ class VerdictHook:
             logger.log(_LEVELS[verdict], "monitoring, %s: %s", verdict.value, reason)
         codes = ExitCodes.model_validate(report["parameters"]["exit_codes"])
         code: int = getattr(codes, verdict.value)
-        if code:
+        if code and _is_by_kedro_run():
             raise SystemExit(code)
+
+
+def _is_by_kedro_run() -> bool:
+    """Tell a run by the command from one by Kedro's server, a notebook or another program."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.command.name == "run"
