@@ -3,9 +3,10 @@
 Usage: python benchmarks/monitoring.py DATA_ROOT [--window N] [--step N] [--forward]
 
 Every window of N sessions of the backtest counts as if it had just come: its forecasts are the
-log, made by models that had not seen them; the rest of the backtest is what they are compared
-with (``--forward``: those sessions of it that were before); and the features of the window are
-compared with those of the training of its model. The gains are the shipped forecaster's.
+log, made by models that had not seen them, which count as one forecaster; the rest of the
+backtest is what they are compared with (``--forward``: those sessions of it that were before);
+and the features of the window are compared with those of the training of its model. The gains
+are the shipped forecaster's.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import joblib
 import polars as pl
@@ -22,10 +23,12 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.features.quantities import YEAR
 from stock_volume.forecaster.backtest import FOLD, Plan
-from stock_volume.forecaster.log import TRAINED_TO
+from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import monitor
+
+IN_USE: Final = "backtest"
 
 
 def log_of(rows: pl.DataFrame, plan: Plan) -> dict[str, Any]:
@@ -49,6 +52,7 @@ def log_of(rows: pl.DataFrame, plan: Plan) -> dict[str, Any]:
         pl.col(r"^q[\d.]+$"),
         columns.CLOSE,
         trained.alias(TRAINED_TO),
+        pl.lit(IN_USE).alias(FORECASTER),
     )
     parts = log.partition_by(columns.DATE, as_dict=True)
     return {day.isoformat(): part.clone for (day,), part in sorted(parts.items())}
@@ -102,6 +106,7 @@ def main() -> None:
                 backtest.filter(others).lazy(),
             ),
             (
+                IN_USE,
                 {"first_session": str(fold.train_start), "last_session": str(fold.train_end)},
                 importance,
             ),

@@ -1,7 +1,9 @@
 """The log of forecasts: what was said of each session before it came."""
 
+import hashlib
 from collections.abc import Collection
 from datetime import date
+from typing import Final
 
 import polars as pl
 
@@ -10,8 +12,28 @@ from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 
-TRAINED_TO = "trained_to"
+TRAINED_TO: Final = "trained_to"
 """Column: the last target session that the forecaster's training saw."""
+
+FORECASTER: Final = "forecaster"
+"""Column: which forecaster it was, as ``identity_of`` has it."""
+
+_DIGITS: Final = 16
+
+
+def identity_of(forecaster: Forecaster) -> str:
+    """Tell a forecaster from others: two may have been trained to the same session.
+
+    Args:
+        forecaster: The forecaster.
+
+    Returns:
+        Hexadecimal digits of a SHA-256 of its texts.
+    """
+    digest = hashlib.sha256()
+    for name, text in sorted(forecaster.to_files().items()):
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:_DIGITS]
 
 
 def logged_forecasts(
@@ -25,18 +47,18 @@ def logged_forecasts(
         features: Rows of ``forecast_features`` that they were made from, at the least.
 
     Returns:
-        The forecasts with the ``Close`` of their origin, which tells a split since, and
-        ``trained_to``.
+        The forecasts with ``Close`` and ``Volume`` of their origin, which tell a split since,
+        ``trained_to`` and ``forecaster``.
     """
     trained_to = date.fromisoformat(forecaster.about["last_session"])
     origin = [columns.SYMBOL, columns.DATE]
-    closes = (
+    bars = (
         features.filter(pl.col(columns.DATE).is_in(forecasts[columns.DATE].unique().implode()))
-        .select(*origin, columns.CLOSE)
+        .select(*origin, columns.CLOSE, columns.VOLUME)
         .collect(engine="streaming")
     )
-    return forecasts.join(closes, on=origin, how="left", maintain_order="left").with_columns(
-        pl.lit(trained_to).alias(TRAINED_TO)
+    return forecasts.join(bars, on=origin, how="left", maintain_order="left").with_columns(
+        pl.lit(trained_to).alias(TRAINED_TO), pl.lit(identity_of(forecaster)).alias(FORECASTER)
     )
 
 
@@ -81,9 +103,9 @@ def missed_forecasts(
         (day > last) & (pl.col(columns.TARGET_DATE) > trained_to) & pl.col(BASE).is_not_null()
     ).collect(engine="streaming")
     days = rows[columns.DATE].unique().sort().tail(sessions + 1)[:-1]
-    missed = {}
-    for origin in days:
-        of_origin = rows.filter(day == origin)
-        forecasts = forecaster.predict(of_origin, parameters.num_threads)
-        missed[str(origin)] = logged_forecasts(forecaster, forecasts, of_origin.lazy())
-    return missed
+    wanted = rows.filter(day.is_in(days.implode()))
+    if wanted.is_empty():
+        return {}
+    forecasts = forecaster.predict(wanted, parameters.num_threads)
+    made = logged_forecasts(forecaster, forecasts, wanted.lazy())
+    return {str(origin): made.filter(day == origin) for origin in days}

@@ -27,7 +27,7 @@ from stock_volume.monitoring.verdict import judge
 def monitor(
     partitions: Mapping[str, Callable[[], pl.DataFrame]],
     layers: tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame],
-    model: tuple[Mapping[str, Any], Mapping[str, float]],
+    model: tuple[str, Mapping[str, Any], Mapping[str, float]],
     least_sessions: int,
     parameters: MonitorParameters,
 ) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def monitor(
         partitions: What loads the logged forecasts, by the ISO date of the session they
             were made after.
         layers: Prices, rows of ``forecast_features``, and of the backtest.
-        model: ``about`` of the forecaster, and its ``importance()``.
+        model: ``identity_of`` the forecaster in use, its ``about`` and its ``importance()``.
         least_sessions: Bars of a symbol before the backtest scores its forecasts.
         parameters: The window and the thresholds.
 
@@ -45,16 +45,21 @@ def monitor(
         Verdict and reasons, and every figure that they rest on.
     """
     prices, features, backtest = layers
-    about, importance = model
+    forecaster, about, importance = model
     held = _sessions(prices, columns.DATE)
     window = held[-parameters.window :]
     history = held[-HISTORY_WINDOWS * parameters.window :]
     log = read_log(partitions, history[0])
-    scored = score_forecasts(log, prices, features, least_sessions)
-    is_recent = pl.col(columns.TARGET_DATE) >= window[0]
-    counts = score_forecasts(log.filter(is_recent), prices, features, least_sessions).counts
-    rows, reference, universe = like_with_like(scored.rows, backtest)
+    scored = score_forecasts(log, forecaster, prices, features, least_sessions)
+    target = pl.col(columns.TARGET_DATE)
+    is_recent = target >= window[0]
+    counts = score_forecasts(
+        log.filter(is_recent), forecaster, prices, features, least_sessions
+    ).counts
+    rows, tested, universe = like_with_like(scored.rows, backtest)
     recent = rows.filter(is_recent)
+    # A backtest made after the forecasts has their sessions, too: they would excuse themselves.
+    reference = tested.filter(~target.is_in(recent[columns.TARGET_DATE].unique().implode()))
     recent_sums, past_sums = sums_by_session(recent), sums_by_session(reference)
     forecasts = {
         **counts,
@@ -63,18 +68,13 @@ def monitor(
     }
     enough = recent.height >= parameters.least_forecasts
     comparisons = compare_errors(recent_sums, past_sums, parameters) if enough else []
-    drifts = measure_drift(
-        features,
-        importance,
-        lay_out_windows(
-            _sessions(features, columns.TARGET_DATE),
-            date.fromisoformat(about["first_session"]),
-            date.fromisoformat(about["last_session"]),
-            parameters.window,
-        ),
-        parameters,
-    )
-    drift = summarise_drift(drifts, parameters)
+    trained = date.fromisoformat(about["first_session"]), date.fromisoformat(about["last_session"])
+    windows = lay_out_windows(_sessions(features, columns.TARGET_DATE), *trained, parameters.window)
+    drifts = measure_drift(features, importance, windows, parameters)
+    drift = {
+        **summarise_drift(drifts, parameters),
+        "seen_sessions": sum(trained[0] <= day <= trained[1] for day in windows.recent),
+    }
     verdict, reasons = judge(forecasts, comparisons, drift, parameters)
     report = {
         "verdict": verdict.value,

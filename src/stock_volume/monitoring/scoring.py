@@ -18,7 +18,7 @@ from stock_volume.forecaster.evaluate import (
     interval_measures,
     point_measures,
 )
-from stock_volume.forecaster.log import TRAINED_TO
+from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.universe import is_common_stock
 from stock_volume.metrics import Floats
@@ -39,7 +39,9 @@ LOG_SCHEMA: Final = {
     "q50": pl.Float64,
     "q90": pl.Float64,
     columns.CLOSE: pl.Float64,
+    columns.VOLUME: pl.Int64,
     TRAINED_TO: pl.Date,
+    FORECASTER: pl.String,
     MADE: pl.Date,
 }
 HISTORY_WINDOWS: Final = 3
@@ -132,17 +134,22 @@ def read_log(partitions: Mapping[str, Callable[[], pl.DataFrame]], since: date) 
 
 
 def score_forecasts(
-    log: pl.DataFrame, prices: pl.LazyFrame, features: pl.LazyFrame, least_sessions: int
+    log: pl.DataFrame,
+    forecaster: str,
+    prices: pl.LazyFrame,
+    features: pl.LazyFrame,
+    least_sessions: int,
 ) -> Scored:
     """Put forecasts beside what came true, as the backtest does.
 
-    Only a forecast counts that was made before its session, by a model whose training had
-    not seen it. Of several for one symbol and session, the last made counts. It is scored
-    where the session's bar is there, with a volume, and the symbol has the history that
-    the backtest asks for.
+    Only a forecast counts that the forecaster in use made, before its session, and whose
+    session its training had not seen: it is not to blame for another's. Of several for one
+    symbol and session, the last made counts. It is scored where the session's bar is there,
+    with a volume, and the symbol has the history that the backtest asks for.
 
     Args:
         log: What ``read_log`` gives.
+        forecaster: ``identity_of`` the forecaster in use.
         prices: The bars.
         features: Rows of ``forecast_features``.
         least_sessions: Bars of a symbol before its forecasts are scored.
@@ -151,18 +158,18 @@ def score_forecasts(
         The forecasts that count and came true.
     """
     target = pl.col(columns.TARGET_DATE)
-    unseen = log.filter(target > pl.col(TRAINED_TO))
+    own = log.filter(pl.col(FORECASTER) == forecaster)
+    unseen = own.filter(target > pl.col(TRAINED_TO))
     honest = unseen.filter(target > pl.col(MADE))
     single = honest.sort(MADE, maintain_order=True).unique(
         [columns.SYMBOL, columns.TARGET_DATE], keep="last", maintain_order=True
     )
-    arrived = single.join(
+    logged = {columns.CLOSE: _LOGGED_CLOSE, columns.VOLUME: _LOGGED_VOLUME}
+    arrived = single.rename(logged).join(
         _bars(prices, single), on=[columns.SYMBOL, columns.TARGET_DATE], how="inner"
     )
     known = _on_todays_base(
-        arrived.rename({columns.CLOSE: _LOGGED_CLOSE}).join(
-            _origins(features, arrived), on=[columns.SYMBOL, columns.DATE], how="inner"
-        )
+        arrived.join(_origins(features, arrived), on=[columns.SYMBOL, columns.DATE], how="inner")
     )
     rows = (
         known.filter(pl.col(SESSIONS) >= least_sessions)
@@ -170,12 +177,13 @@ def score_forecasts(
             (pl.col(BASE).exp() / pl.col(columns.CLOSE)).alias(MA5),
             ((pl.col(columns.VOLUME) * pl.col(_TARGET_CLOSE)).log() - pl.col(BASE)).alias(ETA),
         )
-        .drop(BASE, _TARGET_CLOSE, _LOGGED_CLOSE, SESSIONS)
+        .drop(BASE, SESSIONS, _TARGET_CLOSE, _LOGGED_CLOSE, _LOGGED_VOLUME, _ORIGIN_VOLUME)
         .sort(columns.SYMBOL, columns.TARGET_DATE)
     )
     counts = {
         "logged": log.height,
-        "seen_by_training": log.height - unseen.height,
+        "by_other_forecasters": log.height - own.height,
+        "seen_by_training": own.height - unseen.height,
         "made_too_late": unseen.height - honest.height,
         "repeated": honest.height - single.height,
         "not_come_true": single.height - arrived.height,
@@ -187,11 +195,21 @@ def score_forecasts(
 
 _TARGET_CLOSE: Final = "target_close"
 _LOGGED_CLOSE: Final = "logged_close"
+_LOGGED_VOLUME: Final = "logged_volume"
+_ORIGIN_VOLUME: Final = "origin_volume"
 
 
 def _on_todays_base(rows: pl.DataFrame) -> pl.DataFrame:
-    """Bring forecasts to the shares of today: a split since their making divides both."""
-    factor = (pl.col(_LOGGED_CLOSE) / pl.col(columns.CLOSE)).fill_null(1.0)
+    """Bring forecasts to the shares of today.
+
+    A split since their making divides the Close of the origin, and multiplies its Volume
+    unless the source has volumes as traded. Whether it did is told by which is nearer; where
+    no volume tells, it did.
+    """
+    by_price = pl.col(_LOGGED_CLOSE) / pl.col(columns.CLOSE)
+    by_volume = (pl.col(_ORIGIN_VOLUME) / pl.col(_LOGGED_VOLUME)).log()
+    as_traded = by_volume.abs() < (by_volume - by_price.log()).abs()
+    factor = pl.when(as_traded).then(1.0).otherwise(by_price.fill_null(1.0))
     return rows.with_columns(
         pl.col(name) * factor for name in (FORECAST, *map(quantile_name, _LEVELS))
     )
@@ -225,6 +243,7 @@ def _origins(features: pl.LazyFrame, log: pl.DataFrame) -> pl.DataFrame:
             columns.SYMBOL,
             columns.DATE,
             columns.CLOSE,
+            pl.col(columns.VOLUME).alias(_ORIGIN_VOLUME),
             BASE,
             SESSIONS,
             is_common_stock().alias(COMMON_STOCK),

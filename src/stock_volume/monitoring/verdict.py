@@ -60,6 +60,7 @@ def _of_counts(forecasts: Mapping[str, int], parameters: MonitorParameters) -> l
     elif not compared:
         left_out = {
             "not_come_true": "without a volume so far",
+            "by_other_forecasters": "made by other forecasters than the one in use",
             "seen_by_training": "of sessions that the model was trained on",
             "made_too_late": "made after their session",
             "not_comparable": "of symbols too new to compare",
@@ -73,10 +74,11 @@ def _of_counts(forecasts: Mapping[str, int], parameters: MonitorParameters) -> l
             f"later none can be scored ({why})"
         )
     elif compared < least:
+        others = forecasts["by_other_forecasters"]
         sentence = (
             f"only {compared:,} forecasts {window} have come true; it takes {least:,} "
             "(monitor.least_forecasts) to judge their errors"
-        )
+        ) + (f"; {others:,} made by other forecasters are left out" if others else "")
     elif forecasts["windows"] < parameters.least_windows:
         sentence = (
             f"the errors cannot be compared: the backtest has {forecasts['windows']:,} windows of "
@@ -111,7 +113,11 @@ def _of_drift(drift: Mapping[str, Any], parameters: MonitorParameters) -> list[F
         )
         return [(Verdict.WATCH, sentence)]
     if drift["moved_far_gain"] >= 100 * parameters.gain_retrain:
-        return [(Verdict.RETRAIN, _moved(drift, "moved_far", parameters.psi_retrain))]
+        sentence, seen = _moved(drift, "moved_far", parameters.psi_retrain), drift["seen_sessions"]
+        if not seen:
+            return [(Verdict.RETRAIN, sentence)]
+        # Training anew every evening would not bring them back.
+        return [(Verdict.WATCH, f"{sentence}; the training has seen {seen} of the sessions")]
     if drift["moved_gain"] >= 100 * parameters.gain_watch:
         return [(Verdict.WATCH, _moved(drift, "moved", parameters.psi_watch))]
     return []

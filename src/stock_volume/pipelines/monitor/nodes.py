@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from stock_volume.forecaster.backtest import Plan
+from stock_volume.forecaster.log import identity_of
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.plots import plot_monitoring
@@ -28,7 +29,7 @@ def monitor_forecaster(  # noqa: PLR0913, PLR0917  # a node's inputs are what it
     return monitor(
         forecast_log,
         (prices, features, backtest),
-        (forecaster.about, forecaster.importance()),
+        (identity_of(forecaster), forecaster.about, forecaster.importance()),
         Plan.model_validate(plan).least_sessions,
         parameters,
     )
