@@ -32,15 +32,8 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 # The nodes of each task: those that pass data on in memory are together.
 NODES: Final[dict[str, tuple[str, ...]]] = {
     "fetch_recent_bars": ("fetch_recent_bars",),
-    "plan_merge_and_6_more": (
-        "plan_merge",
-        "list_rebasings",
-        "list_restatements",
-        "merge_prices",
-        "merge_quarantine",
-        "merge_files",
-        "report_update",
-    ),
+    "merge_recent_bars": ("merge_recent_bars",),
+    "report_update": ("report_update",),
     "update_features": ("update_features",),
     "update_quality": ("update_quality",),
     "update_sessions": ("update_sessions",),
@@ -53,8 +46,9 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
 }
 # The tasks that each one waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
-    "plan_merge_and_6_more": ("fetch_recent_bars",),
-    "update_features": ("plan_merge_and_6_more",),
+    "merge_recent_bars": ("fetch_recent_bars",),
+    "report_update": ("merge_recent_bars",),
+    "update_features": ("report_update",),
     "update_quality": ("update_features",),
     "update_sessions": ("update_quality",),
     "update_forecast_features": ("update_sessions",),
