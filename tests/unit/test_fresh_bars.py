@@ -451,3 +451,19 @@ def test_no_bars_are_refused() -> None:
     sessions = stored_models()[SNAPSHOT_NAME].frames["sessions"].collect()
     with pytest.raises(InvalidBarsError, match="no bars"):
         features_of_bars(made_up_bars().head(0), sessions, RuleParameters())
+
+
+@pytest.mark.parametrize("factor", [1.1e6, 1 / 1.1e6])
+def test_a_close_in_another_unit_is_told(
+    few: pl.DataFrame, sessions: pl.DataFrame, factor: float
+) -> None:
+    """A latest bar a million times off the one before is told, wherever it stands."""
+    prices = [pl.col(name) for name in columns.PRICES]
+    latest = few.tail(1).with_columns(price * factor for price in prices)
+    for bars, place in (
+        (pl.concat([few.head(-1), latest]), 39),
+        (pl.concat([latest, few.head(-1)]), 0),
+    ):
+        assert _rules_of(_broken(bars, sessions)) == [(place, "absurd_jump")]
+    near = few.tail(1).with_columns(price * factor**0.9 for price in prices)
+    assert features_of_bars(pl.concat([few.head(-1), near]), sessions, RULES).height == 1

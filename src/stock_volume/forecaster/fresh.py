@@ -1,5 +1,6 @@
 """A forecast from bars that the layers do not hold: judged and computed as those were."""
 
+from math import log
 from typing import NamedTuple
 
 import polars as pl
@@ -9,6 +10,7 @@ from stock_volume.bars.parse import EXTRA
 from stock_volume.bars.rules import (
     DUPLICATE_BAR,
     SYMBOL_INDEX,
+    Action,
     RowRule,
     RuleParameters,
     rejecting_rules,
@@ -19,6 +21,15 @@ from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import forecast_features
 
 _PLACE = "place"
+_MOST_JUMP = 1e6
+_JUMP = RowRule(
+    "absurd_jump",
+    Action.REJECT,
+    "Close is over a million times, or less than a millionth of, that of the bar before",
+    pl.col(columns.CLOSE).log().diff().abs() > log(_MOST_JUMP),
+)
+"""Ingestion has no such rule: there one bar of many is wrong, here the answer may rest on it. The
+largest jump of the reference archive is of 2,488 times."""
 
 
 class BrokenBar(NamedTuple):
@@ -96,7 +107,8 @@ def _broken(bars: pl.DataFrame, parameters: RuleParameters) -> list[BrokenBar]:
     for rule in rules_of_typed_fields(rejecting_rules(parameters)):
         _note(found, rule, bars)
     valid = bars.filter(~pl.col(_PLACE).is_in(list(found)))
-    _note(found, DUPLICATE_BAR, valid.sort(columns.DATE, maintain_order=True))
+    for rule in (DUPLICATE_BAR, _JUMP):
+        _note(found, rule, valid.sort(columns.DATE, maintain_order=True))
     return sorted(found.values())
 
 
