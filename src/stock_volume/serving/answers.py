@@ -2,9 +2,18 @@
 
 import datetime as dt
 import itertools
+import re
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    Tag,
+)
 from typing_extensions import TypedDict
 
 from stock_volume import columns
@@ -17,10 +26,41 @@ MOST_BARS: Final = 3_000
 MOST_FOUND: Final = 100
 MOST_QUERY: Final = 64
 
+PRICE_BOUND: Final = 1e12
+"""No price of the archive, with many reverse splits undone, is a thousandth of it."""
+
+_DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
+
+
+def _as_numeral(value: Any) -> Any:
+    """Refuse the texts that Python takes for numbers and others do not: 1_000, and blanks."""
+    if isinstance(value, str) and ("_" in value or value != value.strip()):
+        raise ValueError("is not a number")
+    return value
+
+
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Price = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+VolumeQuery = Annotated[
+    NotNegative,
+    BeforeValidator(_as_numeral),
+    Field(description="mean volume of 30 calendar days, in shares", examples=[12345]),
+]
+PriceQuery = Annotated[
+    NotNegative,
+    BeforeValidator(_as_numeral),
+    Field(description="median adjusted close of the same days, in dollars", examples=[25]),
+]
+CountQuery = Annotated[int, BeforeValidator(_as_numeral)]
+Price = Annotated[float, Field(strict=True, allow_inf_nan=False, lt=PRICE_BOUND)]
 SymbolText = Annotated[
-    str, Field(min_length=1, max_length=32, pattern=r"^[!-~]+$", examples=["AAPL"])
+    str,
+    Field(
+        description="symbol, in letters of any case",
+        min_length=1,
+        max_length=32,
+        pattern=r"^[!-~]+$",
+        examples=["AAPL"],
+    ),
 ]
 """Any symbol could be spelt so: printable ASCII without a space."""
 
@@ -60,24 +100,98 @@ _BARS_EXAMPLE: Final[Any] = {
 }
 """Made up, but such as are answered."""
 
+_HISTORY_EXAMPLE: Final[Any] = {
+    "symbol": "AAPL",
+    "security_name": "Apple Inc. - Common Stock",
+    "etf": False,
+    "vol_moving_avg": 17373838.095238097,
+    "adj_close_rolling_med": 59.065900168086,
+    "bars": [
+        {
+            "Date": "2013-03-01",
+            "Open": 438.0,
+            "High": 438.1799,
+            "Low": 429.98,
+            "Close": 430.47,
+            "Adj Close": 56.137353095488,
+            "Volume": 19730300,
+        }
+    ],
+}
+
+_RECORD_EXAMPLE: Final[Any] = {
+    "symbol": "AAPL",
+    "n": 501,
+    "first": "2011-03-03",
+    "last": "2013-03-01",
+    "eta_r2": 29.281002736503204,
+    "mdape": 17.75484205903822,
+    "mae": 4039338.745559737,
+    "coverage_80": 77.44510978043913,
+    "forecasts": [
+        {
+            "session": "2012-12-04",
+            "volume": 19895300,
+            "forecast": 17204958,
+            "q10": 11299436,
+            "q90": 22025339,
+        }
+    ],
+}
+
+_MODELS_EXAMPLE: Final[Any] = {
+    "estimator": {
+        "tag": "stock_volume_estimator:jqvdjbxhi6fyiax4",
+        "created": "2021-01-28T06:00:23+00:00",
+        "trained_from": "2000-03-01",
+        "trained_to": "2021-01-27",
+        "inputs": ["vol_moving_avg", "adj_close_rolling_med"],
+        "largest_inputs": {"vol_moving_avg": 573576400.0, "adj_close_rolling_med": 393.9},
+        "metrics": {"random_split": {"mae": 6947180.2}, "time_split": {"mae": 8488708.2}},
+    },
+    "forecaster": {
+        "tag": "stock_volume_forecaster:houvjixim2or4ax4",
+        "created": "2021-01-28T06:10:27+00:00",
+        "trained_from": "2010-03-02",
+        "trained_to": "2021-01-27",
+        "rows": 1500000,
+        "symbols": 917,
+        "metrics": {"eta_r2": 36.6, "mdape": 16.8, "coverage_80": 80.1},
+        "features": [
+            {"name": "volume_lag_0", "description": "log dollar volume 0 bars ago, over base"}
+        ],
+    },
+    "snapshot": {
+        "tag": "stock_volume_snapshot:hqp7gzxim2or4ax4",
+        "created": "2021-01-28T06:10:30+00:00",
+        "symbols": 917,
+        "latest_bar": "2021-01-27",
+    },
+}
+
 FORECAST_EXAMPLES: Final[Any] = {
     "symbols": {"summary": "Symbols of the data", "value": {"symbols": ["AAPL", "MSFT"]}},
     "bars": {"summary": "Bars of your own", "value": _BARS_EXAMPLE},
 }
 
 
-class Averages(BaseModel):
-    """The two inputs of the estimator.
+_AVERAGE: Final = Field(
+    strict=True, description="mean volume of 30 calendar days, in shares", examples=[12345.0]
+)
+_MEDIAN: Final = Field(
+    strict=True,
+    description="median adjusted close of the same days, in dollars",
+    examples=[25.0],
+)
 
-    Attributes:
-        vol_moving_avg: Mean volume of the 30 calendar days, in shares.
-        adj_close_rolling_med: Median adjusted close of the same days, in dollars.
-    """
+
+class Averages(BaseModel):
+    """The two inputs of the estimator."""
 
     model_config = ConfigDict(extra="forbid")
 
-    vol_moving_avg: NotNegative = Field(strict=True, examples=[12345.0])
-    adj_close_rolling_med: NotNegative = Field(strict=True, examples=[25.0])
+    vol_moving_avg: NotNegative = _AVERAGE
+    adj_close_rolling_med: NotNegative = _MEDIAN
 
 
 class AveragesRow(TypedDict):
@@ -85,27 +199,32 @@ class AveragesRow(TypedDict):
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
-    vol_moving_avg: Annotated[NotNegative, Field(strict=True)]
-    adj_close_rolling_med: Annotated[NotNegative, Field(strict=True)]
+    vol_moving_avg: Annotated[NotNegative, _AVERAGE]
+    adj_close_rolling_med: Annotated[NotNegative, _MEDIAN]
 
 
 class AveragesBatch(BaseModel):
-    """Many pairs of averages.
-
-    Attributes:
-        rows: The pairs.
-    """
+    """Many pairs of averages."""
 
     model_config = ConfigDict(extra="forbid")
 
-    rows: Annotated[list[AveragesRow], Field(min_length=1, max_length=MOST_ROWS)]
+    # To collect what is wrong with ten thousand rows takes seconds and half a gigabyte.
+    rows: Annotated[
+        list[AveragesRow],
+        FailFast(),
+        Field(description="the pairs", min_length=1, max_length=MOST_ROWS),
+    ]
 
 
 _ESTIMATOR_TAG: Final = Field(
     description="tag of the model that answers",
     examples=["stock_volume_estimator:jqvdjbxhi6fyiax4"],
 )
-_ESTIMATOR_NOTE: Final = "an estimate for the day that the two averages end on, not a forecast"
+ESTIMATOR_NOTE: Final = "an estimate for the day that the two averages end on, not a forecast"
+_NOTE: Final = Field(
+    default=ESTIMATOR_NOTE,
+    description="what the answer is, and whether an input is larger than any that was trained on",
+)
 
 
 class VolumeEstimate(BaseModel):
@@ -113,45 +232,55 @@ class VolumeEstimate(BaseModel):
 
     volume: int = Field(description="shares", examples=[17447])
     model: str = _ESTIMATOR_TAG
-    note: str = _ESTIMATOR_NOTE
+    note: str = _NOTE
 
 
 class VolumeEstimates(BaseModel):
-    """Estimates of many days' volumes, in the order of the rows asked for."""
+    """Estimates of many days' volumes."""
 
-    volumes: list[int] = Field(description="shares", examples=[[17447]])
+    volumes: list[int] = Field(
+        description="shares, in the order of the rows asked for", examples=[[17447]]
+    )
     model: str = _ESTIMATOR_TAG
-    note: str = _ESTIMATOR_NOTE
+    note: str = _NOTE
 
 
-def _as_text(value: Any) -> Any:
-    """Refuse the numbers that pydantic would take for seconds since 1970."""
-    if not isinstance(value, (str, dt.date)):
-        raise ValueError("a date is text: YYYY-MM-DD")  # noqa: TRY004  # pydantic's way
-    return value
+def _as_day(value: Any) -> Any:
+    """Refuse the numbers, and texts of numbers, that pydantic takes for seconds since 1970."""
+    if isinstance(value, dt.date) or (isinstance(value, str) and re.match(_DAY, value)):
+        return value
+    raise ValueError("is not a date YYYY-MM-DD")
 
 
 def _as_number(value: Any) -> Any:
     """Refuse texts and booleans, but not 1200.0, which is how pandas writes such a column."""
     if isinstance(value, (str, bool)):
-        raise ValueError("a volume is a whole number")  # noqa: TRY004  # pydantic's way
+        raise ValueError("is not a whole number")  # noqa: TRY004  # pydantic's way
     return value
 
 
 class Bar(BaseModel):
-    """A daily bar, named as in the files; an Open of null or 0 is unknown."""
+    """A daily bar, named as in the files."""
 
     model_config = ConfigDict(extra="forbid")
 
-    date: Annotated[dt.date, BeforeValidator(_as_text)] = Field(alias=columns.DATE)
-    open: Price | None = Field(default=None, alias=columns.OPEN)
-    high: Price = Field(alias=columns.HIGH)
-    low: Price = Field(alias=columns.LOW)
-    close: Price = Field(alias=columns.CLOSE)
-    adj_close: Price = Field(alias=columns.ADJ_CLOSE)
+    date: Annotated[
+        dt.date,
+        BeforeValidator(_as_day),
+        Field(description="the session, YYYY-MM-DD", json_schema_extra={"pattern": _DAY}),
+    ] = Field(alias=columns.DATE)
+    open: Price | None = Field(
+        default=None, alias=columns.OPEN, description="dollars; unknown where null, 0 or left out"
+    )
+    high: Price = Field(alias=columns.HIGH, description="dollars")
+    low: Price = Field(alias=columns.LOW, description="dollars")
+    close: Price = Field(alias=columns.CLOSE, description="dollars")
+    adj_close: Price = Field(
+        alias=columns.ADJ_CLOSE, description="dollars, with later splits and dividends undone"
+    )
     volume: Annotated[
-        int, BeforeValidator(_as_number), Field(ge=0, lt=FIRST_INEXACT_WHOLE_NUMBER)
-    ] = Field(alias=columns.VOLUME)
+        int, Field(ge=0, lt=FIRST_INEXACT_WHOLE_NUMBER), BeforeValidator(_as_number)
+    ] = Field(alias=columns.VOLUME, description="shares")
 
 
 class SymbolsRequest(BaseModel):
@@ -159,23 +288,29 @@ class SymbolsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Symbols")
 
-    symbols: Annotated[list[SymbolText], Field(min_length=1, max_length=MOST_SYMBOLS)]
+    symbols: Annotated[
+        list[SymbolText],
+        FailFast(),
+        Field(description="the symbols", min_length=1, max_length=MOST_SYMBOLS),
+    ]
 
 
 class BarsRequest(BaseModel):
-    """Ask for a forecast from bars of your own.
-
-    Attributes:
-        symbol: How the answer calls them.
-        etf: Whether they are of an ETF.
-        bars: One symbol's bars, up to the session before the one to be forecast.
-    """
+    """Ask for a forecast from bars of your own."""
 
     model_config = ConfigDict(extra="forbid", title="Bars")
 
-    symbol: SymbolText = "unnamed"
-    etf: Annotated[bool, Field(strict=True)] = False
-    bars: Annotated[list[Bar], Field(min_length=LEAST_BARS, max_length=MOST_BARS)]
+    symbol: Annotated[SymbolText, Field(description="how the answer calls them")] = "unnamed"
+    etf: Annotated[bool, Field(strict=True, description="whether they are of an ETF")] = False
+    bars: Annotated[
+        list[Bar],
+        FailFast(),
+        Field(
+            description="one symbol's bars, up to the session before the one to be forecast",
+            min_length=LEAST_BARS,
+            max_length=MOST_BARS,
+        ),
+    ]
 
 
 def _kind_of(request: Any) -> str:
@@ -187,121 +322,136 @@ ForecastRequest = Annotated[
     Discriminator(_kind_of),
 ]
 
+_SYMBOL: Final = Field(description="as the data spells it", examples=["AAPL"])
+_NAME: Final = Field(
+    description="name of the security, where it is known", examples=["Apple Inc. - Common Stock"]
+)
+_ETF: Final = Field(description="whether it is an ETF")
+
+
+class Quantiles(BaseModel):
+    """Bounds that the session's volume stays below with a given probability, in shares."""
+
+    # A model may be trained for more.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, int]
+
+    q10: int = Field(description="shares; the volume is below it in one case of ten")
+    q50: int = Field(description="shares; the median")
+    q90: int = Field(description="shares; the volume is below it in nine cases of ten")
+
 
 class Forecast(BaseModel):
     """A forecast of the session after a symbol's latest bar."""
 
     model_config = ConfigDict(json_schema_extra={"example": _FORECAST_EXAMPLE})
 
-    symbol: str
-    security_name: str | None
-    etf: bool
+    symbol: str = _SYMBOL
+    security_name: str | None = _NAME
+    etf: bool = _ETF
     latest_bar: dt.date = Field(description="the bar that the forecast rests on")
     session: dt.date = Field(description="the session that is forecast: the next one after it")
     forecast: int = Field(description="shares; about the median of what may come")
-    quantiles: dict[str, int] = Field(
-        description="shares; the session's volume is below q10 in one case of ten"
-    )
+    quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
     stale: bool = Field(description="whether the session is over: newer bars are needed")
     model: str = Field(description="tag of the model that answers")
 
 
 class InvalidValue(BaseModel):
-    """A value that was refused.
+    """A value that was refused."""
 
-    Attributes:
-        field: Its name; with its place where it is one of a list, as in ``rows.3.name``.
-        message: The bound or the rule it breaks.
-    """
-
-    field: str
-    message: str
+    field: str = Field(
+        description="its name; with its place where it is one of a list",
+        examples=["rows.3.vol_moving_avg"],
+    )
+    message: str = Field(
+        description="the bound or the rule it breaks",
+        examples=["must be greater than or equal to 0"],
+    )
 
 
 class Problem(BaseModel):
-    """A problem detail (RFC 9457).
+    """A problem detail (RFC 9457)."""
 
-    Attributes:
-        type: URI of the kind of problem.
-        title: The kind of problem, in words.
-        status: HTTP status code.
-        detail: What is wrong with this request.
-        errors: Each value that was refused.
-        near: Known symbols that are spelt like an unknown one.
-    """
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: list[InvalidValue] = []
-    near: list[str] = []
+    type: str = Field(default="about:blank", description="URI of the kind of problem")
+    title: str = Field(description="the kind of problem, in words", examples=["Not Found"])
+    status: int = Field(description="HTTP status code", examples=[404])
+    detail: str = Field(
+        description="what is wrong with this request",
+        examples=["APPL is not among the symbols of this model"],
+    )
+    errors: list[InvalidValue] = Field(default=[], description="values that were refused")
+    near: list[str] = Field(
+        default=[],
+        description="known symbols that are spelt like an unknown one",
+        examples=[["AAPL", "AP"]],
+    )
 
 
 class Forecasts(BaseModel):
-    """Forecasts of many symbols, and why others have none.
+    """Forecasts of many symbols, and why others have none."""
 
-    Attributes:
-        forecasts: In the order of the symbols asked for.
-        problems: One for each symbol without a forecast.
-    """
-
-    forecasts: list[Forecast]
-    problems: list[Problem]
+    forecasts: list[Forecast] = Field(description="in the order of the symbols asked for")
+    problems: list[Problem] = Field(description="one for each symbol without a forecast")
 
 
 class SymbolInfo(BaseModel):
     """What is known of a symbol."""
 
-    symbol: str = Field(examples=["AAPL"])
-    security_name: str | None = Field(examples=["Apple Inc. - Common Stock"])
-    etf: bool
-    first_bar: dt.date
-    latest_bar: dt.date
-    bars: int = Field(description="number of bars")
-    dollar_volume: float | None = Field(description="mean a day, over the last 22 bars")
+    symbol: str = _SYMBOL
+    security_name: str | None = _NAME
+    etf: bool = _ETF
+    first_bar: dt.date = Field(description="date of its first bar", examples=["1980-12-12"])
+    latest_bar: dt.date = Field(description="date of its latest bar", examples=["2021-01-27"])
+    bars: int = Field(description="number of bars", examples=[10116])
+    dollar_volume: float | None = Field(
+        description="dollars traded a day, mean of the last 22 bars", examples=[14123456789.0]
+    )
 
 
 class SymbolsFound(BaseModel):
-    """Symbols found.
+    """Symbols found."""
 
-    Attributes:
-        symbols: The best matches.
-        total: How many match in all.
-    """
-
-    symbols: list[SymbolInfo]
-    total: int
+    symbols: list[SymbolInfo] = Field(description="the best matches, the best first")
+    total: int = Field(description="how many match in all", examples=[1])
 
 
 class History(BaseModel):
     """The latest bars of a symbol, and the averages that end on the latest."""
 
-    symbol: str
-    security_name: str | None
-    etf: bool
-    vol_moving_avg: float | None
-    adj_close_rolling_med: float | None
-    bars: list[Bar]
+    model_config = ConfigDict(json_schema_extra={"example": _HISTORY_EXAMPLE})
+
+    symbol: str = _SYMBOL
+    security_name: str | None = _NAME
+    etf: bool = _ETF
+    vol_moving_avg: float | None = Field(
+        description="mean volume of the last 30 calendar days, in shares"
+    )
+    adj_close_rolling_med: float | None = Field(
+        description="median adjusted close of the same days, in dollars"
+    )
+    bars: list[Bar] = Field(description="ascending by date")
 
 
 class ScoredForecast(BaseModel):
-    """A forecast of the backtest, in shares, beside the volume that came true."""
+    """A forecast of the backtest beside the volume that came true."""
 
-    session: dt.date
-    volume: int
-    forecast: int
-    q10: int
-    q90: int
+    session: dt.date = Field(description="the session that was forecast")
+    volume: int = Field(description="shares that were traded")
+    forecast: int = Field(description="shares that were forecast")
+    q10: int = Field(description="shares; the quantile 10 that was forecast")
+    q90: int = Field(description="shares; the quantile 90 that was forecast")
 
 
 class Record(BaseModel):
     """How the backtest's forecasts of a symbol came true."""
 
-    symbol: str
+    model_config = ConfigDict(json_schema_extra={"example": _RECORD_EXAMPLE})
+
+    symbol: str = _SYMBOL
     n: int = Field(description="sessions scored")
-    first: dt.date
-    last: dt.date
+    first: dt.date = Field(description="first session scored")
+    last: dt.date = Field(description="last session scored")
     eta_r2: float | None = Field(
         description="per cent of the squared error of the five-day mean that is taken away"
     )
@@ -314,46 +464,58 @@ class Record(BaseModel):
 class FeatureInfo(BaseModel):
     """A feature of the forecaster."""
 
-    name: str
-    description: str
+    name: str = Field(description="its name")
+    description: str = Field(description="what it is")
+
+
+_TAG: Final = Field(description="name and version in the model store")
+_CREATED: Final = Field(description="when it was stored (ISO 8601)")
+_TRAINED_FROM: Final = Field(description="first session that was trained on")
+_TRAINED_TO: Final = Field(description="last session that was trained on")
 
 
 class EstimatorInfo(BaseModel):
     """The estimator that answers."""
 
-    tag: str
-    created: str
-    trained_from: dt.date = Field(description="first session that was trained on")
-    trained_to: dt.date = Field(description="last session that was trained on")
-    inputs: list[str]
-    metrics: dict[str, Any]
+    tag: str = _TAG
+    created: str = _CREATED
+    trained_from: dt.date = _TRAINED_FROM
+    trained_to: dt.date = _TRAINED_TO
+    inputs: list[str] = Field(description="names of the inputs")
+    largest_inputs: dict[str, float] = Field(
+        description="largest value of each input that was trained on; above it the answer is that "
+        "for the largest"
+    )
+    metrics: dict[str, Any] = Field(description="errors on rows held out, in shares")
 
 
 class ForecasterInfo(BaseModel):
     """The forecaster that answers."""
 
-    tag: str
-    created: str
-    trained_from: dt.date = Field(description="first session that was trained on")
-    trained_to: dt.date = Field(description="last session that was trained on")
+    tag: str = _TAG
+    created: str = _CREATED
+    trained_from: dt.date = _TRAINED_FROM
+    trained_to: dt.date = _TRAINED_TO
     rows: int = Field(description="symbol-days trained on")
     symbols: int = Field(description="symbols trained on")
-    metrics: dict[str, Any] = Field(description="of the backtest")
-    features: list[FeatureInfo]
+    metrics: dict[str, Any] = Field(description="of the backtest; docs/forecaster.md defines them")
+    features: list[FeatureInfo] = Field(description="in the order of the model")
 
 
 class SnapshotInfo(BaseModel):
     """The data that forecasts rest on."""
 
-    tag: str
-    created: str
-    symbols: int
-    latest_bar: dt.date
+    tag: str = _TAG
+    created: str = _CREATED
+    symbols: int = Field(description="number of symbols")
+    latest_bar: dt.date = Field(description="date of the latest bar of all")
 
 
 class Models(BaseModel):
     """The models that answer, and the data that they rest on."""
 
-    estimator: EstimatorInfo
-    forecaster: ForecasterInfo
-    snapshot: SnapshotInfo
+    model_config = ConfigDict(json_schema_extra={"example": _MODELS_EXAMPLE})
+
+    estimator: EstimatorInfo = Field(description="answers /predict")
+    forecaster: ForecasterInfo = Field(description="answers /forecast")
+    snapshot: SnapshotInfo = Field(description="what is known of the symbols")

@@ -1,16 +1,13 @@
 """The application: its routes, who may use them, and its pages."""
 
 import os
-import secrets
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.params import Depends as Dependency
-from fastapi.responses import FileResponse, Response
-from fastapi.security import APIKeyHeader
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -20,14 +17,18 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from starlette.middleware.gzip import GZipMiddleware
 
 from stock_volume import __version__
+from stock_volume.serving.guard import (
+    KEY_HEADER,
+    environment_key,
+    guarded_route,
+    usable_key,
+)
 from stock_volume.serving.loading import ModelLoader
 from stock_volume.serving.problems import add_handlers
-from stock_volume.serving.routes import data_routes
-
-API_KEY: Final = "STOCK_VOLUME_API_KEY"
-"""Environment variable of the key that data routes ask for; without it they ask for none."""
+from stock_volume.serving.routes import data_routes, refusals
 
 # prometheus_client looks at it when it is imported, and not again.
 _SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -35,7 +36,7 @@ _SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 _PAGE: Final = Path(__file__).parent / "page"
 _DESCRIPTION: Final = (
     "Forecasts of the next session's trading volume, and estimates of a day's from two averages. "
-    "Volumes are in shares. Every error is a problem detail (RFC 9457). The page is at [/](/)."
+    "Volumes are in shares. Every error is a problem detail (RFC 9457). The page is [here](.)."
 )
 # Swagger UI, which BentoML ships, writes styles into its page.
 _DOCS_POLICY: Final = (
@@ -53,52 +54,55 @@ def create_app(loader: ModelLoader, api_key: str | None = None) -> FastAPI:
 
     Returns:
         The application.
+
+    Raises:
+        InvalidKeyError: The key is none that a header can bring.
     """
+    key = usable_key(api_key or environment_key())
     app = FastAPI(
         title="stock_volume",
         version=__version__,
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     add_handlers(app)
-    key = api_key or os.environ.get(API_KEY)
-    app.include_router(data_routes(loader, [_asking_for(key)] if key else []))
+    data = data_routes(loader, guarded_route(key))
+    app.include_router(data)
     _add_pages(app)
+    _describe(app, guarded={getattr(route, "path", "") for route in data.routes} if key else set())
     return app
 
 
-def _asking_for(key: str) -> Dependency:
-    header = APIKeyHeader(name="X-API-Key", auto_error=False)
-    expected = key.encode()
-
-    async def check(given: Annotated[str | None, Depends(header)]) -> None:
-        # In constant time: how long it takes must not tell how much of the key is right.
-        if not secrets.compare_digest((given or "").encode(), expected):
-            raise HTTPException(
-                HTTPStatus.UNAUTHORIZED,
-                "the header X-API-Key is missing or wrong",
-                {"WWW-Authenticate": 'ApiKey realm="stock_volume"'},
-            )
-
-    return Dependency(check)
-
-
 def _add_pages(app: FastAPI) -> None:
+    files = StaticFiles(directory=_PAGE)
+
     @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(_PAGE / "index.html")
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> FileResponse:
-        return FileResponse(_PAGE / "docs.html", headers={"Content-Security-Policy": _DOCS_POLICY})
+    async def docs(request: Request) -> Response:
+        response = await files.get_response("docs.html", request.scope)
+        response.headers["Content-Security-Policy"] = _DOCS_POLICY
+        return response
 
     @app.get("/metrics", tags=["server"], response_class=Response, responses=_plain("Counters"))
     def metrics() -> Response:
         """Count requests, seconds, forecasts and refusals, for Prometheus."""
         return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
 
-    app.mount("/static", StaticFiles(directory=_PAGE))
+    app.mount("/static", GZipMiddleware(files, minimum_size=1024, compresslevel=6))
+
+
+def _describe(app: FastAPI, guarded: set[str]) -> None:
+    """Add to the description what FastAPI cannot know.
+
+    Args:
+        app: The application.
+        guarded: Paths of the routes that ask for a key.
+    """
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
@@ -108,6 +112,13 @@ def _add_pages(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
+            if guarded:
+                schema["components"]["securitySchemes"] = {
+                    "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER}
+                }
+            for path in sorted(guarded):
+                for operation in schema["paths"][path].values():
+                    operation["security"] = [{"key": []}]
             schema["paths"].update(_bentoml_paths())
             app.openapi_schema = schema
         return app.openapi_schema
@@ -131,7 +142,7 @@ def _plain(words: str) -> dict[int | str, dict[str, Any]]:
 def _bentoml_paths() -> dict[str, Any]:
     """Describe what BentoML answers itself."""
     alive, ready = _plain("The server runs"), _plain("The models are loaded")
-    ready[503] = {"description": "They are not, yet or at all"}
+    ready |= refusals(HTTPStatus.SERVICE_UNAVAILABLE)
     return {
         path: {
             "get": {

@@ -5,14 +5,17 @@ from datetime import UTC, datetime
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
 from stock_volume.forecaster import snapshot
 from stock_volume.forecaster.book import Row, is_stale
+from stock_volume.forecaster.fresh import InvalidBarsError
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
 from stock_volume.serving.answers import (
     Bar,
     BarsRequest,
     Forecast,
     History,
+    Quantiles,
     Record,
     ScoredForecast,
     SymbolInfo,
@@ -23,6 +26,8 @@ _BAR_TYPES = {
     **dict.fromkeys(columns.PRICES, pl.Float64),
     columns.VOLUME: pl.Int64,
 }
+
+_BAR_NAMES = {field: str(info.alias) for field, info in Bar.model_fields.items()}
 
 
 def bars_frame(request: BarsRequest) -> pl.DataFrame:
@@ -43,6 +48,26 @@ def bars_frame(request: BarsRequest) -> pl.DataFrame:
     )
 
 
+def usable_forecast(row: Row) -> Row:
+    """Refuse what bars of absurd numbers lead to.
+
+    Args:
+        row: Of ``Book.forecast_bars``.
+
+    Returns:
+        The same row.
+
+    Raises:
+        InvalidBarsError: The forecast or a quantile is no number of shares.
+    """
+    told = [row[FORECAST], *(value for name, value in row.items() if _is_quantile(name))]
+    if not all(0 <= value < FIRST_INEXACT_WHOLE_NUMBER for value in told):
+        raise InvalidBarsError(
+            "the forecast of these bars is no number of shares: their prices or volumes are absurd"
+        )
+    return row
+
+
 def forecast_answer(row: Row, model: str) -> Forecast:
     """Put a forecast into an answer, with whole shares.
 
@@ -59,7 +84,9 @@ def forecast_answer(row: Row, model: str) -> Forecast:
         latest_bar=row[columns.DATE],
         session=session,
         forecast=round(row[FORECAST]),
-        quantiles={name: round(value) for name, value in row.items() if _is_quantile(name)},
+        quantiles=Quantiles(
+            **{name: round(value) for name, value in row.items() if _is_quantile(name)}
+        ),
         stale=is_stale(session, datetime.now(tz=UTC)),
         model=model,
     )
@@ -82,7 +109,11 @@ def history_answer(known: Row, bars: list[Row]) -> History:
         **_security(known),
         vol_moving_avg=known[columns.VOL_MOVING_AVG],
         adj_close_rolling_med=known[columns.ADJ_CLOSE_ROLLING_MED],
-        bars=[Bar.model_validate(bar) for bar in bars],
+        # They are told as they are: the bounds are those of what is sent.
+        bars=[
+            Bar.model_construct(**{field: bar[name] for field, name in _BAR_NAMES.items()})
+            for bar in bars
+        ],
     )
 
 

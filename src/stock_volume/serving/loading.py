@@ -2,9 +2,11 @@
 
 import gc
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Self
 
 from stock_volume import columns
@@ -37,11 +39,13 @@ class LoadedModels:
         table: The estimator.
         book: The forecaster, and what is known of the symbols.
         about: What ``GET /models`` tells of them.
+        largest: Largest value of each input of the estimator that it was trained on.
     """
 
     table: EstimateTable
     book: Book
     about: Models
+    largest: tuple[float, ...]
 
     @classmethod
     def of(cls, estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel) -> Self:
@@ -60,7 +64,11 @@ class LoadedModels:
         table = EstimateTable(Booster(model_str=estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
         book = Book(trained, snapshot.frames)
-        return cls(table, book, _about(estimator, forecaster, snapshot, trained, book))
+        about = _about(estimator, forecaster, snapshot, trained, book)
+        largest = about.estimator.largest_inputs
+        return cls(
+            table, book, about, tuple(largest.get(name, inf) for name in columns.ESTIMATOR_INPUTS)
+        )
 
 
 class ModelLoader:
@@ -130,6 +138,7 @@ def _about(
             trained_from=estimator.metadata["first_session"],
             trained_to=estimator.metadata["last_session"],
             inputs=list(columns.ESTIMATOR_INPUTS),
+            largest_inputs=_largest_inputs(estimator.files[ESTIMATOR_FILE]),
             metrics=estimator.metadata["metrics"],
         ),
         forecaster=ForecasterInfo(
@@ -145,6 +154,14 @@ def _about(
         ),
         snapshot=SnapshotInfo(**_version(snapshot), symbols=book.size, latest_bar=book.latest_bar),
     )
+
+
+def _largest_inputs(booster: str) -> dict[str, float]:
+    """Read the ranges that LightGBM notes of its inputs; of one that never differs it has none."""
+    (infos,) = re.findall(r"^feature_infos=(.*)$", booster, re.MULTILINE)
+    ranges = (re.fullmatch(r"\[[^:]+:([^:]+)\]", info) for info in infos.split())
+    pairs = zip(columns.ESTIMATOR_INPUTS, ranges, strict=True)
+    return {name: float(found[1]) for name, found in pairs if found}
 
 
 def _version(model: StoredModel) -> dict[str, Any]:

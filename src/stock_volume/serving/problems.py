@@ -17,12 +17,56 @@ from stock_volume.serving.answers import InvalidValue, Problem
 from stock_volume.serving.loading import NotReadyError
 
 PROBLEM_JSON: Final = "application/problem+json"
-_RETRY_SECONDS: Final = "2"
+RETRY_AFTER: Final = {"retry-after": "2"}
+"""Header of refusals that pass."""
+
 _MOST_ERRORS: Final = 100
 """A long list of bad rows is told by its first ones."""
 
 _NAMELESS: Final = {"body", "query", "path", "symbols", "bars"}
 """Where a value stands; the first such part of its location says nothing to a user."""
+
+
+_TITLES: Final[dict[int, str]] = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
+"""Of RFC 9110, where this Python still has older ones."""
+
+_DATE: Final = "is not a date YYYY-MM-DD"
+_WORDS: Final = {
+    "bool_type": "is neither true nor false",
+    "date_from_datetime_inexact": _DATE,
+    "date_from_datetime_parsing": _DATE,
+    "date_parsing": _DATE,
+    "date_type": _DATE,
+    "dict_type": "is not an object",
+    "extra_forbidden": "is not a field that is known here",
+    "finite_number": "is not a finite number",
+    "float_parsing": "is not a number",
+    "float_type": "is not a number",
+    "greater_than_equal": "must be greater than or equal to {ge}",
+    "int_from_float": "is not a whole number",
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is not a whole number of usual size",
+    "int_type": "is not a whole number",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be less than or equal to {le}",
+    "list_type": "is not a list",
+    "missing": "is missing",
+    "model_attributes_type": "is not an object",
+    "model_type": "is not an object",
+    "string_pattern_mismatch": "must be printable ASCII without a space",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "is not text",
+    "string_unicode": "is not text that UTF-8 can write",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} items, not {actual_length}",
+    "value_error": "{error}",
+}
+"""What is wrong with a value, by pydantic's name for it."""
 
 
 class ProblemError(StockVolumeError):
@@ -45,7 +89,8 @@ def problem(status: int, detail: str, **more: Any) -> Problem:
     Returns:
         The problem.
     """
-    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, **more)
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    return Problem(title=title, status=status, detail=detail, **more)
 
 
 def problem_body(one: Problem) -> bytes:
@@ -66,6 +111,22 @@ def answer_with(one: Problem, headers: Mapping[str, str] | None = None) -> Respo
     return Response(
         problem_body(one), status_code=one.status, headers=headers, media_type=PROBLEM_JSON
     )
+
+
+def unprocessable(errors: list[InvalidValue]) -> Problem:
+    """Name the values that are refused.
+
+    Args:
+        errors: At least one.
+
+    Returns:
+        The problem, which shows the first ones of many.
+    """
+    shown = errors[:_MOST_ERRORS]
+    detail = "; ".join(f"{one.field}: {one.message}" for one in shown)
+    if len(errors) > len(shown):
+        detail += f"; and {len(errors) - len(shown)} more"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=shown)
 
 
 def symbol_problem(
@@ -112,7 +173,7 @@ async def _refuse_values(_request: Request, error: Exception) -> Response:
     errors = [
         InvalidValue(field=_field(detail["loc"]), message=_message(detail)) for detail in details
     ]
-    return answer_with(_unprocessable(errors))
+    return answer_with(unprocessable(errors))
 
 
 async def _refuse_bars(_request: Request, error: Exception) -> Response:
@@ -122,15 +183,7 @@ async def _refuse_bars(_request: Request, error: Exception) -> Response:
         InvalidValue(field=f"bars.{bar.place}", message=f"{bar.rule}: {bar.reason}")
         for bar in broken
     ]
-    return answer_with(_unprocessable(errors or [InvalidValue(field="bars", message=str(error))]))
-
-
-def _unprocessable(errors: list[InvalidValue]) -> Problem:
-    shown = errors[:_MOST_ERRORS]
-    detail = "; ".join(f"{one.field}: {one.message}" for one in shown)
-    if len(errors) > len(shown):
-        detail += f"; and {len(errors) - len(shown)} more"
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=shown)
+    return answer_with(unprocessable(errors or [InvalidValue(field="bars", message=str(error))]))
 
 
 def _field(location: tuple[int | str, ...]) -> str:
@@ -142,9 +195,17 @@ def _field(location: tuple[int | str, ...]) -> str:
 
 
 def _message(detail: Mapping[str, Any]) -> str:
-    if detail["type"] == "json_invalid":
-        return f"is not JSON: {detail['ctx']['error']}"
-    return str(detail["msg"])
+    words = _WORDS.get(detail["type"])
+    if words is None:
+        return str(detail["msg"])
+    return words.format_map({name: _shown(value) for name, value in detail.get("ctx", {}).items()})
+
+
+def _shown(value: object) -> str:
+    """Write a bound: with thousands apart, and without the point of a whole number."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 async def _refuse_plainly(request: Request, error: Exception) -> Response:
@@ -168,6 +229,4 @@ async def _know_nothing(_request: Request, error: Exception) -> Response:
 
 
 async def _ask_for_patience(_request: Request, error: Exception) -> Response:
-    return answer_with(
-        problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)), {"Retry-After": _RETRY_SECONDS}
-    )
+    return answer_with(problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)), RETRY_AFTER)

@@ -6,8 +6,8 @@ from operator import itemgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query
-from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from prometheus_client import Counter
 from pydantic import BaseModel
 
@@ -16,18 +16,21 @@ from stock_volume.bars.rules import RuleParameters
 from stock_volume.forecaster.book import Book, NothingKnownError, Row, UnknownSymbolError
 from stock_volume.forecaster.snapshot import HISTORY_DAYS
 from stock_volume.serving.answers import (
+    ESTIMATOR_NOTE,
     FORECAST_EXAMPLES,
     MOST_FOUND,
     MOST_QUERY,
     Averages,
     AveragesBatch,
     BarsRequest,
+    CountQuery,
     Forecast,
     ForecastRequest,
     Forecasts,
     History,
+    InvalidValue,
     Models,
-    NotNegative,
+    PriceQuery,
     Problem,
     Record,
     SymbolInfo,
@@ -35,6 +38,7 @@ from stock_volume.serving.answers import (
     SymbolText,
     VolumeEstimate,
     VolumeEstimates,
+    VolumeQuery,
 )
 from stock_volume.serving.frames import (
     bars_frame,
@@ -42,9 +46,16 @@ from stock_volume.serving.frames import (
     history_answer,
     record_answer,
     symbol_answer,
+    usable_forecast,
 )
-from stock_volume.serving.loading import ModelLoader
-from stock_volume.serving.problems import PROBLEM_JSON, ProblemError, symbol_problem
+from stock_volume.serving.loading import LoadedModels, ModelLoader
+from stock_volume.serving.problems import (
+    PROBLEM_JSON,
+    ProblemError,
+    problem,
+    symbol_problem,
+    unprocessable,
+)
 
 _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"])
 _ESTIMATES, _OF_SYMBOLS, _OF_BARS = map(_FORECASTS.labels, ("estimate", "symbol", "bars"))
@@ -58,49 +69,99 @@ _PROBLEMS: Final = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read",
     HTTPStatus.UNAUTHORIZED: "The API key is missing or wrong, where the server asks for one",
     HTTPStatus.NOT_FOUND: "Nothing is known of the symbol; `near` names symbols spelt alike",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The address does not answer this method",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON, or is compressed",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A value is missing or out of bounds; `errors` names it",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The models are not loaded, yet or at all",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The models are not loaded, or the server is overloaded",
 }
-
-
-def _refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    always = (HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
-    return {
-        status.value: {
-            "description": _PROBLEMS[status],
-            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in sorted({*always, *statuses})
-    }
-
-
-_OF_VALUES: Final = _refusals(HTTPStatus.UNPROCESSABLE_ENTITY)
-_OF_BODIES: Final = _refusals(
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+_DETAILS: Final = {
+    HTTPStatus.BAD_REQUEST: "the body is not text in UTF-8",
+    HTTPStatus.UNAUTHORIZED: "the header X-API-Key is missing or wrong",
+    HTTPStatus.NOT_FOUND: "APPL is not among the symbols of this model",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Method Not Allowed",
+    HTTPStatus.REQUEST_TIMEOUT: "the body did not arrive within 15 seconds",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than 1,048,576 bytes",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "the body must be application/json, not text/plain",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the models are being loaded",
+}
+_EXAMPLES: Final = {
+    **{status: problem(status, detail) for status, detail in _DETAILS.items()},
+    HTTPStatus.NOT_FOUND: problem(404, _DETAILS[HTTPStatus.NOT_FOUND], near=["AAPL", "AP"]),
+    HTTPStatus.UNPROCESSABLE_ENTITY: unprocessable(
+        [InvalidValue(field="vol_moving_avg", message="must be greater than or equal to 0")]
+    ),
+}
+_HEADERS: Final = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "how to bring the key"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "the methods that the address answers"),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "seconds after which to try again"),
+}
+_ALWAYS: Final = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
 )
-_OF_SYMBOL: Final = _refusals(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-def data_routes(loader: ModelLoader, dependencies: Sequence[Dependency]) -> APIRouter:
+def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Describe refusals for OpenAPI.
+
+    Args:
+        statuses: Their statuses.
+
+    Returns:
+        Descriptions by status.
+    """
+    return {status.value: _refusal(status) for status in sorted(statuses)}
+
+
+def _refusal(status: HTTPStatus) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "description": _PROBLEMS[status],
+        "content": {
+            PROBLEM_JSON: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": _EXAMPLES[status].model_dump(),
+            }
+        },
+    }
+    if status in _HEADERS:
+        name, words = _HEADERS[status]
+        described["headers"] = {name: {"description": words, "schema": {"type": "string"}}}
+    return described
+
+
+_OF_VALUES: Final = refusals(*_ALWAYS)
+_OF_BODIES: Final = refusals(
+    *_ALWAYS,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
+_OF_SYMBOL: Final = refusals(*_ALWAYS, HTTPStatus.NOT_FOUND)
+
+
+def data_routes(loader: ModelLoader, route_class: type[APIRoute]) -> APIRouter:
     """Make the routes.
 
     Args:
         loader: Gives the models, once they are loaded.
-        dependencies: What is asked of each request first.
+        route_class: Says what a request must pass first.
 
     Returns:
         The routes.
     """
-    routes = APIRouter(dependencies=dependencies)
+    routes = APIRouter(route_class=route_class)
     _add_estimates(routes, loader)
     _add_forecasts(routes, loader)
     _add_symbols(routes, loader)
 
     @routes.get(
-        "/models", summary="Tell which models answer", tags=["models"], responses=_refusals()
+        "/models", summary="Tell which models answer", tags=["models"], responses=_OF_VALUES
     )
     async def models() -> Models:
         """Tell which models answer, what they were trained on, and how well they did."""
@@ -113,9 +174,11 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
     # A look into a table needs no thread of its own.
     def estimated(averages: Averages) -> Response:
         models = loader.models()
-        volume = models.table.estimate(averages.vol_moving_avg, averages.adj_close_rolling_med)
+        inputs = (averages.vol_moving_avg, averages.adj_close_rolling_med)
+        volume = models.table.estimate(*inputs)
         _ESTIMATES.inc()
-        return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag))
+        note = _note(models, *inputs)
+        return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag, note=note))
 
     @routes.get(
         "/predict",
@@ -125,8 +188,8 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         responses=_OF_VALUES,
     )
     async def predict(
-        vol_moving_avg: Annotated[NotNegative, Query(examples=[12345])],
-        adj_close_rolling_med: Annotated[NotNegative, Query(examples=[25])],
+        vol_moving_avg: VolumeQuery,
+        adj_close_rolling_med: PriceQuery,
     ) -> Response:
         """Estimate a day's volume from the two averages that end on it."""
         return estimated(
@@ -156,9 +219,28 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
     async def predict_batch(batch: AveragesBatch) -> Response:
         """Estimate the volumes of many days."""
         models = loader.models()
-        volumes = models.table.estimate_many(list(map(_IN_ORDER, batch.rows)))
+        inputs = list(map(_IN_ORDER, batch.rows))
+        volumes = models.table.estimate_many(inputs)
         _ESTIMATES.inc(len(volumes))
-        return _as_json(VolumeEstimates(volumes=volumes, model=models.about.estimator.tag))
+        note = _note(models, *map(max, zip(*inputs, strict=True)))
+        return _as_json(
+            VolumeEstimates(volumes=volumes, model=models.about.estimator.tag, note=note)
+        )
+
+
+def _note(models: LoadedModels, average: float, price: float) -> str:
+    """Say what an estimate is, and which inputs are larger than any that was trained on."""
+    largest = models.largest
+    if average <= largest[0] and price <= largest[1]:
+        return ESTIMATOR_NOTE
+    beyond = "".join(
+        f"; {name} is above {most:g}, the largest that was trained on"
+        for name, value, most in zip(
+            columns.ESTIMATOR_INPUTS, (average, price), largest, strict=True
+        )
+        if value > most
+    )
+    return ESTIMATOR_NOTE + beyond
 
 
 def _as_json(answer: BaseModel) -> Response:
@@ -194,7 +276,7 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
         models = loader.models()
         tag = models.about.forecaster.tag
         if isinstance(request, BarsRequest):
-            row = models.book.forecast_bars(bars_frame(request), RuleParameters())
+            row = usable_forecast(models.book.forecast_bars(bars_frame(request), RuleParameters()))
             _OF_BARS.inc()
             return forecast_answer(row, tag)
         rows, problems = _each_forecast(models.book, request.symbols)
@@ -226,8 +308,17 @@ def _none_known(problems: Sequence[Problem]) -> Problem:
 def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
     @routes.get("/symbols", summary="Find symbols", tags=["symbols"], responses=_OF_VALUES)
     def symbols(
-        query: Annotated[str, Query(max_length=MOST_QUERY, examples=["apple"])] = "",
-        limit: Annotated[int, Query(ge=1, le=MOST_FOUND)] = 20,
+        query: Annotated[
+            str,
+            Query(
+                description="start of the symbol, or a part of the name; empty for all",
+                max_length=MOST_QUERY,
+                examples=["apple"],
+            ),
+        ] = "",
+        limit: Annotated[
+            CountQuery, Query(description="most symbols to list", ge=1, le=MOST_FOUND)
+        ] = 20,
     ) -> SymbolsFound:
         """Find symbols by their start, or by a part of the security's name."""
         rows, total = loader.models().book.search(query, limit)
@@ -252,7 +343,8 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
     def history(
         symbol: SymbolText,
         days: Annotated[
-            int, Query(ge=1, le=HISTORY_DAYS, description="calendar days up to the latest bar")
+            CountQuery,
+            Query(ge=1, le=HISTORY_DAYS, description="calendar days up to the latest bar"),
         ] = 365,
     ) -> History:
         """List the latest bars of a symbol."""

@@ -1,16 +1,21 @@
-"""What surrounds every route, BentoML's own too: limits, headers, counters, one error shape."""
+"""What surrounds every route, BentoML's own too: time, headers, counters, one error shape."""
 
+import asyncio
+import logging
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stock_volume.serving.problems import PROBLEM_JSON, problem, problem_body
+from stock_volume.serving.problems import PROBLEM_JSON, RETRY_AFTER, problem, problem_body
 
-MOST_BODY_BYTES: Final = 2**20
+MOST_SECONDS: Final = 28.0
+"""How long an answer may take to begin; BentoML's own limit is a little longer."""
+
+logger = logging.getLogger("bentoml.stock_volume")
 
 _REQUESTS: Final = Counter("stock_volume_requests", "Requests answered", ["route", "status"])
 _SECONDS: Final = Histogram(
@@ -25,8 +30,13 @@ _REFUSALS: Final = range(400, 499)
 _CLIENT_GONE: Final = 499
 """nginx's number for a client that left before it was answered."""
 
+_NOT_OURS: Final = frozenset({"/docs.json", "/healthz"})
+"""BentoML's own description, which lacks our routes, and its second name for /livez."""
+
+_FIRST_REDIRECT: Final = 300
 _FIRST_ERROR: Final = 400
-_TOO_LARGE: Final = 413
+_KEPT: Final = ("allow", "connection", "content-range", "retry-after", "www-authenticate")
+"""Headers that an answer keeps when its body becomes a problem detail."""
 
 _EVERYWHERE: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _ON_PAGES: Final = {
@@ -58,14 +68,27 @@ class Surface:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        answer = _Answer(send)
-        body = _LimitedBody(receive)
-        declared = _content_length(scope)
+        headless = scope["method"] == "HEAD"
+        if headless:
+            # A copy: the server looks at its own to know that no body follows.
+            scope = {**scope, "method": "GET"}
+        answer = _Answer(send, headless=headless)
         try:
-            if declared > MOST_BODY_BYTES:
-                await answer.refuse(_TOO_LARGE, _too_large())
+            if scope["path"] in _NOT_OURS:
+                await answer.refuse(HTTPStatus.NOT_FOUND)
             else:
-                await self._app(scope, body.receive, answer.send)
+                async with asyncio.timeout(MOST_SECONDS) as deadline:
+                    answer.deadline = deadline
+                    await self._app(scope, receive, answer.send)
+        except Exception as error:
+            if answer.is_cut_off:
+                raise
+            if answer.is_late:
+                await answer.refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+                return
+            logger.exception("%s failed", _route_of(scope), exc_info=error)
+            if not answer.has_begun:
+                await answer.refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
         finally:
             self._count(_route_of(scope), answer.status, time.perf_counter() - start)
 
@@ -84,83 +107,108 @@ class Surface:
             _REFUSED.labels(status=str(status)).inc()
 
 
-class _LimitedBody:
-    """Stops reading a body that turns out larger than it may be."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._read = 0
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._read += len(message.get("body", b""))
-            if self._read > MOST_BODY_BYTES:
-                raise HTTPException(_TOO_LARGE, _too_large())
-        return message
-
-
 class _Answer:
     """Adds headers to an answer, and gives an error without a problem detail one."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, headless: bool) -> None:
         self._send = send
+        self._headless = headless
         self._replaced = False
+        self._ended = False
+        self.has_begun = False
         self.status = _CLIENT_GONE
+        self.deadline: asyncio.Timeout | None = None
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self.has_begun and not self._ended
+
+    @property
+    def is_late(self) -> bool:
+        return not self.has_begun and self.deadline is not None and self.deadline.expired()
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self.deadline is not None and not self.deadline.expired():
+                self.deadline.reschedule(None)
             await self._start(message)
-        elif not self._replaced:
-            await self._send(message)
+        elif kind == "http.response.body" and not self._replaced:
+            self._ended = not message.get("more_body", False)
+            if not self._headless:
+                await self._send(message)
+            elif self._ended:
+                await self._send({"type": kind, "body": b""})
 
     async def _start(self, message: Message) -> None:
-        self.status = message["status"]
+        status = message["status"]
         headers = MutableHeaders(scope=message)
         kind = headers.get("content-type", "")
-        if self.status >= _FIRST_ERROR and kind != PROBLEM_JSON:
-            self._replaced = True
-            kept = {name: headers[name] for name in ("allow", "retry-after") if name in headers}
-            await self.refuse(self.status, _plain_words(self.status), kept)
-            return
-        for name, value in _EVERYWHERE.items():
-            headers[name] = value
+        if status >= _FIRST_REDIRECT:
+            # Routers redirect from /models/ to whatever host the client has named.
+            if "location" in headers:
+                status = HTTPStatus.NOT_FOUND
+            if status == HTTPStatus.METHOD_NOT_ALLOWED:
+                headers["allow"] = _with_head(headers.get("allow", ""))
+            if status >= _FIRST_ERROR and kind != PROBLEM_JSON:
+                self._replaced = True
+                kept = {name: headers[name] for name in _KEPT if name in headers}
+                await self.refuse(status, kept)
+                return
+        raw = message["headers"]
+        raw += _EVERYWHERE_RAW
+        if "etag" not in headers:
+            raw.append(_NOT_STORED)
+        else:
+            headers["cache-control"] = "no-cache"
+            if "content-encoding" in headers:
+                headers["etag"] = f"W/{headers['etag']}"
         if kind.startswith("text/html"):
             for name, value in _ON_PAGES.items():
                 headers.setdefault(name, value)
+        await self._begin(message)
+
+    async def _begin(self, message: Message) -> None:
+        self.has_begun = True
+        self.status = int(message["status"])
         await self._send(message)
 
-    async def refuse(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        self.status = status
-        body = problem_body(problem(status, detail))
-        sent = {
-            "content-type": PROBLEM_JSON,
-            "content-length": str(len(body)),
-            **_EVERYWHERE,
-            **(headers or {}),
-        }
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
-        await self._send({"type": "http.response.body", "body": body})
+    async def refuse(self, status: int, headers: dict[str, str] | None = None) -> None:
+        body = problem_body(problem(status, _plain_words(status)))
+        sent = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **(headers or {})}
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            sent = {**RETRY_AFTER, **sent}
+        raw = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in sent.items()
+        ]
+        await self._begin(
+            {
+                "type": "http.response.start",
+                "status": int(status),
+                "headers": [*raw, *_EVERYWHERE_RAW, _NOT_STORED],
+            }
+        )
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": b"" if self._headless else body})
+
+
+_EVERYWHERE_RAW: Final = [(name.encode(), value.encode()) for name, value in _EVERYWHERE.items()]
+_NOT_STORED: Final = (b"cache-control", b"no-store")
 
 
 def _plain_words(status: int) -> str:
     return {
         404: "there is nothing at this address",
         405: "this address does not answer this method",
+        416: "the file has no such range",
         503: "the models are being loaded, or the server is overloaded",
     }.get(status, "the server could not answer")
 
 
-def _too_large() -> str:
-    return f"the body is larger than {MOST_BODY_BYTES:,} bytes"
-
-
-def _content_length(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() else 0
-    return 0
+def _with_head(methods: str) -> str:
+    named = set(filter(None, methods.replace(" ", "").split(",")))
+    return ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set())))
 
 
 def _route_of(scope: Scope) -> str:

@@ -186,6 +186,51 @@ def test_bar_that_breaks_a_rule_is_named(
     assert problem["errors"][0]["message"].startswith(f"{rule}: ")
 
 
+@pytest.mark.parametrize("factor", [1e12, 1e11, 1e-12])
+def test_latest_bar_in_another_unit_is_refused(client: "TestClient", factor: float) -> None:
+    """A latest bar whose prices are off by far makes no forecast of nothing, or of everything."""
+    bars = bars_of("AAA", 80)
+    for name in ("Open", "High", "Low", "Close", "Adj Close"):
+        bars[-1][name] *= factor
+    answer = client.post("/forecast", json={"bars": bars})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith("bars.79")
+
+
+@pytest.mark.parametrize(
+    ("price", "volume", "status"),
+    [
+        (1e308, 1000, 422),
+        (1e300, 2**53 - 1, 422),
+        (1e12, 1, 422),
+        (9e11, 2**53 - 1, 422),
+        (1e-300, 2**53 - 1, 422),
+        (9e11, 1, 200),
+        (9e11, 10**12, 200),
+        (1e-300, 10**12, 200),
+    ],
+)
+def test_absurd_numbers_never_fail(
+    client: "TestClient", price: float, volume: int, status: int
+) -> None:
+    """Bars of whatever prices and volumes are forecast or refused."""
+    same = dict.fromkeys(("Open", "High", "Low", "Close", "Adj Close"), price)
+    bars = [{**bar, **same, "Volume": volume} for bar in bars_of("AAA", 80)]
+    assert client.post("/forecast", json={"bars": bars}).status_code == status
+
+
+def test_forecast_that_is_no_number_is_refused() -> None:
+    """What is infinite, no number, or past what is whole, is the fault of the bars."""
+    from stock_volume.forecaster.fresh import InvalidBarsError
+    from stock_volume.serving.frames import usable_forecast
+
+    good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A"}
+    assert usable_forecast(good) == good
+    for bad in ({"forecast": float("inf")}, {"q10": float("nan")}, {"q90": 2.0**53}):
+        with pytest.raises(InvalidBarsError, match="absurd"):
+            usable_forecast({**good, **bad})
+
+
 def test_bar_that_stands_twice_is_named(client: "TestClient") -> None:
     """Of two bars of one day, the later is refused."""
     bars = bars_of("AAA", 80)
@@ -227,6 +272,10 @@ def test_latest_bar_on_no_session_is_refused(client: "TestClient") -> None:
     [
         ("Date", 1_500_000_000),
         ("Date", "yesterday"),
+        ("Date", "1362096000"),
+        ("Date", "2018-06-22T00:00:00"),
+        ("Date", "2018-6-22"),
+        ("Date", "20180622"),
         ("Date", None),
         ("Volume", -1),
         ("Volume", 1.5),
@@ -256,8 +305,9 @@ def test_missing_and_other_fields_of_a_bar_are_named(client: "TestClient") -> No
     bars = bars_of("AAA", 80)
     del bars[1]["Close"]
     bars[2]["Turnover"] = 1
-    answer = client.post("/forecast", json={"bars": bars})
-    assert_problem(answer, 422, "bars.1.Close", "bars.2.Turnover")
+    assert_problem(client.post("/forecast", json={"bars": bars}), 422, "bars.1.Close")
+    answer = client.post("/forecast", json={"bars": [bars[0], *bars[2:]]})
+    assert_problem(answer, 422, "bars.1.Turnover")
 
 
 @pytest.mark.parametrize("count", [0, 59, 3001])
