@@ -3,11 +3,13 @@
 Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N] [--soak MINUTES]
 
 Serves the latest Bento of the store, with its snapshot blown up to as many symbols as the full
-archive has. Each server is loaded by wrk, 8 connections, in turn with the others. With --soak,
-the Bento alone is loaded by good and bad requests for so long.
+archive has. Each server is loaded by wrk, 8 connections, in turn with the others; the Bento then
+by batches, by forecasts of symbols and, over 40 connections, by forecasts of 3,000 bars. With
+--soak, the Bento alone is loaded by good and bad requests for so long.
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -21,6 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +38,11 @@ ESTIMATE: Final = "/predict?vol_moving_avg=12345&adj_close_rolling_med=25"
 FULL_ARCHIVE: Final = 8049
 CONNECTIONS: Final = 8
 BATCH: Final = 1000
+BARS: Final = 3000
+BARS_CONNECTIONS: Final = 40
 QUIET_THREADS: Final = {"OMP_WAIT_POLICY": "PASSIVE"}
 MIB: Final = 2**20
+SATURDAY: Final = 5
 
 Figures = dict[str, float]
 
@@ -104,7 +110,14 @@ def _answers(url: str) -> bool:
         return False
 
 
-def load(server: Server, path: str, seconds: int, script: str | None = None) -> Figures:
+def load(
+    server: Server,
+    path: str,
+    seconds: int,
+    script: str | None = None,
+    *,
+    connections: int = CONNECTIONS,
+) -> Figures:
     """Load a server by wrk.
 
     Args:
@@ -112,17 +125,25 @@ def load(server: Server, path: str, seconds: int, script: str | None = None) -> 
         path: What is asked for.
         seconds: For how long.
         script: Of wrk, in benchmarks/serving.
+        connections: How many requests are under way at a time.
 
     Returns:
-        Requests a second, p50 and p99 in milliseconds, errors, and CPU microseconds of the
-        server a request.
+        Requests a second, p50 and p99 in milliseconds, errors, CPU microseconds of the
+        server a request, and the most MiB it was seen to hold.
     """
     before = server.cpu_seconds()
     scripted = ["-s", str(HERE / script)] if script else []
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *scripted]
-    output = subprocess.run(
-        [*command, server.url + path], check=True, capture_output=True, text=True
-    ).stdout
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *scripted]
+    process = subprocess.Popen(
+        [*command, "--timeout", "30s", server.url + path],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    most = 0.0
+    while process.poll() is None:
+        most = max(most, server.resident_mib())
+        time.sleep(0.1)
+    output = process.communicate()[0]
     requests = _number(r"(\d+) requests in", output)
     return {
         "rps": _number(r"Requests/sec:\s+([\d.]+)", output),
@@ -131,6 +152,7 @@ def load(server: Server, path: str, seconds: int, script: str | None = None) -> 
         "errors": _number(r"Non-2xx or 3xx responses: (\d+)", output)
         + sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", output))),
         "cpu_us": 1e6 * (server.cpu_seconds() - before) / max(requests, 1),
+        "most_mib": most,
     }
 
 
@@ -211,18 +233,7 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
                 figures = load(server, ESTIMATE, seconds)
                 figures |= {"ready_s": server.ready_seconds, "mib": server.resident_mib()}
                 if way == "ours":
-                    batch = load(server, "/predict/batch", seconds, "batch.lua")
-                    forecast = load(server, _forecast_path(server), seconds)
-                    alone = {
-                        "batch_rows_a_second": batch["rps"] * BATCH,
-                        "batch_errors": batch["errors"],
-                        "batch_cheaper": batch["rps"] * BATCH / figures["rps"],
-                        "batch_cheaper_cpu": figures["cpu_us"] / (batch["cpu_us"] / BATCH),
-                        "forecast_rps": forecast["rps"],
-                        "forecast_p50": forecast["p50"],
-                        "forecast_p99": forecast["p99"],
-                        "mib": server.resident_mib(),
-                    }
+                    alone = _alone(server, seconds, figures)
             runs[way].append(figures)
             print(way, _rounded(figures), flush=True)
     servers = {
@@ -232,6 +243,51 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
     for way, of_way in runs.items():
         servers[way]["errors"] = sum(run["errors"] for run in of_way)
     return {"servers": servers, "alone": alone}
+
+
+def _alone(server: Server, seconds: int, figures: Figures) -> Figures:
+    """Load the Bento's other routes, the one that takes most memory last."""
+    batch = load(server, "/predict/batch", seconds, "batch.lua")
+    forecast = load(server, _forecast_path(server), seconds)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["BARS_FILE"] = str(_bars_file(server, Path(scratch)))  # of bars.lua
+        bars = load(server, "/forecast", seconds, "bars.lua", connections=BARS_CONNECTIONS)
+    return {
+        "predict_mib": figures["most_mib"],
+        "batch_rows_a_second": batch["rps"] * BATCH,
+        "batch_errors": batch["errors"],
+        "batch_cheaper": batch["rps"] * BATCH / figures["rps"],
+        "batch_cheaper_cpu": figures["cpu_us"] / (batch["cpu_us"] / BATCH),
+        "batch_mib": batch["most_mib"],
+        "forecast_rps": forecast["rps"],
+        "forecast_p50": forecast["p50"],
+        "forecast_p99": forecast["p99"],
+        "forecast_mib": forecast["most_mib"],
+        "bars_rps": bars["rps"],
+        "bars_p50": bars["p50"],
+        "bars_p99": bars["p99"],
+        "bars_errors": bars["errors"],
+        "bars_mib": bars["most_mib"],
+        "mib": server.resident_mib(),
+    }
+
+
+def _bars_file(server: Server, folder: Path) -> Path:
+    """Make a request of many bars: a symbol's own, over and over, on weekdays up to its latest."""
+    (found,) = httpx.get(f"{server.url}/symbols", params={"limit": 1}).json()["symbols"]
+    address = f"{server.url}/symbols/{found['symbol']}/history"
+    own = httpx.get(address, params={"days": 731}).json()["bars"]
+    ago = (
+        date.fromisoformat(found["latest_bar"]) - timedelta(days=day) for day in itertools.count()
+    )
+    days = itertools.islice((day for day in ago if day.weekday() < SATURDAY), BARS)
+    bars = [
+        {**bar, "Date": day.isoformat()}
+        for day, bar in zip(days, itertools.cycle(reversed(own)), strict=False)
+    ]
+    path = folder / "bars.json"
+    path.write_text(json.dumps({"bars": bars}), encoding="utf-8")
+    return path
 
 
 def _forecast_path(server: Server) -> str:
@@ -306,12 +362,9 @@ def soak(store: Path, serve_python: Path, minutes: float) -> Any:
 
 def _mixed_input(server: Server, folder: Path) -> dict[str, str]:
     found = httpx.get(f"{server.url}/symbols", params={"limit": 100}).json()["symbols"]
-    names = [one["symbol"] for one in found]
-    history = httpx.get(f"{server.url}/symbols/{names[0]}/history", params={"days": 731}).json()
-    bars, symbols = folder / "bars.json", folder / "symbols.txt"
-    bars.write_text(json.dumps({"bars": history["bars"]}), encoding="utf-8")
-    symbols.write_text("\n".join(names), encoding="utf-8")
-    return {"BARS_FILE": str(bars), "SYMBOLS_FILE": str(symbols)}
+    symbols = folder / "symbols.txt"
+    symbols.write_text("\n".join(one["symbol"] for one in found), encoding="utf-8")
+    return {"BARS_FILE": str(_bars_file(server, folder)), "SYMBOLS_FILE": str(symbols)}
 
 
 def main() -> None:

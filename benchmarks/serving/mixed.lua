@@ -7,6 +7,13 @@ for symbol in io.lines(os.getenv("SYMBOLS_FILE")) do
   symbols[#symbols + 1] = symbol
 end
 
+local rows, unknown = {}, {}
+for key = 97, 112 do unknown[#unknown + 1] = '"' .. string.char(key) .. '":1' end
+for number = 1, 5000 do rows[number] = "{" .. table.concat(unknown, ",") .. "}" end
+local strange = '{"rows": [' .. table.concat(rows, ",") .. "]}"
+for number = 1, 5000 do rows[number] = string.format('{"vol_moving_avg": %d, "adj_close_rolling_med": 25}', number) end
+local batch = '{"rows": [' .. table.concat(rows, ",") .. "]}"
+
 local kinds = {
   function(n) return wrk.format("GET", "/predict?vol_moving_avg=" .. n .. "&adj_close_rolling_med=25") end,
   function(n) return wrk.format("GET", "/forecast/" .. symbols[n % #symbols + 1]) end,
@@ -18,6 +25,9 @@ local kinds = {
   function(n) return wrk.format("POST", "/forecast", json, '{"symbols": ["' .. symbols[n % #symbols + 1] .. '", "NO' .. n .. '"]}') end,
   function(n) return wrk.format("POST", "/forecast", json, "{" .. n) end,
   function(n) return wrk.format("GET", "/nothing/" .. n) end,
+  function(n) return wrk.format("GET", "/symbols?more=" .. n) end,
+  function(n) return wrk.format("POST", "/predict", { ["Content-Type"] = "text/plain" }, "{}") end,
+  function(n) return wrk.format("POST", "/predict/batch", json, n % 16 < 8 and strange or batch) end,
   function(n) return wrk.format("DELETE", "/predict") end,
   function(n) return wrk.format("GET", "/symbols/" .. symbols[n % #symbols + 1] .. "/record") end,
   function(n) return wrk.format("GET", "/forecast/%00" .. n) end,

@@ -234,7 +234,7 @@ def _note(models: LoadedModels, average: float, price: float) -> str:
     if average <= largest[0] and price <= largest[1]:
         return ESTIMATOR_NOTE
     beyond = "".join(
-        f"; {name} is above {most:g}, the largest that was trained on"
+        f"; {name} is above {most:,.10g}, the largest that was trained on"
         for name, value, most in zip(
             columns.ESTIMATOR_INPUTS, (average, price), largest, strict=True
         )

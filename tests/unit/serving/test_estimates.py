@@ -116,7 +116,7 @@ def test_note_tells_inputs_beyond_the_training(client: "TestClient") -> None:
             client.post("/predict/batch", json={"rows": [largest, sent, largest]}),
         )
         for answer in answers:
-            more = f"; {name} is above {largest[name]:g}, the largest that was trained on"
+            more = f"; {name} is above {largest[name]:,.10g}, the largest that was trained on"
             assert answer.json()["note"] == plain["note"] + more
         # It is true that such an answer is that for the largest.
         assert answers[0].json()["volume"] == plain["volume"]
