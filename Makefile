@@ -100,7 +100,7 @@ airflow-picture: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## The same, and 
 	tests/airflow/check.sh --picture
 
 clean: ## Remove the environments, and what runs have left
-	rm -rf $(VENV) $(SERVE_VENV) $(AIRFLOW_VENV) logs data/0*
+	rm -rf $(VENV) $(SERVE_VENV) $(AIRFLOW_VENV) logs/* data/0*
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
