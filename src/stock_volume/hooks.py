@@ -16,6 +16,7 @@ from kedro.pipeline import Node, Pipeline
 from pydantic_core import to_jsonable_python
 
 from stock_volume.lineage import digest_path, git_revision, package_versions
+from stock_volume.sources.address import is_remote, shown
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class RunManifestHook:
             "seconds": round(seconds, 3),
             "git_revision": git_revision(self._project_path),
             "versions": package_versions(),
-            "parameters": to_jsonable_python(self._catalog.load(PARAMETERS)),
+            "parameters": _without_secrets(to_jsonable_python(self._catalog.load(PARAMETERS))),
             "inputs": self._contents(inputs),
             "nodes": {
                 node.name: {
@@ -256,6 +257,18 @@ class RunManifestHook:
                 if _partition(place, digest.path, self._partitions[name])
             ]
         return [digest._asdict() for digest in digests]
+
+
+def _without_secrets(parameters: Any) -> Any:
+    """Take queries and passwords out of the addresses among parameters."""
+    match parameters:
+        case dict():
+            return {name: _without_secrets(value) for name, value in parameters.items()}
+        case list():
+            return [_without_secrets(value) for value in parameters]
+        case str() if is_remote(parameters):
+            return shown(parameters)
+    return parameters
 
 
 def _fixed_place(dataset: Any) -> Path | None:

@@ -394,6 +394,26 @@ def test_replaced_output_has_the_digest_that_it_was_made_with(
     assert digests(kept(tmp_path)["inputs"]["held_prices"]) == {"prices.txt": sha256("old")}
 
 
+def test_manifest_has_no_secret_of_an_address(tmp_path: Path, keeping: DataCatalog) -> None:
+    """A key in a query and a password stay out of the manifests, wherever the address stands."""
+    keeping["parameters"] = MemoryDataset(
+        {
+            "url": "https://me:PASSWORD@host/{symbol}.csv?apikey=KEY",
+            "deep": {"list": ["s3://bucket/archive.zip", "sftp://me:PASSWORD@host/a"]},
+            "size": 3,
+        }
+    )
+    run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
+    assert kept(tmp_path)["parameters"] == {
+        "url": "https://host/{symbol}.csv?…",
+        "deep": {"list": ["s3://bucket/archive.zip", "sftp://host/a"]},
+        "size": 3,
+    }
+    text = (tmp_path / "manifest.json").read_text(encoding="utf-8")
+    assert "PASSWORD" not in text
+    assert "KEY" not in text
+
+
 def nothing(_: str, __: str) -> Iterator[str]:
     """Yield nothing, as an update does that found nothing new."""
     yield from ()

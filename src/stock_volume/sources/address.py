@@ -1,0 +1,57 @@
+"""Addresses as they may be shown: a query or a password is often a key."""
+
+import re
+from typing import Final
+
+_ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")
+"""An address, or as much of one as urllib3 tells."""
+
+_USER: Final = re.compile(r"(?<=://)[^\s/]*@")
+
+
+def is_remote(source: str) -> bool:
+    """Tell an address from a path.
+
+    Args:
+        source: An address such as ``s3://bucket/archive.zip``, or a path.
+
+    Returns:
+        Whether it names a protocol.
+    """
+    return "://" in source
+
+
+def without_secrets(address: str) -> str:
+    """Cut what may be secret off an address: the query, and user and password.
+
+    Args:
+        address: An address, or a template of one.
+
+    Returns:
+        The rest, which still tells what is there.
+    """
+    return _USER.sub("", address).partition("?")[0]
+
+
+def shown(address: str) -> str:
+    """Write an address for messages and reports.
+
+    Args:
+        address: An address, or a template of one.
+
+    Returns:
+        It without secrets, with ``?…`` where it had a query.
+    """
+    return without_secrets(address) + ("?…" if "?" in _USER.sub("", address) else "")
+
+
+def redacted(text: str) -> str:
+    """Take secrets out of the addresses in a text, such as another package's error.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        It with each address as it may be shown.
+    """
+    return _ADDRESS.sub(lambda address: shown(address[0]), text)

@@ -1,0 +1,49 @@
+"""Addresses as they may be shown."""
+
+import pytest
+
+from stock_volume.sources.address import is_remote, redacted, shown, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("source", "remote"),
+    [("s3://b/a.zip", True), ("https://h/a.zip", True), ("data/a.zip", False), ("sample", False)],
+)
+def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa: FBT001
+    """Paths are told from addresses."""
+    assert is_remote(source) is remote
+
+
+@pytest.mark.parametrize(
+    ("address", "rest"),
+    [
+        ("s3://bucket/archive.zip", "s3://bucket/archive.zip"),
+        ("https://h:1/{symbol}.csv?key=K&x={since}", "https://h:1/{symbol}.csv?…"),
+        ("https://me:K@h/a", "https://h/a"),
+        ("https://me:K@K@h/a?K@K", "https://h/a?…"),
+        ("https://me:K?K@h/a", "https://h/a"),
+        ("simplecache::https://me:K@h/a.zip?K#K", "simplecache::https://h/a.zip?…"),
+        ("https://h/@scope/a", "https://h/@scope/a"),
+    ],
+)
+def test_secrets_are_cut_off(address: str, rest: str) -> None:
+    """Query, user and password go, and what is left tells what is where."""
+    assert shown(address) == rest
+    assert without_secrets(address) == rest.removesuffix("?…")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("404, url='https://me:K@h/a?K=K' of 2", "404, url='https://h/a?… of 2"),
+        (
+            "Max retries exceeded with url: /a?K=K (why)",
+            "Max retries exceeded with url: /a?… (why)",
+        ),
+        ("is there no file /a?", "is there no file /a?"),
+        ("", ""),
+    ],
+)
+def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
+    """Errors of other packages keep their words and lose the keys in addresses."""
+    assert redacted(text) == rest
