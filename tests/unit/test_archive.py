@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from stock_volume.bars.archive import ArchiveLimits, BarFile, open_archive
+from stock_volume.datasets import ArchiveDataset
 from stock_volume.errors import SourceError, UnreadableFileError
 from tests.unit.helpers import LISTING_HEADER, bars, csv_of, write_folder, write_zip
 
@@ -112,6 +113,18 @@ def test_other_content_is_ignored(write: Writer, tmp_path: Path) -> None:
     )
     assert [file.name for file in archive.files] == ["stocks/A.csv"]
     assert archive.ignored == tuple(sorted(others))
+
+
+@both_kinds
+def test_what_is_ignored_is_told(
+    write: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is not read is no secret: a warning counts them and names the first."""
+    names = ["stocks/A.csv", "stocks/.B.csv", "stocks/notes.txt"]
+    path = write(tmp_path / "raw", dict.fromkeys(names, BARS))
+    ArchiveDataset(str(path), str(tmp_path)).load()
+    assert f"{path}: 2 files are not read" in caplog.text
+    assert "first stocks/.B.csv" in caplog.text
 
 
 def test_what_macos_adds_to_a_zip_is_no_content(tmp_path: Path) -> None:

@@ -1,15 +1,22 @@
 """CSV files over HTTP, from a server that fails in every way."""
 
+import logging
+import os
+import re
 import threading
 import time
+import traceback
+import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from pydantic import ValidationError
 
 from stock_volume.bars.ingest import read_listing
+from stock_volume.datasets import HttpCsvDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.requested import SINCE
@@ -114,7 +121,7 @@ def test_a_refusal_ends_at_once(tmp_path: Path, status: int) -> None:
     symbols = [f"S{number}" for number in range(200)]
     with (
         answering(lambda *_: Answer(status=status)) as server,
-        pytest.raises(SourceError, match=f"HTTP {status}; give a key under `headers`"),
+        pytest.raises(SourceError, match=f"HTTP {status} for S.*give a key under `credentials`"),
     ):
         source(server.url, symbols, tmp_path).everything()
     assert len(server.asked) < 50
@@ -143,7 +150,7 @@ def test_too_many_absent_symbols_are_a_failure(tmp_path: Path) -> None:
     symbols = [f"S{number}" for number in range(9)]
     with (
         answering(answer) as server,
-        pytest.raises(SourceError, match="1 of 9 symbols could not be fetched; first S3: HTTP 404"),
+        pytest.raises(SourceError, match=r"1 of 9 symbols could not be .* first S3: HTTP 404"),
     ):
         source(server.url, symbols, tmp_path).everything()
 
@@ -224,8 +231,241 @@ def test_a_listing_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         source("http://localhost", str(listing), tmp_path).everything()
 
 
-@pytest.mark.parametrize("url", ["http://host/all.csv", "http://host/{ticker}", "http://h/{"])
-def test_an_address_has_a_place_for_the_symbol(url: str) -> None:
-    """An address that would be the same for all symbols is refused."""
+@pytest.mark.parametrize("content", ["Symbol,ETF\n", "Symbol\n\n", ""])
+def test_a_listing_of_nothing_is_named(tmp_path: Path, content: str) -> None:
+    """A listing with a header only ends the run with its path."""
+    listing = tmp_path / "listing.csv"
+    listing.write_text(content, encoding="utf-8")
+    with pytest.raises(SourceError, match=r"listing\.csv: lists no symbol"):
+        source("http://localhost", str(listing), tmp_path).everything()
+
+
+def test_an_update_without_symbols_is_an_error(tmp_path: Path) -> None:
+    """Where nothing is held there is nothing to ask for."""
+    wanted = pl.DataFrame(schema={"Symbol": pl.String, "ETF": pl.Boolean, SINCE: pl.Date})
+    with pytest.raises(SourceError, match="no symbol to ask for"):
+        source("http://localhost", None, tmp_path).recent(wanted)
+
+
+def test_a_symbol_that_is_listed_twice_is_asked_for_once(tmp_path: Path) -> None:
+    """A symbol has one file, which would not be read if it stood twice in the archive."""
+    with answering(lambda *_: Answer(BARS)) as server:
+        archive = source(server.url, ["A", "B", "A"], tmp_path).everything()
+    assert server.times("/A.csv") == 1
+    assert archive.read("stocks/A.csv") == BARS
+
+
+@pytest.mark.parametrize(
+    "symbol", ["BRK/B", ".X", "..", "../../etc/x", "a\\b", "", "A\n", "A\0", "A" * 300]
+)
+def test_a_symbol_that_names_no_file_is_absent(
+    tmp_path: Path, symbol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A symbol that would be read nowhere, or lead out of a folder, is told and not asked for."""
+    symbols = [*(f"S{number}" for number in range(9)), symbol]
+    with answering(lambda *_: Answer(BARS)) as server:
+        archive = source(server.url, symbols, tmp_path).everything()
+    assert archive.absent == {symbol: "cannot name a file"}
+    assert f"no bars of 1 symbols, first {symbol}: cannot name a file" in caplog.text
+    assert len(server.asked) == 9
+    names = zipfile.ZipFile(archive.path).namelist()
+    assert names == [f"stocks/S{number}.csv" for number in range(9)]
+    assert archive.ignored == ()
+
+
+def among(failing: Answer, tmp_path: Path, **changes: object) -> dict[str, str]:
+    """Ask for ten symbols, one of which is answered otherwise, and tell what is absent."""
+
+    def answer(path: str, _headers: dict[str, str], _before: int) -> Answer:
+        return failing if path == "/S3.csv" else Answer(BARS)
+
+    with answering(answer) as server:
+        symbols = [f"S{number}" for number in range(10)]
+        archive = source(server.url, symbols, tmp_path, **changes).everything()
+    assert len(archive.files) == 9
+    return archive.absent
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(status=302, headers={"Location": "/S3.csv"}), "Exceeded maximum allowed redirects"),
+        (Answer(status=302, headers={"Location": "ftp://h/S3.csv"}), "unsupported protocol"),
+        (Answer(b"no gzip", headers={"Content-Encoding": "gzip"}), "decompressing.*, 3 times"),
+        (Answer(status=429, headers={"Retry-After": "Sun Nov  6 08:49:37 1994"}), "429, 3 times"),
+        (Answer(status=429, headers={"Retry-After": "nan"}), "429, 3 times"),
+    ],
+)
+def test_a_broken_answer_is_one_symbols(tmp_path: Path, answer: Answer, reason: str) -> None:
+    """Whatever a server answers for a symbol, the others are fetched and it is told."""
+    absent = among(answer, tmp_path)
+    assert absent.keys() == {"S3"}
+    assert re.search(reason, absent["S3"])
+
+
+def test_a_dead_server_is_not_asked_for_all(tmp_path: Path) -> None:
+    """Once more symbols have failed than may, no other is asked for."""
+    symbols = [f"S{number}" for number in range(1000)]
+    with (
+        answering(lambda *_: Answer(status=404)) as server,
+        pytest.raises(SourceError, match="101 of 1000 symbols could not be fetched"),
+    ):
+        source(server.url, symbols, tmp_path).everything()
+    assert len(server.asked) < 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
+    """What was fetched is on the disk before the last is asked for: memory stays flat."""
+    sizes: list[int] = []
+    noise = BARS + os.urandom(100_000)
+
+    def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
+        sizes.extend(path.stat().st_size for path in tmp_path.iterdir())
+        return Answer(noise)
+
+    with answering(answer) as server:
+        symbols = [f"S{number:03}" for number in range(200)]
+        source(server.url, symbols, tmp_path, connections=1).everything()
+    assert sizes[-1] > 150 * len(noise)
+
+
+def test_keys_stay_with_their_server(tmp_path: Path) -> None:
+    """A server that redirects to another does not hand it our headers."""
+    with answering(lambda *_: Answer(BARS)) as other:
+        away = Answer(status=302, headers={"Location": f"{other.url}/x.csv"})
+        with answering(lambda *_: away) as server:
+            source(
+                server.url,
+                ["A"],
+                tmp_path,
+                headers={"X-Key": "SECRET", "Accept": "text/csv"},
+                credentials={"Authorization": "Bearer SECRET", "X-Api-Key": "SECRET"},
+            ).everything()
+    assert {name for name, value in server.headers[0].items() if "SECRET" in value} == {
+        "x-key",
+        "x-api-key",
+        "authorization",
+    }
+    assert "SECRET" not in str(other.headers)
+    assert other.headers[0]["accept"] == "text/csv"
+
+
+def test_keys_follow_within_a_server(tmp_path: Path) -> None:
+    """A redirect to another path of the same server needs the key too."""
+
+    def answer(path: str, headers: dict[str, str], _before: int) -> Answer:
+        if headers.get("x-key") != "SECRET":
+            return Answer(status=403)
+        return Answer(status=301, headers={"Location": "/b"}) if path == "/A.csv" else Answer(BARS)
+
+    with answering(answer) as server:
+        asked = source(server.url, ["A"], tmp_path, credentials={"X-Key": "SECRET"})
+        assert asked.everything().read("stocks/A.csv") == BARS
+
+
+def test_a_key_goes_into_the_address(tmp_path: Path) -> None:
+    """A credential whose name stands in the address is put there, quoted; others are headers."""
+    with answering(lambda *_: Answer(BARS)) as server:
+        HttpCsvDataset(
+            {"url": server.url + "/{symbol}?apikey={key}"},
+            str(tmp_path),
+            ["A"],
+            {"key": "a&b", "X-Key": "c"},
+        ).load().everything()
+    assert server.asked == [("GET", "/A?apikey=a%26b")]
+    assert server.headers[0]["x-key"] == "c"
+    assert "key" not in server.headers[0]
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+def test_no_message_shows_a_key(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither errors nor logs tell the query, the password or the header of a request."""
+    caplog.set_level(logging.INFO)
+    with answering(lambda *_: Answer(status=status)) as server:
+        url = server.url.replace("//", "//me:SECRET@") + "/{symbol}.csv?a=SECRET&b={key}"
+        asked = HttpCsvParameters.model_validate(
+            {"url": url, "retry": QUICK, "credentials": {"key": "SECRET", "X-Key": "SECRET"}}
+        )
+        with pytest.raises(SourceError, match=rf"{server.url}/.symbol..csv\?….* A\b") as caught:
+            HttpCsvSource(asked, ["A"], tmp_path).everything()
+    assert "SECRET" in server.asked[0][1]
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+    assert "SECRET" not in caplog.text
+    assert "SECRET" not in repr(asked)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"headers": {"X-Key": 1234567890}},
+        {"headers": {"X-Key": "1234567890\n"}},
+        {"headers": {"X Key": "1234567890"}},
+        {"credentials": {"X-Key": "1234567890é"}},
+        {"url": "http://me:1234567890@[host/{symbol}"},
+        {"url": "http://host/all.csv?key=1234567890"},
+        {"url": "http://host/{symbol.csv?key=1234567890"},
+    ],
+)
+def test_no_refusal_of_parameters_shows_a_key(changes: dict[str, Any]) -> None:
+    """An error about parameters tells their names and not what they are."""
+    with pytest.raises(ValidationError) as caught:
+        HttpCsvParameters.model_validate({"url": "http://host/{symbol}", **changes})
+    assert "1234567890" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'"timestamp","open"',
+        b"\xef\xbb\xbftimestamp, open\r",
+        b'timestamp, "open"',
+        b"timestamp,open",
+    ],
+)
+def test_a_header_is_renamed_however_it_is_written(tmp_path: Path, header: bytes) -> None:
+    """Quotes, spaces and marks around the server's names do not hide them."""
+    with answering(lambda *_: Answer(header + b"\n1,2\n")) as server:
+        archive = source(
+            server.url, ["A"], tmp_path, columns={"timestamp": "Date", "open": "Open"}
+        ).everything()
+    assert archive.read("stocks/A.csv") == b"Date,Open\n1,2\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b'"a\nb', b"no bars\0", b"\xff\xfe"])
+def test_what_has_no_header_is_kept_as_it_is(tmp_path: Path, content: bytes) -> None:
+    """What cannot be renamed is for the ingestion to report."""
+    with answering(lambda *_: Answer(content)) as server:
+        archive = source(server.url, ["A"], tmp_path, columns={"x": "Date"}).everything()
+    assert archive.read("stocks/A.csv") == content
+
+
+@pytest.mark.parametrize("place", ["all.csv", "{ticker}", "{", "{symbol.x}", "{symbol!r}", "{}"])
+def test_an_address_has_a_place_for_the_symbol(place: str) -> None:
+    """An address that would be the same for all symbols, or has other places, is refused."""
     with pytest.raises(ValidationError, match="symbol"):
+        HttpCsvParameters(url=f"http://host/{place}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "host/{symbol}",
+        "//host/{symbol}",
+        "ftp://host/{symbol}",
+        "http:///{symbol}",
+        "http://h:x/{symbol}",
+    ],
+)
+def test_an_address_names_a_server(url: str) -> None:
+    """An address that nobody could be asked by is refused before anybody is."""
+    with pytest.raises(ValidationError, match="begins with neither http:// nor https://"):
         HttpCsvParameters(url=url)
+
+
+def test_a_symbol_names_no_server() -> None:
+    """Keys go to one server, which no symbol changes."""
+    with pytest.raises(ValidationError, match="part of the server's name"):
+        HttpCsvParameters(url="http://{symbol}.example.org/")

@@ -6,15 +6,19 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import polars as pl
 import pytest
 import yfinance
 from yfinance.data import YfData
 
+from stock_volume import columns
 from stock_volume.datasets import YahooDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources import yahoo
 from stock_volume.sources.requested import SINCE
+from stock_volume.sources.retry import RetryParameters
+from stock_volume.sources.yahoo import YahooSource
 from tests.unit.servers import Answer, Server, answering
 
 pytestmark = [
@@ -24,6 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+QUICK = RetryParameters(attempts=3, wait_seconds=0.001)
 NEW_YORK = ZoneInfo("America/New_York")
 BARS = {
     date(2021, 1, 4): (10.0, 11.0, 9.0, 10.5, 10.25, 1000),
@@ -50,7 +55,7 @@ def chart(path: str, *_: object) -> Answer:
         if int(query.get("period1", ["0"])[0]) <= time.timestamp()
         and time.timestamp() < int(query.get("period2", ["9999999999"])[0])
     ]
-    columns = (
+    bars = (
         dict(
             zip(
                 ("open", "high", "low", "close", "adj", "volume"),
@@ -61,7 +66,7 @@ def chart(path: str, *_: object) -> Answer:
         if days
         else {}
     )
-    adjusted = columns.pop("adj", ())
+    adjusted = bars.pop("adj", ())
     result = {
         "meta": {
             "currency": "USD",
@@ -76,7 +81,7 @@ def chart(path: str, *_: object) -> Answer:
             "validRanges": ["1d", "max"],
         },
         "timestamp": [int(opening[day].timestamp()) for day in days],
-        "indicators": {"quote": [columns], "adjclose": [{"adjclose": adjusted}]},
+        "indicators": {"quote": [bars], "adjclose": [{"adjclose": adjusted}]},
     }
     body = json.dumps({"chart": {"result": [result], "error": None}})
     return Answer(body.encode(), headers={"Content-Type": "application/json"})
@@ -103,7 +108,8 @@ def test_recent_bars_are_as_the_archive_has_them(
     """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
     with answering(chart) as server:
         stand_in(server, monkeypatch)
-        archive = YahooDataset(str(tmp_path / "landing")).load().recent(WANTED)
+        dataset = YahooDataset(str(tmp_path / "landing"), max_failed_share=0.5)
+        archive = dataset.load().recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
     lines = archive.read("stocks/AAA.csv").decode().splitlines()
     assert lines[0] == "Date,Open,High,Low,Close,Adj Close,Volume"
@@ -130,9 +136,53 @@ def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path:
     """Without network yfinance gives an empty frame, which is an error here."""
     with answering(chart) as server:
         stand_in(server, monkeypatch)
-    with pytest.raises(SourceError, match="answered no bar of any of 3 symbols"):
-        YahooDataset(str(tmp_path)).load().recent(WANTED)
-    assert not list(tmp_path.glob("*.zip"))
+    asked = YahooSource(None, tmp_path, retry=QUICK)
+    with pytest.raises(
+        SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
+    ):
+        asked.recent(WANTED)
+    assert not list(tmp_path.iterdir())
+
+
+def bars_of(symbols: list[str]) -> pd.DataFrame:
+    """Answer as yfinance does."""
+    days = pd.to_datetime(["2021-01-04", "2021-01-05"])
+    bars = pd.DataFrame(1.0, index=days, columns=list(columns.BAR[1:]))
+    return pd.concat(dict.fromkeys(symbols, bars), axis=1)
+
+
+def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A block that passes costs a wait, and no symbol."""
+    calls: list[list[str]] = []
+
+    def download(symbols: list[str], **_: object) -> pd.DataFrame:
+        calls.append(symbols)
+        return pd.DataFrame() if len(calls) in {2, 3} else bars_of(symbols)
+
+    monkeypatch.setattr(yfinance, "download", download)
+    symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH)]
+    archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    assert [file.symbol for file in archive.files] == symbols
+    assert archive.absent == {}
+    assert calls == [symbols[: yahoo.BATCH], *[symbols[yahoo.BATCH :]] * 3]
+
+
+def test_a_block_after_the_first_batch_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A client that is blocked half-way has not got its bars, and stops asking."""
+    calls: list[list[str]] = []
+
+    def download(symbols: list[str], **_: object) -> pd.DataFrame:
+        calls.append(symbols)
+        return bars_of(symbols) if len(calls) == 1 else pd.DataFrame()
+
+    monkeypatch.setattr(yfinance, "download", download)
+    symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH)]
+    with pytest.raises(SourceError, match=r"101 of 1000 symbols .*max_failed_share = 0\.1"):
+        YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    assert len(calls) == 1 + 2 * QUICK.attempts
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The raw layer: an archive of bars as given, or a source that can be asked for some."""
 
+import logging
 from pathlib import Path
 from typing import Any, Final, Never
 
@@ -7,10 +8,13 @@ from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.bars.archive import ArchiveLimits, BarArchive, BarSource, open_archive
 from stock_volume.bars.sample import lay_out_sample
+from stock_volume.sources.address import is_remote, shown
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.kaggle import download
-from stock_volume.sources.remote import is_remote, mirror
+from stock_volume.sources.remote import mirror
 from stock_volume.sources.yahoo import YahooSource
+
+logger = logging.getLogger(__name__)
 
 SAMPLE: Final = "sample"
 
@@ -83,13 +87,25 @@ class ArchiveDataset(SourceDataset):
             The archive, its files listed and none read.
         """
         self._mirrored = None
-        return open_archive(self.path, self._limits)
+        return _opened(self.path, self._limits)
 
     def _exists(self) -> bool:
         return self._source == SAMPLE or is_remote(self._source) or self.path.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"source": self._source, "landing": str(self._landing)}
+        return {"source": shown(self._source), "landing": str(self._landing)}
+
+
+def _opened(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:
+    archive = open_archive(path, limits)
+    if archive.ignored:
+        logger.warning(
+            "%s: %d files are not read, being neither a symbol's bars nor the listing; first %s",
+            path,
+            len(archive.ignored),
+            archive.ignored[0],
+        )
+    return archive
 
 
 class KaggleDataset(SourceDataset):
@@ -102,7 +118,7 @@ class KaggleDataset(SourceDataset):
 
         Args:
             handle: ``owner/dataset/versions/number``.
-            seconds: Time limit of the first request.
+            seconds: How long Kaggle may say nothing.
             metadata: For Kedro-Viz.
         """
         super().__init__(metadata)
@@ -120,7 +136,7 @@ class KaggleDataset(SourceDataset):
         Returns:
             The archive, its files listed and none read.
         """
-        return open_archive(self.path)
+        return _opened(self.path)
 
     def _describe(self) -> dict[str, Any]:
         return {"handle": self._handle}
@@ -170,12 +186,14 @@ class HttpCsvDataset(RequestedDataset):
             server: Fields of ``HttpCsvParameters``.
             landing: Folder in which answers are kept.
             symbols: Symbols of a first run, or the path of a listing.
-            credentials: Headers that are secret.
+            credentials: What is secret: a value for each ``{name}`` in the address, and the
+                others are headers.
             metadata: For Kedro-Viz.
         """
         super().__init__(landing, metadata)
-        headers = {**server.get("headers", {}), **(credentials or {})}
-        self._server = HttpCsvParameters.model_validate({**server, "headers": headers})
+        self._server = HttpCsvParameters.model_validate(
+            {**server, "credentials": credentials or {}}
+        )
         self._symbols = symbols
 
     def load(self) -> HttpCsvSource:
@@ -194,6 +212,7 @@ class YahooDataset(RequestedDataset):
         self,
         landing: str,
         symbols: list[str] | str | None = None,
+        max_failed_share: float = 0.1,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Keep what to ask for.
@@ -201,10 +220,13 @@ class YahooDataset(RequestedDataset):
         Args:
             landing: Folder in which answers are kept.
             symbols: Symbols of a first run, or the path of a listing.
+            max_failed_share: Share of the symbols of which Yahoo may answer no bars; more fail
+                the whole.
             metadata: For Kedro-Viz.
         """
         super().__init__(landing, metadata)
         self._symbols = symbols
+        self._max_failed_share = max_failed_share
 
     def load(self) -> YahooSource:
         """Make the source, which is asked later.
@@ -212,4 +234,4 @@ class YahooDataset(RequestedDataset):
         Returns:
             The source.
         """
-        return YahooSource(self._symbols, self._landing)
+        return YahooSource(self._symbols, self._landing, self._max_failed_share)

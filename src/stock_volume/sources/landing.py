@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,25 @@ from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER
 from stock_volume.files import aside_of
 
 _NAME_LENGTH: Final = 16
+_LONGEST_SYMBOL: Final = 100
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+def is_nameable(symbol: str) -> bool:
+    """Tell whether a symbol can name a file: others would be read nowhere, or lead elsewhere.
+
+    Args:
+        symbol: The symbol.
+
+    Returns:
+        Whether it is short and printable, begins with no dot and has no separator of folders.
+    """
+    return (
+        0 < len(symbol) <= _LONGEST_SYMBOL
+        and symbol.isprintable()
+        and not symbol.startswith(".")
+        and not {"/", "\\"} & set(symbol)
+    )
 
 
 def member_name(symbol: str, *, is_etf: bool) -> str:
@@ -26,14 +44,14 @@ def member_name(symbol: str, *, is_etf: bool) -> str:
     return f"{ETFS_FOLDER if is_etf else STOCKS_FOLDER}/{symbol}.csv"
 
 
-def land(files: Mapping[str, bytes], folder: Path) -> Path:
+def land(files: Iterable[tuple[str, bytes]], folder: Path) -> Path:
     """Keep fetched files as a zip that is named by its content.
 
-    The same files make the same bytes and thus the same name: what was fetched before
-    leaves no second copy, and what a run was made from is never overwritten.
+    The same files in the same order make the same bytes and thus the same name: what was
+    fetched before leaves no second copy, and what a run was made from is never overwritten.
 
     Args:
-        files: Content by name.
+        files: Names and contents; each is written before the next is taken.
         folder: Where the archive belongs; it is made.
 
     Returns:
@@ -43,9 +61,9 @@ def land(files: Mapping[str, bytes], folder: Path) -> Path:
     aside = aside_of(folder / "landing.zip")
     try:
         with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in sorted(files):
+            for name, content in files:
                 member = zipfile.ZipInfo(name, _EPOCH)
-                archive.writestr(member, files[name], zipfile.ZIP_DEFLATED)
+                archive.writestr(member, content, zipfile.ZIP_DEFLATED)
         with aside.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
         return aside.replace(folder / f"{digest[:_NAME_LENGTH]}.zip")

@@ -1,20 +1,26 @@
 """Sources that are asked for each symbol by itself."""
 
 import csv
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import date
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.archive import LISTING_FILE, BarArchive, open_archive
 from stock_volume.errors import SourceError
-from stock_volume.sources.landing import land, member_name
+from stock_volume.progress import progress
+from stock_volume.sources.landing import is_nameable, land, member_name
 
-SINCE = "since"
+logger = logging.getLogger(__name__)
+
+SINCE: Final = "since"
 
 
 class Request(NamedTuple):
@@ -55,7 +61,7 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
         One request a symbol, for all its bars.
 
     Raises:
-        SourceError: No symbol is named, or the listing cannot be read.
+        SourceError: No symbol is named, or the listing cannot be read or names none.
     """
     if not symbols:
         raise SourceError(
@@ -66,9 +72,12 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
         return [Request(symbol) for symbol in symbols]
     try:
         with Path(symbols).open(encoding="utf-8-sig", newline="") as file:
-            return list(_listed(csv.DictReader(file)))
+            requests = list(_listed(csv.DictReader(file)))
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise SourceError(f"{symbols}: not a listing of symbols: {error}") from error
+    if not requests:
+        raise SourceError(f"{symbols}: lists no symbol")
+    return requests
 
 
 def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
@@ -91,30 +100,39 @@ def _listed(rows: Iterable[dict[str, str]]) -> Iterable[Request]:
             yield Request(row[columns.SYMBOL], row.get(columns.ETF) == "Y")
 
 
-class Answers(NamedTuple):
-    """What was answered.
-
-    Attributes:
-        files: Content of the files of bars, by symbol.
-        absent: Why a symbol has none, by symbol.
-    """
-
-    files: dict[str, bytes]
-    absent: dict[str, str]
+Answer: TypeAlias = bytes | str
+"""A file of bars, or why there is none."""
 
 
 class RequestedSource(ABC):
-    """A source that is asked for each symbol by itself; its answers are kept as an archive."""
+    """A source that is asked for each symbol by itself; its answers are kept as an archive.
 
-    def __init__(self, symbols: Sequence[str] | str | None, landing: Path) -> None:
+    Attributes:
+        name: What errors call it.
+        hint: What errors say beside, to help.
+    """
+
+    hint = ""
+
+    def __init__(
+        self,
+        name: str,
+        symbols: Sequence[str] | str | None,
+        landing: Path,
+        max_failed_share: float,
+    ) -> None:
         """Keep what to ask for.
 
         Args:
+            name: What errors call it.
             symbols: Symbols of a first run, or the path of a listing.
             landing: Folder in which answers are kept.
+            max_failed_share: Share of the symbols that may have no file; more fail the whole.
         """
+        self.name = name
         self._symbols = symbols
         self._landing = landing
+        self._max_failed_share = max_failed_share
 
     def everything(self) -> BarArchive:
         """Fetch all bars of the symbols that are named.
@@ -125,7 +143,14 @@ class RequestedSource(ABC):
         Raises:
             SourceError: No symbols are named, or the source failed or refused.
         """
-        return self._landed(requests_for(self._symbols), listing_of(self._symbols))
+        archive = self._landed(requests_for(self._symbols), listing_of(self._symbols))
+        if archive.absent:
+            symbol, reason = next(iter(archive.absent.items()))
+            absent = len(archive.absent)
+            logger.warning(
+                "%s: no bars of %d symbols, first %s: %s", self.name, absent, symbol, reason
+            )
+        return archive
 
     def recent(self, wanted: pl.DataFrame) -> BarArchive:
         """Fetch the bars of the symbols that are held, since the dates wanted.
@@ -142,26 +167,59 @@ class RequestedSource(ABC):
         return self._landed(requests_of(wanted), {})
 
     def _landed(self, requests: Sequence[Request], others: dict[str, bytes]) -> BarArchive:
-        answers = self.fetch(requests)
-        files = {
-            member_name(request.symbol, is_etf=request.is_etf): answers.files[request.symbol]
-            for request in requests
-            if request.symbol in answers.files
-        }
-        archive = open_archive(land({**files, **others}, self._landing))
-        archive.absent = answers.absent
+        absent: dict[str, str] = {}
+        fetched = self._fetched(requests, absent)
+        archive = open_archive(land(chain(fetched, others.items()), self._landing))
+        archive.absent = absent
         return archive
 
+    def _fetched(
+        self, requests: Sequence[Request], absent: dict[str, str]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the files of bars by name, in order of it, and note what is absent."""
+        # By symbol: one that is listed twice would stand twice in the archive.
+        names = {
+            request.symbol: (member_name(request.symbol, is_etf=request.is_etf), request)
+            for request in requests
+        }
+        sound = sorted(named for symbol, named in names.items() if is_nameable(symbol))
+        absent |= {symbol: "cannot name a file" for symbol in names if not is_nameable(symbol)}
+        self._check(absent, len(names))
+        with (
+            progress("fetching bars", len(sound), "files") as advance,
+            closing(self.fetch([request for _, request in sound])) as answers,
+        ):
+            for (name, request), answer in zip(sound, answers, strict=True):
+                if isinstance(answer, str):
+                    absent[request.symbol] = answer
+                    self._check(absent, len(names))
+                    advance(1)
+                else:
+                    yield name, answer
+                    advance(1, answer.count(b"\n"))
+
+    def _check(self, absent: dict[str, str], asked: int) -> None:
+        """Fail as soon as it is certain that too little will be there."""
+        if len(absent) < asked and len(absent) <= self._max_failed_share * asked:
+            return
+        if not asked:
+            raise SourceError(f"{self.name}: there is no symbol to ask for")
+        symbol, reason = next(iter(absent.items()))
+        raise SourceError(
+            f"{self.name}: {len(absent)} of {asked} symbols could not be fetched "
+            f"(max_failed_share = {self._max_failed_share:g}); first {symbol}: {reason}{self.hint}"
+        )
+
     @abstractmethod
-    def fetch(self, requests: Sequence[Request]) -> Answers:
+    def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
         """Ask for some symbols.
 
         Args:
             requests: One a symbol.
 
-        Returns:
-            At least one file.
+        Yields:
+            In their order, a file of bars each, or why there is none.
 
         Raises:
-            SourceError: The source failed or refused.
+            SourceError: The source refused.
         """

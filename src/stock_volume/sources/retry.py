@@ -1,14 +1,22 @@
 """When to ask another machine again, and how long to wait before."""
 
+import logging
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume.errors import SourceError
+from stock_volume.sources.address import redacted
+
+if TYPE_CHECKING:
+    from stamina.instrumentation import RetryDetails
+
+logger = logging.getLogger(__name__)
 
 LONGEST_WAIT: Final = 60.0
 """Seconds; a server that asks for more is asked again after these."""
@@ -50,6 +58,8 @@ def attempts(
         raise SourceError(
             "sources on other machines need an extra: pip install 'stock_volume[remote]'"
         ) from error
+    # Its own hook logs errors as they are, with whole addresses.
+    stamina.instrumentation.set_on_retry_hooks([_tell])
     return stamina.retry_context(
         on=again,
         attempts=parameters.attempts,
@@ -58,6 +68,12 @@ def attempts(
         wait_max=LONGEST_WAIT,
         wait_jitter=parameters.wait_seconds,
     )
+
+
+def _tell(details: "RetryDetails") -> None:
+    error = details.caused_by
+    reason = redacted(str(error)) or type(error).__name__
+    logger.info("asking again in %.1f seconds: %s", details.wait_for, reason)
 
 
 def seconds_asked_for(header: str | None) -> float | None:
@@ -72,8 +88,14 @@ def seconds_asked_for(header: str | None) -> float | None:
     if header is None:
         return None
     with suppress(ValueError):
-        return min(max(float(header), 0.0), LONGEST_WAIT)
-    with suppress(ValueError):
-        wait = parsedate_to_datetime(header) - datetime.now(tz=UTC)
-        return min(max(wait.total_seconds(), 0.0), LONGEST_WAIT)
+        return _bounded(float(header))
+    with suppress(ValueError, OverflowError):
+        date = parsedate_to_datetime(header)
+        # The oldest of the three forms of a date names no zone, and means UTC.
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return _bounded((date - datetime.now(tz=UTC)).total_seconds())
     return None
+
+
+def _bounded(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)

@@ -1,14 +1,16 @@
 """Recent bars of Yahoo Finance, by yfinance."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stock_volume import columns
 from stock_volume.errors import SourceError
 from stock_volume.features.calendar import EXCHANGE
-from stock_volume.progress import progress
-from stock_volume.sources.requested import Answers, Request, RequestedSource
+from stock_volume.sources.requested import Answer, Request, RequestedSource
+from stock_volume.sources.retry import RetryParameters, attempts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,39 +25,63 @@ _SETTLED: Final = timedelta(minutes=30)
 class YahooSource(RequestedSource):
     """Yahoo Finance: prices as traded but for splits, and adjusted closes, to the last session."""
 
-    def fetch(self, requests: Sequence[Request]) -> Answers:
+    hint = (
+        ". Without network, or when Yahoo blocks it, yfinance answers nothing: look at its "
+        "messages above, and run again later. Symbols that are delisted have no bars either: "
+        "raise max_failed_share if they are many"
+    )
+
+    def __init__(
+        self,
+        symbols: Sequence[str] | str | None,
+        landing: Path,
+        max_failed_share: float = 0.1,
+        retry: RetryParameters | None = None,
+    ) -> None:
+        """Keep what to ask for.
+
+        Args:
+            symbols: Symbols of a first run, or the path of a listing.
+            landing: Folder in which answers are kept.
+            max_failed_share: Share of the symbols that may have no bars; more fail the whole.
+            retry: How often a batch without any bar is asked for again.
+        """
+        super().__init__("Yahoo Finance", symbols, landing, max_failed_share)
+        # A block passes in minutes, not in seconds.
+        self._retry = retry or RetryParameters(attempts=4, wait_seconds=5)
+
+    def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
         """Ask Yahoo for some symbols, a batch at a time.
 
         Args:
             requests: One a symbol.
 
-        Returns:
-            The answers.
-
-        Raises:
-            SourceError: Nothing was answered.
+        Yields:
+            In their order, a file of bars each, or why there is none.
         """
         last = last_settled_session(datetime.now().astimezone())
-        files: dict[str, bytes] = {}
-        absent: dict[str, str] = {}
-        with progress("fetching bars", len(requests), "symbols") as advance:
-            for start in range(0, len(requests), BATCH):
-                batch = requests[start : start + BATCH]
-                bars = _download(batch, last)
-                for symbol in (request.symbol for request in batch):
-                    text = _as_csv(bars, symbol, last)
-                    if text:
-                        files[symbol] = text
-                    else:
-                        absent[symbol] = "Yahoo answers no bars"
-                advance(len(batch))
-        if not files:
-            raise SourceError(
-                f"Yahoo answered no bar of any of {len(requests)} symbols. Without network, or "
-                "when it blocks a client, yfinance gives an empty answer: look at its messages "
-                "above, and run again later"
-            )
-        return Answers(files, absent)
+        for start in range(0, len(requests), BATCH):
+            batch = requests[start : start + BATCH]
+            files = self._files(batch, last)
+            for request in batch:
+                yield files.get(request.symbol, "Yahoo answers no bars")
+
+    def _files(self, batch: Sequence[Request], last: date) -> dict[str, bytes]:
+        with suppress(_NothingError):
+            for attempt in attempts(self._retry, lambda error: isinstance(error, _NothingError)):
+                with attempt:
+                    bars = _download(batch, last)
+                    files = {
+                        request.symbol: _as_csv(bars, request.symbol, last) for request in batch
+                    }
+                    if not any(files.values()):
+                        raise _NothingError(f"Yahoo answers nothing of {len(batch)} symbols")
+                    return {symbol: file for symbol, file in files.items() if file}
+        return {}
+
+
+class _NothingError(Exception):
+    """No bar of any symbol, as when Yahoo blocks a client."""
 
 
 def last_settled_session(now: datetime) -> date:
