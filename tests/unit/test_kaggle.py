@@ -1,6 +1,7 @@
 """The Kaggle archive, from a server on this machine in Kaggle's place."""
 
 import base64
+import errno
 import hashlib
 import io
 import logging
@@ -9,9 +10,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Never
 
 import pytest
 from kagglesdk import kaggle_env
+from requests.adapters import HTTPAdapter
 
 from stock_volume.datasets import KaggleDataset
 from stock_volume.errors import SourceError
@@ -158,19 +161,79 @@ def test_without_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPat
         download(HANDLE, 5, QUICK)
 
 
-def test_the_first_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that takes a request and never answers is given up."""
+def test_every_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that answers other requests and never the one for the archive is given up."""
     end = threading.Event()
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
-        end.wait(5)
+        if server.asked[-1][0] != "HEAD":
+            end.wait(5)
         return Answer()
 
+    send = HTTPAdapter.send
     with kaggle(monkeypatch, answer) as server:
+        with pytest.raises(SourceError, match=r"cannot be reached.*timed out"):
+            download(HANDLE, 0.1, RetryParameters(attempts=2, wait_seconds=0.001))
+        end.set()
+    assert downloads(server) == 2
+    assert HTTPAdapter.send is send
+
+
+def test_a_download_that_stops_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that falls silent half-way is given up too."""
+    end = threading.Event()
+
+    def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
+        return Answer(CONTENT, headers=CHECKED, pause=lambda: end.wait(5))
+
+    with kaggle(monkeypatch, answer):
         with pytest.raises(SourceError, match=r"cannot be reached.*timed out"):
             download(HANDLE, 0.1, RetryParameters(attempts=1))
         end.set()
-    assert downloads(server) == 0
+
+
+@pytest.mark.parametrize("content", ["{oops", "{}", "[]", "null"])
+def test_damaged_credentials_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    """A kaggle.json that cannot be read ends in an error that says what to do."""
+    (tmp_path / "kaggle.json").write_text(content, encoding="utf-8")
+    with (
+        kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)),
+        pytest.raises(SourceError, match=rf"{HANDLE}: .*(kaggle\.json|source=archive\.zip)"),
+    ):
+        download(HANDLE, 5, QUICK)
+
+
+@pytest.mark.parametrize("content", [b"<html>Sign in</html>", CONTENT[:500] + b"!" + CONTENT[501:]])
+def test_an_archive_that_cannot_be_unpacked_is_asked_for_anew(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, content: bytes
+) -> None:
+    """What came whole and is no sound zip is an error, and is not kept for the next run."""
+    unchecked = {"Content-Type": "application/zip", "Accept-Ranges": "bytes"}
+    with (
+        kaggle(monkeypatch, lambda *_: Answer(content, headers=unchecked)),
+        pytest.raises(SourceError, match=r"cannot be unpacked .*run again"),
+    ):
+        download(HANDLE, 5, QUICK)
+    assert not list(cache.rglob("*.archive"))
+    with kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)):
+        assert (download(HANDLE, 5, QUICK) / "stocks" / "A.csv").read_bytes() == BARS
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Where the archive does not fit, the error says where and how to choose another place."""
+
+    def full(*_: object, **__: object) -> Never:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("kagglehub.http_resolver.download_file", full)
+    with (
+        kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)) as server,
+        pytest.raises(SourceError, match=rf"No space left.*{cache}.*KAGGLEHUB_CACHE"),
+    ):
+        download(HANDLE, 5, QUICK)
+    assert downloads(server) == 1
 
 
 @pytest.mark.parametrize("handle", ["owner/bars", "bars", "owner/bars/versions/latest"])

@@ -4,17 +4,26 @@ import contextlib
 import io
 import re
 import sys
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from stock_volume.errors import SourceError
+from stock_volume.sources.address import redacted
 from stock_volume.sources.retry import RetryParameters, attempts
 
 _VERSIONED: Final = re.compile(r"[\w-]+/[\w-]+/versions/\d+")
 _BY_HAND: Final = (
     "or download the archive in a browser and name it: kedro run --params source=archive.zip"
 )
+_MAKE_A_KEY: Final = (
+    "Make an API token in your Kaggle settings and put it into KAGGLE_API_TOKEN, or kaggle.json "
+    "into ~/.kaggle"
+)
+_DAMAGE: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -25,15 +34,15 @@ def download(handle: str, seconds: float, retry: RetryParameters | None = None) 
     Args:
         handle: ``owner/dataset/versions/number``: a cached copy is found without network by
             its number only.
-        seconds: Time limit of the first request; kagglehub has none of its own.
+        seconds: How long Kaggle may say nothing; kagglehub waits without end.
         retry: How often a failed request is repeated; a download goes on where it broke.
 
     Returns:
         The folder with its files, in kagglehub's cache (``KAGGLEHUB_CACHE``).
 
     Raises:
-        SourceError: The handle names no version, kagglehub is missing, or Kaggle cannot be
-            reached or refuses.
+        SourceError: The handle names no version, kagglehub is missing, Kaggle cannot be
+            reached or refuses, or what it sends cannot be kept.
     """
     if not _VERSIONED.fullmatch(handle):
         raise SourceError(f"{handle}: name the version too: owner/dataset/versions/number")
@@ -43,27 +52,20 @@ def download(handle: str, seconds: float, retry: RetryParameters | None = None) 
         raise SourceError(
             "the Kaggle archive needs the extra: pip install 'stock_volume[kaggle]'"
         ) from error
-    import requests
-    from kagglehub.exceptions import DataCorruptionError, KaggleApiHTTPError
-
     cached = _cached(handle)
     if cached:
         return cached
     try:
         for attempt in attempts(retry or RetryParameters(), _may_pass):
-            with attempt:
-                _reach(seconds)
-                with _quiet_in_logs():
-                    return Path(kagglehub.dataset_download(handle))
-    except KaggleApiHTTPError as error:
-        raise SourceError(_refusal(handle, error)) from error
-    except DataCorruptionError as error:
-        raise SourceError(f"{handle}: what arrived is not what Kaggle sent; run again") from error
-    except requests.RequestException as error:
-        raise SourceError(
-            f"{handle}: Kaggle cannot be reached ({error}). Check the network or the proxy, and "
-            f"run again: a download goes on where it broke; {_BY_HAND}"
-        ) from error
+            with attempt, _time_limit(seconds), _quiet_in_logs():
+                return Path(kagglehub.dataset_download(handle))
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001 (kagglehub has no error of its own for most)
+        if _is_damage(error):
+            _forget_archive(handle)
+        # Not from the error: it may hold a signed address.
+        raise SourceError(f"{handle}: {_reason(error)}") from None
     raise AssertionError("unreachable")
 
 
@@ -76,12 +78,37 @@ def _cached(handle: str) -> Path | None:
     return Path(path) if path else None
 
 
-def _reach(seconds: float) -> None:
-    """Make the first request ourselves: any answer will do."""
-    import requests
-    from kagglesdk.kaggle_env import get_endpoint, get_env
+def _forget_archive(handle: str) -> None:
+    """Remove a download that cannot be unpacked: kagglehub would take it for complete."""
+    from kagglehub.cache import Cache
+    from kagglehub.handle import parse_dataset_handle
 
-    requests.head(get_endpoint(get_env()), timeout=seconds).close()
+    Path(Cache().get_archive_path(parse_dataset_handle(handle))).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Give a limit to each request that has none, as Kaggle's own client makes them."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def limited(  # noqa: PLR0913, PLR0917 (as HTTPAdapter has them)
+        self: HTTPAdapter,
+        request: Any,
+        stream: bool = False,  # noqa: FBT001, FBT002
+        timeout: Any = None,
+        verify: Any = True,  # noqa: FBT002
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Any:
+        return send(self, request, stream, timeout or seconds, verify, cert, proxies)
+
+    HTTPAdapter.send = limited  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
 def _may_pass(error: Exception) -> bool:
@@ -94,17 +121,50 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, (requests.RequestException, DataCorruptionError))
 
 
-def _refusal(handle: str, error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Say what went wrong and what to do; kagglehub's errors say the first at best."""
+    import requests
+    from kagglehub.config import get_cache_folder
+    from kagglehub.exceptions import DataCorruptionError, KaggleApiHTTPError
+
+    text = redacted(str(error)) or type(error).__name__
+    if isinstance(error, KaggleApiHTTPError):
+        reason = _refusal(error)
+    elif isinstance(error, DataCorruptionError):
+        reason = "what arrived is not what Kaggle sent; run again"
+    elif isinstance(error, requests.RequestException):
+        reason = (
+            f"Kaggle cannot be reached ({text}). Check the network or the proxy, and run again: "
+            f"a download goes on where it broke; {_BY_HAND}"
+        )
+    elif _is_damage(error):
+        reason = f"cannot be unpacked ({text}) and was removed; run again, {_BY_HAND}"
+    elif isinstance(error, OSError):
+        reason = (
+            f"cannot be kept ({text}); mend that in {get_cache_folder()}, or name another folder "
+            "in KAGGLEHUB_CACHE"
+        )
+    elif "credentials" in text:
+        reason = f"{text}. Mend that file or remove it. {_MAKE_A_KEY}"
+    else:
+        reason = f"{type(error).__name__}: {text}; {_BY_HAND}"
+    return reason
+
+
+def _is_damage(error: Exception) -> bool:
+    return isinstance(error, _DAMAGE) or "archive type" in str(error)
+
+
+def _refusal(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in {401, 403}:
         return (
-            f"{handle}: Kaggle refuses ({status}). Make an API token in your Kaggle settings and "
-            "put it into KAGGLE_API_TOKEN, or kaggle.json into ~/.kaggle, and accept the "
-            f"dataset's terms on its page; {_BY_HAND}"
+            f"Kaggle refuses ({status}). {_MAKE_A_KEY}, and accept the dataset's terms on its "
+            f"page; {_BY_HAND}"
         )
     if status == 404:  # noqa: PLR2004
-        return f"{handle}: Kaggle has no such dataset or version (404)"
-    return f"{handle}: Kaggle answers {status}; run again later; {_BY_HAND}"
+        return "Kaggle has no such dataset or version (404)"
+    return f"Kaggle answers {status}; run again later, {_BY_HAND}"
 
 
 @contextlib.contextmanager
