@@ -1,20 +1,29 @@
 """Archives at fsspec addresses: an S3 server on this machine, HTTP, and memory."""
 
+import errno
 import io
+import logging
+import threading
+import time
+import traceback
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
+import aiohttp
 import boto3
 import fsspec
 import pytest
+from kedro.io import DatasetError
 from moto.server import ThreadedMotoServer
 
 from stock_volume.bars.archive import open_archive
 from stock_volume.datasets import ArchiveDataset
 from stock_volume.errors import SourceError
-from stock_volume.sources.remote import is_remote, mirror
+from stock_volume.sources import remote
+from stock_volume.sources.remote import mirror
 from stock_volume.sources.retry import RetryParameters
 from tests.unit.servers import Answer, answering
 
@@ -50,15 +59,6 @@ def zipped(**files: bytes) -> bytes:
         for symbol, bars in files.items():
             archive.writestr(f"stocks/{symbol}.csv", bars)
     return content.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("source", "remote"),
-    [("s3://b/a.zip", True), ("https://h/a.zip", True), ("data/a.zip", False), ("sample", False)],
-)
-def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa: FBT001
-    """Paths are told from addresses."""
-    assert is_remote(source) is remote
 
 
 def test_s3_zip(s3: Any, tmp_path: Path) -> None:
@@ -178,3 +178,211 @@ def test_a_failed_fetch_keeps_the_copy(tmp_path: Path) -> None:
         mirror("memory://kept", {}, tmp_path, QUICK)
     assert (folder / "stocks" / "A.csv").read_bytes() == BARS
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".partial")]
+
+
+SIGNED = "?X-Amz-Credential=AKIA%2F2021%2Fs3&X-Amz-Signature=SECRET" + 300 * "a"
+"""As long as the names of files may not be."""
+
+
+def test_a_signed_address_names_its_copy_by_its_path(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A signed address is asked as it is, and its signature is written nowhere."""
+    caplog.set_level(logging.DEBUG)
+
+    def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
+        if server.asked[-1][0] == "HEAD":
+            return Answer(status=403)  # a signature is for one method
+        return Answer(zipped(A=BARS), headers={"ETag": '"1"'})
+
+    with answering(answer) as server:
+        dataset = ArchiveDataset(f"{server.url}/archive.zip{SIGNED}", str(tmp_path))
+        assert [file.symbol for file in dataset.load().files] == ["A"]
+        asked = len(server.asked)
+        again = mirror(f"{server.url}/archive.zip{SIGNED}b", {}, tmp_path, QUICK)
+        assert len(server.asked) == asked + 2  # a new signature of the same file
+    assert again == dataset.path
+    assert again.name == "archive.zip"
+    assert {path for _, path in server.asked} == {f"/archive.zip{SIGNED}{end}" for end in ("", "b")}
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path != again]
+    assert "SECRET" not in "".join([*map(str, kept), *(path.read_text() for path in kept)])
+    assert "SECRET" not in caplog.text
+    assert "SECRET" not in str(dataset)
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_no_error_shows_a_signature(
+    tmp_path: Path,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What fsspec and aiohttp say of an address is told without its query and password."""
+    caplog.set_level(logging.DEBUG)
+    with answering(lambda *_: Answer(status=status)) as server:
+        url = f"{server.url.replace('//', '//me:SECRET@')}/archive.zip{SIGNED}"
+        dataset = ArchiveDataset(url, str(tmp_path))
+        monkeypatch.setattr(remote, "RetryParameters", lambda: QUICK)
+        with pytest.raises(DatasetError) as caught:
+            dataset.load()
+    text = "".join(traceback.format_exception(caught.value))
+    assert f"{server.url}/archive.zip?…" in text
+    assert "SECRET" not in text
+    assert "SECRET" not in caplog.text
+
+
+def test_a_long_download_has_no_limit_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that goes on arriving is waited for, however long it takes."""
+    short = aiohttp.ClientTimeout(total=0.3)  # in place of aiohttp's five minutes
+    monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", short)
+    content = zipped(A=BARS)
+    slow = threading.Event()
+    pause = 0.6 / len(content)
+    answer = Answer(content, headers={"ETag": '"1"'}, pause=lambda: slow.wait(pause))
+    with answering(lambda *_: answer) as server:
+        start = time.monotonic()
+        copy = mirror(f"{server.url}/a.zip", {}, tmp_path, RetryParameters(attempts=1))
+    assert copy.read_bytes() == content
+    assert time.monotonic() - start > 0.6
+
+
+def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that says nothing for too long has failed, and may do better next time."""
+    monkeypatch.setattr(remote, "_SECONDS", 0.1)
+    end = threading.Event()
+    content = zipped(A=BARS)
+    gets: list[None] = []
+
+    def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
+        if server.asked[-1][0] == "GET":
+            gets.append(None)
+        return Answer(
+            content,
+            headers={"ETag": '"1"'},
+            pause=(lambda: end.wait(5)) if len(gets) == 1 else None,
+        )
+
+    with answering(answer) as server:
+        copy = mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK)
+        end.set()
+    assert copy.read_bytes() == content
+    assert len(gets) == 2
+
+
+def test_only_the_file_that_failed_is_asked_for_again(tmp_path: Path) -> None:
+    """A file that fails costs no other file's answer, and leaves no half of it."""
+    symbols = [f"S{number:02}" for number in range(40)]
+    page = "".join(f'<a href="{symbol}.csv">{symbol}</a>' for symbol in symbols)
+    folders = {"/bars/": '<a href="stocks/">stocks</a>', "/bars/stocks/": page}
+
+    def answer(path: str, _headers: dict[str, str], before: int) -> Answer:
+        if path in folders:
+            return Answer(folders[path].encode(), headers={"Content-Type": "text/html"})
+        if f"{path}/" in folders:
+            return Answer(status=301, headers={"Location": f"{path}/"})
+        return Answer(BARS, status=503 if path.endswith("S20.csv") and before < 2 else 200)
+
+    with answering(answer) as server:
+        folder = mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
+    assert len(open_archive(folder).files) == 40
+    times = {symbol: server.times(f"/bars/stocks/{symbol}.csv") for symbol in symbols}
+    assert times == {**dict.fromkeys(symbols, 1), "S20": 3}
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_failed_run_is_gone_on_with(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched before a failure is not fetched again by the next run."""
+    client, options = s3
+    symbols = [f"S{number:02}" for number in range(40)]
+    for symbol in symbols:
+        client.put_object(Bucket="bars", Key=f"broken/stocks/{symbol}.csv", Body=BARS)
+    fetch = remote._fetch  # noqa: SLF001
+    broken = ["S20.csv"]
+    asked: list[str] = []
+
+    def fetch_or_fail(file_system: Any, path: str, copy: Path, retry: RetryParameters) -> None:
+        asked.append(copy.name)
+        if copy.name in broken:
+            raise ConnectionResetError("gone")
+        fetch(file_system, path, copy, retry)
+
+    monkeypatch.setattr(remote, "_fetch", fetch_or_fail)
+    with pytest.raises(SourceError, match="gone"):
+        mirror("s3://bars/broken/", options, tmp_path, QUICK)
+    broken.clear()
+    asked.clear()
+    assert len(open_archive(mirror("s3://bars/broken/", options, tmp_path, QUICK)).files) == 40
+    # But for those that were under way with the one that failed.
+    assert {f"{symbol}.csv" for symbol in symbols[:20]}.isdisjoint(asked)
+
+
+def test_other_files_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What lies beside the bars is not fetched, and that is said."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe({f"/told/{name}": BARS for name in ("stocks/A.csv", "stocks/.B.csv", "x.txt")})
+    mirror("memory://told", {}, tmp_path, QUICK)
+    assert "2 files are not fetched" in caplog.text
+    assert "first /told/stocks/.B.csv" in caplog.text
+
+
+def test_a_copy_that_cannot_be_kept_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk stays full: the error says where, at once, and nothing half is left."""
+    tries: list[None] = []
+
+    def full(*_: object, **__: object) -> Never:
+        tries.append(None)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/full/stocks/A.csv", BARS)
+    monkeypatch.setattr(type(memory), "get_file", full)
+    with pytest.raises(SourceError, match=rf"cannot be kept in {tmp_path}: .*No space left"):
+        mirror("memory://full", {}, tmp_path, QUICK)
+    assert len(tries) == 1
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_name_too_long_is_not_asked_for_again(tmp_path: Path) -> None:
+    """A name that this machine cannot write is an error at once."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe(f"/long/stocks/{'A' * 300}.csv", BARS)
+    with pytest.raises(SourceError, match=r"cannot be kept in .*[Nn]ame too long"):
+        mirror("memory://long", {}, tmp_path, RetryParameters(attempts=9, wait_seconds=9))
+
+
+def test_keys_stay_with_their_server(tmp_path: Path) -> None:
+    """A server that redirects to another does not hand it our headers."""
+    with answering(lambda *_: Answer(zipped(A=BARS))) as other:
+        away = Answer(status=302, headers={"Location": f"{other.url}/x.zip"})
+        with answering(lambda *_: away) as server:
+            options = {"headers": {"X-Key": "SECRET", "Authorization": "Bearer SECRET"}}
+            mirror(f"{server.url}/a.zip", options, tmp_path, QUICK)
+    assert server.headers[0]["x-key"] == "SECRET"
+    assert other.headers
+    assert "SECRET" not in str(other.headers)
+
+
+def test_a_zip_shows_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The progress of one file is that of its bytes, and starts anew when it is asked for again."""
+    content = zipped(A=BARS)
+    told: list[float] = []
+
+    @contextmanager
+    def transfer(_: str, size: float | None) -> Iterator[Callable[[float], None]]:
+        assert size == len(content)
+        yield told.append
+
+    def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
+        first = server.asked[-1][0] == "GET" and not told
+        return Answer(content, headers={"ETag": '"1"'}, cut=100 if first else None)
+
+    monkeypatch.setattr(remote, "transfer", transfer)
+    with answering(answer) as server:
+        mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK)
+    assert told[-1] == max(told) == len(content)

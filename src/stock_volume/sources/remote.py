@@ -1,22 +1,46 @@
 """Archives on other machines, by any address that fsspec knows."""
 
+import errno
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stock_volume.bars.archive import is_content
+from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
-from stock_volume.files import aside_of, written_aside
-from stock_volume.progress import progress
+from stock_volume.files import written_aside
+from stock_volume.progress import progress, transfer
+from stock_volume.sources.address import redacted, shown, without_secrets
 from stock_volume.sources.retry import RetryParameters, attempts
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.client_middlewares import ClientMiddlewareType
 
 logger = logging.getLogger(__name__)
 
-_BATCH: Final = 200
+_CONNECTIONS: Final = 16
+_REMEMBERED_AT_ONCE: Final = 200
+_SECONDS: Final = 60.0
+"""How long a server may say nothing."""
+
+_NAME_LENGTH: Final = 100
+_UNSAFE: Final = re.compile(r"[^\w.-]")
+"""What the name of a file had better not have."""
+
+_OF_THIS_MACHINE: Final = {
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
 _VERSION_KEYS: Final = (
     "etag",
     "md5hash",
@@ -29,18 +53,6 @@ _VERSION_KEYS: Final = (
     "updated",
 )
 """What file systems call the fields, in lower case, that change when a file does."""
-
-
-def is_remote(source: str) -> bool:
-    """Tell an address from a path.
-
-    Args:
-        source: An address such as ``s3://bucket/archive.zip``, or a path.
-
-    Returns:
-        Whether it names a protocol.
-    """
-    return "://" in source
 
 
 def mirror(
@@ -64,63 +76,175 @@ def mirror(
     Raises:
         SourceError: The address cannot be read, or a package for it is missing.
     """
-    name = PurePosixPath(url.rstrip("/")).stem or "archive"
-    folder = landing / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-    retry = retry or RetryParameters()
+    address = without_secrets(url)
+    name = _file_name(PurePosixPath(address.rstrip("/")).stem)
+    # The name is that of the place: the query of a signed address is another each time.
+    folder = landing / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     try:
-        return _mirrored(url, options, folder, retry)
+        return _mirrored(url, options, folder, retry or RetryParameters())
     except ImportError as error:
         raise SourceError(
-            f"{url}: {error}; install an extra: pip install 'stock_volume[s3]' (or gcs, remote)"
+            f"{shown(url)}: {error}; install an extra: pip install 'stock_volume[s3]' "
+            "(or gcs, remote)"
         ) from error
     except SourceError:
         raise
-    except Exception as error:  # each file system has errors of its own
-        raise SourceError(f"{url}: {_reason(error)}") from error
+    except Exception as error:  # noqa: BLE001 (each file system has errors of its own)
+        # Not from the error: it may hold the whole address.
+        raise SourceError(f"{shown(url)}: {_reason(error, landing)}") from None
+
+
+def _file_name(name: str) -> str:
+    return _UNSAFE.sub("_", name)[-_NAME_LENGTH:] or "archive"
 
 
 def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters) -> Path:
     import fsspec
 
+    # It logs whole addresses.
+    logging.getLogger("fsspec").setLevel(logging.WARNING)
+    if url.startswith(("http://", "https://")):
+        options = _for_http(url, options)
     file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
+    is_folder = url.endswith("/") and "?" not in url
+    if "?" not in root:
+        root = root.rstrip("/")
     for attempt in attempts(retry, _may_pass):
         with attempt:
-            versions = _listing(file_system, root, is_folder=url.endswith("/"))
-    if not versions:
-        raise SourceError(f"{url}: no file of bars in it")
+            infos = _listing(file_system, root, is_folder=is_folder)
+    if not infos:
+        raise SourceError(f"{shown(url)}: no file of bars in it")
+    is_file = root in infos
+    names = {path: _inside(path, root, is_file=is_file) for path in infos}
+    versions = {name: _version(infos[path]) for path, name in names.items()}
     known_path = folder.with_name(f".{folder.name}.json")
     known = json.loads(known_path.read_text("utf-8")) if known_path.is_file() else {}
-    copies = {path: folder / _inside(path, root) for path in versions}
-    changed = [
-        path
-        for path, version in versions.items()
-        if version is None or known.get(path) != version or not copies[path].is_file()
-    ]
-    with progress("fetching bars", len(changed), "files") as advance:
-        for start in range(0, len(changed), _BATCH):
-            batch = changed[start : start + _BATCH]
-            for attempt in attempts(retry, _may_pass):
-                with attempt:
-                    _fetch(file_system, {path: copies[path] for path in batch})
-            known |= {path: versions[path] for path in batch}
-            with written_aside(known_path) as aside:
-                aside.write_text(json.dumps(known), encoding="utf-8")
-            advance(len(batch))
-    _remove_others(folder, set(copies.values()))
-    logger.info("%s: %d of %d files fetched anew", url, len(changed), len(copies))
-    only = next(iter(copies.values()))
-    return only if root.rstrip("/") in versions else folder
+    changed = {
+        path: folder / name
+        for path, name in names.items()
+        if versions[name] is None
+        or known.get(name) != versions[name]
+        or not (folder / name).is_file()
+    }
+    try:
+        if is_file:
+            fetched = _fetched_with_bytes_shown(file_system, infos, changed, retry)
+        else:
+            fetched = _fetched_with_files_shown(file_system, changed, retry)
+        for number, path in enumerate(fetched, 1):
+            known[names[path]] = versions[names[path]]
+            if number % _REMEMBERED_AT_ONCE == 0:
+                _write_json(known_path, known)
+    finally:
+        _write_json(known_path, known)
+    _remove_others(folder, {folder / name for name in versions})
+    logger.info("%s: %d of %d files fetched anew", shown(url), len(changed), len(names))
+    return folder / names[root] if is_file else folder
 
 
-def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, str | None]:
-    """List the wanted files: a version each, None where it cannot be told."""
-    root = root.rstrip("/")
+def _for_http(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the options of fsspec's HTTP."""
+    import aiohttp
+
+    # Its own limit is five minutes for a whole file, however large.
+    patience = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)
+    client = options.get("client_kwargs", {})
+    headers = {**client.get("headers", {}), **options.get("headers", {})}
+    keep = _keeping_from_others(url, headers)
+    return {
+        "encoded": "?" in url,  # a signed address has to arrive as it was signed
+        "skip_instance_cache": True,
+        **options,
+        "client_kwargs": {"timeout": patience, "middlewares": (keep,), **client},
+    }
+
+
+def _keeping_from_others(url: str, headers: Mapping[str, str]) -> "ClientMiddlewareType":
+    """Make a middleware that takes our headers off a request to another server.
+
+    A server may redirect to one; aiohttp itself takes off ``Authorization`` only.
+    """
+    import yarl
+
+    home = yarl.URL(url)
+    doors = {home.origin(), home.with_scheme("https").origin()}
+
+    async def strip(
+        request: "aiohttp.ClientRequest", send: "aiohttp.ClientHandlerType"
+    ) -> "aiohttp.ClientResponse":
+        if request.url.origin() not in doors:
+            for name in headers:
+                request.headers.popall(name, None)
+        return await send(request)
+
+    return strip
+
+
+def _fetched_with_bytes_shown(
+    file_system: Any,
+    infos: Mapping[str, Mapping[str, Any]],
+    copies: Mapping[str, Path],
+    retry: RetryParameters,
+) -> Iterator[str]:
+    for path, copy in copies.items():
+        with transfer("fetching bars", infos[path].get("size")) as show:
+            _fetch(file_system, path, copy, retry, show)
+        yield path
+
+
+def _fetched_with_files_shown(
+    file_system: Any, copies: Mapping[str, Path], retry: RetryParameters
+) -> Iterator[str]:
+    # One connection, as of SFTP, is for one thread.
+    workers = _CONNECTIONS if file_system.async_impl else 1
+
+    def fetch(path: str) -> str:
+        _fetch(file_system, path, copies[path], retry)
+        return path
+
+    with progress("fetching bars", len(copies), "files") as advance:
+        for path in map_ahead(fetch, copies, workers):
+            yield path
+            advance(1)
+
+
+def _fetch(
+    file_system: Any,
+    path: str,
+    copy: Path,
+    retry: RetryParameters,
+    show: Callable[[float], None] = lambda _: None,
+) -> None:
+    from fsspec.callbacks import Callback
+
+    with written_aside(copy) as aside:
+        for attempt in attempts(retry, _may_pass):
+            with attempt:
+                watch = Callback(hooks={"show": lambda size, value: show(value)})  # noqa: ARG005
+                file_system.get_file(path, str(aside), callback=watch)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, Mapping[str, Any]]:
+    """List the wanted files, with what is told of each."""
     if not is_folder:
         info = file_system.info(root)
         if info["type"] == "file":
-            return {root: _version(info)}
+            return {root: info}
     found = file_system.find(root, detail=True)
-    return {path: _version(info) for path, info in found.items() if is_content(path)}
+    others = sorted(path for path in found if not is_content(path))
+    if others:
+        logger.warning(
+            "%s: %d files are not fetched, being neither a symbol's bars nor the listing; first %s",
+            shown(root),
+            len(others),
+            shown(others[0]),
+        )
+    return {path: info for path, info in found.items() if is_content(path)}
 
 
 def _version(info: Mapping[str, Any]) -> str | None:
@@ -132,22 +256,14 @@ def _version(info: Mapping[str, Any]) -> str | None:
     return json.dumps({"size": info.get("size"), **telling}, sort_keys=True) if telling else None
 
 
-def _inside(path: str, root: str) -> str:
+def _inside(path: str, root: str, *, is_file: bool) -> str:
     """Name a file below the root, whose own name stands for itself."""
-    inside = path.removeprefix(root.rstrip("/")).lstrip("/") or PurePosixPath(path).name
+    if is_file:
+        return _file_name(PurePosixPath(without_secrets(path)).name)
+    inside = path.removeprefix(root).lstrip("/")
     if ".." in PurePosixPath(inside).parts:
-        raise SourceError(f"{path}: leads out of {root}")
+        raise SourceError(f"{shown(path)}: leads out of {shown(root)}")
     return inside
-
-
-def _fetch(file_system: Any, copies: Mapping[str, Path]) -> None:
-    """Fetch some files at once, and then move them into place."""
-    for copy in copies.values():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-    asides = [str(aside_of(copy)) for copy in copies.values()]
-    file_system.get(list(copies), asides)
-    for copy in copies.values():
-        aside_of(copy).replace(copy)
 
 
 def _remove_others(folder: Path, wanted: set[Path]) -> None:
@@ -167,23 +283,31 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Tell whether an error may pass: a refusal will not."""
+    """Tell whether an error may pass: a refusal will not, nor will a full disk."""
     status = _status(error)
     if status is not None:
         return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return not isinstance(
-        error, (FileNotFoundError, PermissionError, ImportError, ValueError, SourceError)
+    return not _is_of_this_machine(error) and not isinstance(
+        error,
+        (FileNotFoundError, PermissionError, ImportError, TypeError, ValueError, SourceError),
     )
 
 
-def _reason(error: Exception) -> str:
+def _is_of_this_machine(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE
+
+
+def _reason(error: Exception, landing: Path) -> str:
     status = _status(error)
+    text = redacted(str(error)) or type(error).__name__
+    if _is_of_this_machine(error):
+        return f"cannot be kept in {landing}: {text}"
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or isinstance(
         error, PermissionError
     ):
-        return f"access refused ({status or error}); give credentials, see docs/sources.md"
+        return f"access refused ({status or text}); give credentials, see docs/sources/address.md"
     if status not in {None, HTTPStatus.NOT_FOUND}:
         return f"cannot be read: HTTP {status}"
     if isinstance(error, FileNotFoundError):
-        return f"nothing there ({error})"
-    return f"cannot be read: {str(error) or type(error).__name__}"
+        return "nothing there"
+    return f"cannot be read: {text}"
