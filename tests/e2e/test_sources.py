@@ -67,7 +67,13 @@ def test_damaged_files_are_named_and_the_rest_goes_on(damaged: Path, tmp_path: P
     assert run.process.returncode == 0, run.output
     quality = run.report("data_quality.json")
     assert quality["rows"] == {"read": 18, "kept": 14, "known": 0, "quarantined": 4}
-    assert quality["files"] == {"found": 8, "read": 4, "empty": 1, "unreadable": 3}
+    assert quality["files"] == {
+        "found": 8,
+        "read": 4,
+        "empty": 1,
+        "unreadable": 3,
+        "set_aside": 0,
+    }
     notes = {file["file"]: file["note"] for file in quality["troubled_files"]}
     assert set(notes) == {
         f"stocks/{name}.csv" for name in ("BINARY", "EMPTY", "EXTRA", "NOHEAD", "ROWS", "UTF16")
@@ -208,6 +214,35 @@ def test_a_server_is_asked_symbol_by_symbol(tmp_path: Path) -> None:
     ]
     assert "%|" not in run.output
     assert "reading bars" not in run.output
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_key_in_an_address_is_shown_nowhere(tmp_path: Path, status: int) -> None:
+    """A run writes the key of an address neither to its output nor to a file, however it ends."""
+    with answering(lambda *_: Answer(bars(10).encode(), status)) as server:
+        run = kedro_run(
+            tmp_path / "data",
+            tmp_path / "store",
+            "--env",
+            "http",
+            "--pipelines",
+            "data_processing",
+            params={
+                "url": f"{server.url}/{{symbol}}.csv?apikey=TOPSECRET",
+                "symbols": listing_of(tmp_path, "AAA"),
+            },
+        )
+    assert server.asked[0] == ("GET", "/AAA.csv?apikey=TOPSECRET")
+    assert (run.process.returncode == 0) is (status == 200), run.output
+    assert "TOPSECRET" not in run.output
+    made = [path for path in run.data_root.rglob("*") if path.is_file()]
+    assert not [path for path in made if b"TOPSECRET" in path.read_bytes()]
+
+
+def listing_of(folder: Path, *symbols: str) -> Path:
+    listing = folder / "listing.csv"
+    listing.write_text("\n".join(["Symbol", *symbols, ""]), encoding="utf-8")
+    return listing
 
 
 def test_kaggle_out_of_reach_says_what_to_do(
