@@ -58,11 +58,11 @@ SymbolText = Annotated[
         description="symbol, in letters of any case",
         min_length=1,
         max_length=32,
-        pattern=r"^[!-~]+$",
+        pattern=r"^[!-~]*[!-\-/-~][!-~]*$",
         examples=["AAPL"],
     ),
 ]
-"""Any symbol could be spelt so: printable ASCII without a space."""
+"""Any symbol could be spelt so. Clients take dots alone in a path for a way up or nowhere."""
 
 _FORECAST_EXAMPLE: Final[Any] = {
     "symbol": "AAPL",
@@ -247,7 +247,7 @@ class VolumeEstimates(BaseModel):
 
 def _as_day(value: Any) -> Any:
     """Refuse the numbers, and texts of numbers, that pydantic takes for seconds since 1970."""
-    if isinstance(value, dt.date) or (isinstance(value, str) and re.match(_DAY, value)):
+    if isinstance(value, dt.date) or (isinstance(value, str) and re.fullmatch(_DAY, value)):
         return value
     raise ValueError("is not a date YYYY-MM-DD")
 

@@ -57,7 +57,7 @@ _WORDS: Final = {
     "missing": "is missing",
     "model_attributes_type": "is not an object",
     "model_type": "is not an object",
-    "string_pattern_mismatch": "must be printable ASCII without a space",
+    "string_pattern_mismatch": "must be printable ASCII without a space, and more than dots",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} characters",
     "string_type": "is not text",

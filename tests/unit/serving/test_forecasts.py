@@ -87,7 +87,7 @@ def test_symbol_that_stopped_trading_is_not_forecast(client: "TestClient") -> No
     assert "no longer traded" in problem["detail"]
 
 
-@pytest.mark.parametrize("symbol", ["A" * 33, "A%20B", "%00", "%C3%84", "%ED%A0%80"])
+@pytest.mark.parametrize("symbol", ["A" * 33, "A%20B", "%00", "%C3%84", "%ED%A0%80", "..."])
 def test_text_that_no_symbol_has_is_refused(client: "TestClient", symbol: str) -> None:
     """Text that is too long, or not printable ASCII, is refused by name."""
     assert_problem(client.get(f"/forecast/{symbol}"), 422, "symbol")
@@ -275,6 +275,7 @@ def test_latest_bar_on_no_session_is_refused(client: "TestClient") -> None:
         ("Date", "1362096000"),
         ("Date", "2018-06-22T00:00:00"),
         ("Date", "2018-6-22"),
+        ("Date", "2018-06-22\n"),
         ("Date", "20180622"),
         ("Date", None),
         ("Volume", -1),
