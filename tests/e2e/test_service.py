@@ -1,9 +1,12 @@
 """The service over HTTP, from the Bento in the store and from the project."""
 
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +14,7 @@ import joblib
 import pandas as pd
 import pytest
 
-from tests.e2e.runs import BIN, PROJECT, Run, environment, serving
+from tests.e2e.runs import BIN, PROJECT, Run, environment, free_port, serving
 
 VALID = {"vol_moving_avg": "12345", "adj_close_rolling_med": "25"}
 
@@ -169,3 +172,54 @@ def test_bento_carries_its_own_sources(sample_run: Run) -> None:
         check=True,
     ).stdout.strip()
     assert Path(imported).is_relative_to(sources)
+
+
+def test_bento_is_served_by_its_own_sources(
+    sample_run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Served by its tag, the Bento runs its copy: BentoML finds the installed one first."""
+    store = tmp_path / "store"
+    shutil.copytree(sample_run.store, store)
+    (app,) = store.glob("bentos/stock_volume/*/src/src/stock_volume/serving/app.py")
+    text = app.read_text(encoding="utf-8")
+    app.write_text(text.replace('title="stock_volume"', 'title="the copy"'), encoding="utf-8")
+    run = replace(sample_run, store=store)
+    with serving(run, tmp_path_factory.mktemp("away"), "stock_volume:latest") as client:
+        assert client.get("/openapi.json").json()["info"]["title"] == "the copy"
+
+
+def test_unusable_key_keeps_the_service_from_starting(
+    sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that no header could bring ends the command, and is told."""
+    monkeypatch.setenv("STOCK_VOLUME_API_KEY", " ")
+    run = subprocess.run(
+        [BIN / "bentoml", "serve", "stock_volume:latest", "--port", str(free_port())],
+        cwd=tmp_path,
+        env=environment(sample_run.store),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode != 0
+    assert "STOCK_VOLUME_API_KEY must be printable ASCII" in run.stdout + run.stderr
+
+
+def test_head_and_refusals_keep_the_connection(client: httpx.Client) -> None:
+    """After an answer without a body, or to a body that was not read, the next one is its own."""
+    host, port = client.base_url.host, client.base_url.port
+    assert port is not None
+    posted = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+    requests = (
+        b"HEAD /models HTTP/1.1\r\nHost: x\r\n\r\n",
+        posted + b"Content-Length: 5\r\n\r\n12345",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    found = b""
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(b"".join(requests))
+        while received := connection.recv(2**16):
+            found += received
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"415", b"200"]
+    assert b"estimator" not in found
