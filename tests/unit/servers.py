@@ -43,6 +43,10 @@ class Server:
         return sum(asked == path for _, asked in self.asked)
 
 
+class _Http(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that all come at once
+
+
 @contextmanager
 def answering(answer: Callable[[str, dict[str, str], int], Answer]) -> Iterator[Server]:
     """Serve on a free port until the end of the block.
@@ -89,7 +93,7 @@ def answering(answer: Callable[[str, dict[str, str], int], Answer]) -> Iterator[
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Stay silent."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    with _Http(("127.0.0.1", 0), Handler) as http:
         server = Server(f"http://127.0.0.1:{http.server_port}")
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

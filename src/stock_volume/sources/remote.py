@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 32
 _REMEMBERED_AT_ONCE: Final = 200
 _SECONDS: Final = 60.0
 """How long a server may say nothing."""
