@@ -172,12 +172,11 @@ def data_routes(loader: ModelLoader, route_class: type[APIRoute]) -> APIRouter:
 
 def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
     # A look into a table needs no thread of its own.
-    def estimated(averages: Averages) -> Response:
+    def estimated(average: float, price: float) -> Response:
         models = loader.models()
-        inputs = (averages.vol_moving_avg, averages.adj_close_rolling_med)
-        volume = models.table.estimate(*inputs)
+        volume = models.table.estimate(average, price)
         _ESTIMATES.inc()
-        note = _note(models, *inputs)
+        note = _note(models, average, price)
         return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag, note=note))
 
     @routes.get(
@@ -192,11 +191,7 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         adj_close_rolling_med: PriceQuery,
     ) -> Response:
         """Estimate a day's volume from the two averages that end on it."""
-        return estimated(
-            Averages.model_construct(
-                vol_moving_avg=vol_moving_avg, adj_close_rolling_med=adj_close_rolling_med
-            )
-        )
+        return estimated(vol_moving_avg, adj_close_rolling_med)
 
     @routes.post(
         "/predict",
@@ -207,7 +202,7 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
     )
     async def predict_posted(averages: Averages) -> Response:
         """Estimate a day's volume from the two averages that end on it."""
-        return estimated(averages)
+        return estimated(averages.vol_moving_avg, averages.adj_close_rolling_med)
 
     @routes.post(
         "/predict/batch",

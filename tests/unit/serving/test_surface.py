@@ -463,3 +463,15 @@ def test_answer_that_has_begun_may_take_long(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(surface, "MOST_SECONDS", 0.05)
     assert TestClient(surface.Surface(StreamingResponse(pieces()))).get("/").text == "onetwo"
+
+
+def test_work_that_does_not_end_is_given_up(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a thread is still at is not waited for."""
+    from stock_volume.serving import surface
+
+    go_on = threading.Event()
+    monkeypatch.setattr(loader, "models", lambda: go_on.wait(60))
+    monkeypatch.setattr(surface, "MOST_SECONDS", 0.05)
+    with client_of(loader) as client:
+        assert_problem(client.get("/symbols"), 503)
+        go_on.set()
