@@ -59,8 +59,11 @@ def test_the_same_answers_leave_one_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_failure_that_may_pass_is_asked_again(tmp_path: Path, status: int) -> None:
-    """A busy or failing server is asked again until it answers."""
+def test_a_failure_that_may_pass_is_asked_again(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A busy or failing server is asked again until it answers, and that is told in our words."""
+    caplog.set_level(logging.INFO)
 
     def answer(_path: str, _headers: dict[str, str], before: int) -> Answer:
         return Answer(BARS) if before == 2 else Answer(status=status)
@@ -69,6 +72,8 @@ def test_a_failure_that_may_pass_is_asked_again(tmp_path: Path, status: int) -> 
         archive = source(server.url, ["A"], tmp_path).everything()
     assert archive.read("stocks/A.csv") == BARS
     assert server.times("/A.csv") == 3
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"asking again in 0.0 seconds: HTTP {status}"] * 2
 
 
 def test_the_server_says_how_long_to_wait(tmp_path: Path) -> None:
