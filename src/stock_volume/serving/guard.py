@@ -265,14 +265,14 @@ def _parsed(body: bytes) -> Any:
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object, whose names are few and distinct: each one is a chance to be refused."""
+    made = dict(pairs)
+    if len(made) == len(pairs) <= _MOST_NAMES:
+        return made
     if len(pairs) > _MOST_NAMES:
         raise _unfit(f"has an object of {len(pairs):,} names; none is asked for with so many")
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _unfit(f"has an object with the name {json.dumps(twice)} more than once")
-    return made
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    raise _unfit(f"has an object with the name {json.dumps(twice)} more than once")
 
 
 def _unfit(message: str) -> ProblemError:
