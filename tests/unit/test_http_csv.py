@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from stock_volume.bars.archive import SINCE
 from stock_volume.bars.ingest import read_listing
 from stock_volume.datasets import HttpCsvDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
-from stock_volume.sources.requested import SINCE
 from stock_volume.sources.retry import RetryParameters
 from tests.unit.servers import Answer, answering
 

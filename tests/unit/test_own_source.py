@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stock_volume.sources.requested import SINCE
+from stock_volume.bars.archive import SINCE
 
 PAGE = Path(__file__).parents[2] / "docs/sources/your-own.md"
 

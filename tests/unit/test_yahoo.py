@@ -13,10 +13,10 @@ import yfinance
 from yfinance.data import YfData
 
 from stock_volume import columns
+from stock_volume.bars.archive import SINCE
 from stock_volume.datasets import YahooDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources import yahoo
-from stock_volume.sources.requested import SINCE
 from stock_volume.sources.retry import RetryParameters
 from stock_volume.sources.yahoo import YahooSource
 from tests.unit.servers import Answer, Server, answering

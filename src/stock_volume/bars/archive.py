@@ -74,6 +74,10 @@ class ArchiveLimits:
     max_total_mib: int = 65_536
 
 
+SINCE: Final = "since"
+"""Column of what a source is asked for: the first date wanted."""
+
+
 class BarSource(Protocol):
     """What can be asked for bars."""
 

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from stock_volume import columns
+from stock_volume.bars.archive import SINCE
 from stock_volume.bars.ingest import (
     LOOKED_INTO,
     NOTE,
@@ -29,7 +30,6 @@ from stock_volume.bars.merge import (
 )
 from stock_volume.errors import UnbalancedRowsError
 from stock_volume.features.chunks import symbol_chunks
-from stock_volume.sources.requested import SINCE
 
 _ASIDE: Final = "aside"
 _PLACE: Final = "place"

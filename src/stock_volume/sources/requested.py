@@ -8,19 +8,17 @@ from contextlib import closing
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.archive import LISTING_FILE, BarArchive, open_archive
+from stock_volume.bars.archive import LISTING_FILE, SINCE, BarArchive, open_archive
 from stock_volume.errors import SourceError
 from stock_volume.progress import progress
 from stock_volume.sources.landing import is_nameable, land, member_name
 
 logger = logging.getLogger(__name__)
-
-SINCE: Final = "since"
 
 
 class Request(NamedTuple):
