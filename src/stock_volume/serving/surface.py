@@ -129,7 +129,7 @@ class _Answer:
         return self.has_begun and not self._ended
 
     def begin_within(self, seconds: float) -> None:
-        """Cancel the task of an answer that does not begin; asyncio.timeout costs thrice as much."""
+        """Cancel an answer that does not begin; asyncio.timeout costs three times as much."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine runs in one
         self.task = task
