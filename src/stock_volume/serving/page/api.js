@@ -25,21 +25,23 @@ export function storeKey(key) {
  * Ask the service. Paths are relative to the page, so that it works below a prefix, too.
  * An aborted signal rejects with its own reason, anything else that fails with a Problem.
  */
-export async function get(path, { query = {}, signal } = {}) {
+async function ask(path, { query = {}, body, signal } = {}) {
   const address = `${path}?${new URLSearchParams(query)}`.replace(/\?$/, "");
   const key = storedKey();
   const headers = { accept: "application/json", ...(key && { "X-API-Key": key }) };
+  const posted = body && { method: "POST", body: JSON.stringify(body) };
+  if (posted) headers["content-type"] = "application/json";
   let response;
   try {
-    response = await fetch(address, { headers, signal: withTimeout(signal) });
+    response = await fetch(address, { ...posted, headers, signal: withTimeout(signal) });
   } catch (error) {
     signal?.throwIfAborted();
     throw new Problem(0, { detail: reason(error) });
   }
-  const body = await response.json().catch(() => null);
+  const answer = await response.json().catch(() => null);
   signal?.throwIfAborted();
-  if (response.ok && body !== null) return body;
-  throw new Problem(response.status, body ?? {}, secondsToWait(response));
+  if (response.ok && answer !== null) return answer;
+  throw new Problem(response.status, answer ?? {}, secondsToWait(response));
 }
 
 function withTimeout(signal) {
@@ -59,10 +61,11 @@ function secondsToWait(response) {
 
 const ofSymbol = (symbol) => `symbols/${encodeURIComponent(symbol)}`;
 
-export const findSymbols = (query, limit, signal) => get("symbols", { query: { query, limit }, signal });
-export const forecastOf = (symbol, signal) => get(`forecast/${encodeURIComponent(symbol)}`, { signal });
+export const findSymbols = (query, limit, signal) => ask("symbols", { query: { query, limit }, signal });
+export const forecastOf = (symbol, signal) => ask(`forecast/${encodeURIComponent(symbol)}`, { signal });
+export const forecastsOf = (symbols, signal) => ask("forecast", { body: { symbols }, signal });
 export const historyOf = (symbol, days, signal) =>
-  get(`${ofSymbol(symbol)}/history`, { query: { days }, signal });
-export const recordOf = (symbol, signal) => get(`${ofSymbol(symbol)}/record`, { signal });
-export const estimate = (averages) => get("predict", { query: averages });
-export const models = () => get("models");
+  ask(`${ofSymbol(symbol)}/history`, { query: { days }, signal });
+export const recordOf = (symbol, signal) => ask(`${ofSymbol(symbol)}/record`, { signal });
+export const estimate = (averages) => ask("predict", { query: averages });
+export const models = () => ask("models");

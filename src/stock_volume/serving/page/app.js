@@ -4,11 +4,12 @@ import { findSymbols, forecastOf, historyOf, models, recordOf, storedKey, storeK
 import { byId, el, say, show } from "./dom.js";
 import { estimateForm, fillEstimate, unfillEstimate } from "./estimator.js";
 import { showForecast } from "./forecast.js";
-import { compact, inWords, longDate } from "./format.js";
+import { inWords, longDate, shortName } from "./format.js";
 import { showHistory } from "./history.js";
 import { showModels } from "./models.js";
-import { showRecord } from "./record.js";
+import { awaitRecord, showRecord } from "./record.js";
 import { searchBox } from "./search.js";
+import { addOutlooks, showMostTraded } from "./welcome.js";
 
 const NAME = "Trading volume forecasts";
 const FOUND = 8;
@@ -66,11 +67,17 @@ async function route() {
   putIntoSearch(symbol);
   byId("main").setAttribute("aria-busy", "true");
   // A quick answer replaces what is there at once; only a slow one is waited for visibly.
-  const slow = setTimeout(() => head(symbol || NAME, "") || show("loading"), PATIENCE_MS);
+  const slow = setTimeout(() => {
+    head(symbol || NAME);
+    show("loading");
+    say(symbol ? `Loading ${symbol}…` : "Loading…");
+  }, PATIENCE_MS);
   try {
-    await (symbol ? showSymbol(symbol, signal) : showWelcome(signal));
+    const rest = await (symbol ? showSymbol(symbol, signal) : showWelcome(signal));
+    clearTimeout(slow);
     if (shown !== null && shown !== symbol) scrollTo(0, 0);
     shown = symbol;
+    await rest();
   } catch (problem) {
     if (signal.aborted) return;
     if (!explain(problem, symbol)) throw problem;
@@ -80,61 +87,79 @@ async function route() {
   }
 }
 
-function head(title, subtitle) {
-  byId("title").textContent = title;
+/** @param name - Of the security that the title is the symbol of, if it is one and has one. */
+function head(title, subtitle = "", name = null) {
+  const short = shortName(name);
+  const company = short ? el("span", { class: "company", title: name }, short) : null;
+  byId("title").replaceChildren(el("span", { class: "symbol" }, title), ...(company ? [" ", company] : []));
   byId("subtitle").textContent = subtitle;
   byId("subtitle").hidden = !subtitle;
-  document.title = title === NAME ? NAME : `${title} | ${NAME}`;
+  document.title = title === NAME ? NAME : `${short ? `${title}, ${short}` : title} | ${NAME}`;
 }
 
+/** Show what is there first. Returns what shows the rest. */
 async function showWelcome(signal) {
   const { symbols, total } = await findSymbols("", MOST_TRADED, signal);
-  head("Trading volume of the next session", "Search a symbol or a name to see its forecast, or begin with one of these.");
-  byId("most").replaceChildren(...symbols.map(mostTraded));
+  head(NAME, "Search a symbol or a name to see its forecast, or begin with one of these.");
+  showMostTraded(symbols);
   unfillEstimate();
   show("welcome");
   say(`Nothing is chosen yet. ${total} symbols are known.`);
+  return () => addOutlooks(symbols, signal);
 }
 
-function mostTraded({ symbol, security_name: name, dollar_volume: dollars }) {
-  return el(
-    "li",
-    {},
-    el(
-      "a",
-      { href: `#${encodeURIComponent(symbol)}` },
-      el("span", { class: "symbol" }, symbol),
-      el("span", { class: "name" }, name ?? ""),
-      el("span", { class: "muted" }, dollars === null ? "" : `$${compact(dollars)}`),
-    ),
-  );
-}
-
+/** Show what is there first. Returns what shows the rest. */
 async function showSymbol(symbol, signal) {
-  const settle = (promise) => promise.catch((problem) => problem);
-  const [history, forecast, record] = await Promise.all([
+  const record = orProblem(recordOf(symbol, signal));
+  // It is awaited last, when something else may have failed already.
+  record.catch(() => {});
+  const [history, forecast] = await Promise.all([
     historyOf(symbol, HISTORY_DAYS, signal),
-    settle(forecastOf(symbol, signal)),
-    settle(recordOf(symbol, signal)),
+    orProblem(forecastOf(symbol, signal)),
   ]);
+  const isQuick = await Promise.race([record.then(() => true), wait(PATIENCE_MS)]);
   signal.throwIfAborted();
-  for (const one of [forecast, record]) {
-    // Without a forecast or a record the rest is still worth seeing; without a key or a server not.
-    if (one instanceof Error && one.status !== 404) throw one;
-  }
-  head(history.symbol, [history.security_name, history.etf ? "ETF" : null].filter(Boolean).join(" · "));
-  if (byId("query").value === symbol) putIntoSearch(history.symbol);
+  const { symbol: spelt, security_name: name, etf } = history;
+  head(spelt, etf ? "Exchange-traded fund" : "", name);
+  if (byId("query").value === symbol) putIntoSearch(spelt);
   // Charts take the width of what is shown.
   show("symbol");
-  showForecast(forecast, history.vol_moving_avg);
+  showForecast(forecast, history, again);
   showHistory(history, forecast);
-  showRecord(record);
+  if (!isQuick) awaitRecord();
   fillEstimate(history);
   say(summary(history, forecast));
+  return async () => {
+    const answer = await record;
+    signal.throwIfAborted();
+    showRecord(answer, again);
+  };
+}
+
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** Load the symbol anew, from a button that will be gone. */
+function again() {
+  byId("main").focus({ preventScroll: true });
+  route();
+}
+
+/** Without a forecast or a record the rest is still worth seeing; without a key it is not. */
+async function orProblem(answer) {
+  try {
+    return await answer;
+  } catch (problem) {
+    if (problem.status === undefined || problem.status === 401) throw problem;
+    return problem;
+  }
 }
 
 function summary({ symbol }, forecast) {
-  if (forecast instanceof Error) return `${symbol}: there is no forecast.`;
+  if (forecast instanceof Error) {
+    return forecast.status === 404
+      ? `${symbol}: there is no forecast.`
+      : `${symbol}: the forecast could not be loaded.`;
+  }
   const { q10, q90 } = forecast.quantiles;
   return (
     `${symbol}: forecast of ${inWords(forecast.forecast)} shares for ${longDate(forecast.session)}, ` +
@@ -160,7 +185,7 @@ function explain(problem, symbol = "") {
 }
 
 function explainUnknown(problem, symbol) {
-  head(symbol, "");
+  head(symbol);
   const words = problem.near.length ? "Did you mean one of these?" : "Search by a part of the symbol or the name.";
   const near = problem.near.map((one) => el("button", { type: "button", onclick: () => goTo(one) }, one));
   showProblem("There is no such symbol", words, near);
@@ -168,7 +193,7 @@ function explainUnknown(problem, symbol) {
 
 function explainFailure(problem) {
   const titles = { [UNREACHABLE]: "The server cannot be reached", 503: "The service is not ready" };
-  head(symbolInAddress() || NAME, "");
+  head(symbolInAddress() || NAME);
   showProblem(titles[problem.status] ?? "Something went wrong", problem.message, []);
   byId("retry").hidden = false;
   if (problem.status === 503 && problem.retryAfter !== null) {
@@ -192,7 +217,7 @@ function showProblem(title, detail, near) {
 function askForKey() {
   const refused = storedKey() !== null;
   storeKey(null);
-  head(NAME, "");
+  head(NAME);
   show("key");
   const field = byId("key");
   byId("key-error").textContent = refused ? "The server refused this key." : "";

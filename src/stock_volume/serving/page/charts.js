@@ -1,25 +1,29 @@
-/** The two charts, drawn by uPlot on a canvas in the colours of the style sheet. */
+/** The two charts, drawn by uPlot on a canvas in the colours of the style sheet, and a small one. */
 
 import { el } from "./dom.js";
 import { compact, dayLabel, monthLabel, shortDate } from "./format.js";
 
 /* global uPlot */
 
-const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
-const COLOURS = ["text", "muted", "line", "surface", "bar", "forecast", "band", "band-edge"];
+const FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+const COLOURS = ["text", "muted", "line", "surface", "bar", "mean", "forecast", "miss", "shade", "band", "band-edge"];
 const NARROW = 500;
-const LABEL_WIDTH = 84;
-const FEW_SESSIONS = 70;
-const WEEK_MS = 7 * 86_400_000;
+const FEW_DAYS = 100;
+/** Pixels for a bar and its gap: below it, bars are a grey wall. */
+const LEAST_PIXELS = 2.5;
+const DAY_MS = 86_400_000;
+const WEEK_MS = 7 * DAY_MS;
 // 1970-01-05 was a Monday.
-const FIRST_MONDAY_MS = 4 * 86_400_000;
+const FIRST_MONDAY_MS = 4 * DAY_MS;
 
 /** Every chart on the page by its element: to be drawn anew in other colours or widths. */
 const drawn = new Map();
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const draw of drawn.values()) draw();
-});
+for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+  matchMedia(query).addEventListener("change", () => {
+    for (const draw of drawn.values()) draw();
+  });
+}
 
 const resized = new ResizeObserver((entries) => {
   for (const { target } of entries) {
@@ -29,10 +33,21 @@ const resized = new ResizeObserver((entries) => {
   }
 });
 
+/** The colours as a canvas takes them: of those that the system forces only an element knows. */
 function colours() {
-  const style = getComputedStyle(document.documentElement);
-  return Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  const probe = el("span", { class: "probe" });
+  document.body.append(probe);
+  const style = getComputedStyle(probe);
+  const palette = {};
+  for (const name of COLOURS) {
+    probe.style.color = `var(--${name})`;
+    palette[name] = style.color;
+  }
+  probe.remove();
+  return palette;
 }
+
+const rootSize = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 /**
  * Put a chart into an element, and keep it up to date.
@@ -40,36 +55,42 @@ function colours() {
  * Sessions stand at equal distances, one after the other: days without trading take no room.
  *
  * @param host - The element.
- * @param label - What the chart shows, in words.
- * @param dates - The session at each place.
- * @param columns - A list of values for each series.
- * @param parts - Gives {series, bands, after, top, readout} for a palette and a width.
+ * @param parts - Gives what is drawn in a palette, a width and a size of text: {label, dates,
+ *   columns, series, top, readout}, and perhaps {next, bands, below, after}. `label` is what the
+ *   chart shows, in words; `dates` the session at each place, `columns` the values of each
+ *   series; `next` the {session, place, end} of what follows them, with a value in each column.
  */
-function chart(host, label, dates, columns, parts) {
-  const plot = el("div", { class: "plot", role: "img", "aria-label": label });
+function chart(host, parts) {
+  const plot = el("div", { class: "plot", role: "img" });
   const line = el("p", { class: "readout", "aria-hidden": "true" });
   host.replaceChildren(line, plot);
   let plotted = null;
   const draw = () => {
     if (!plot.isConnected || !plot.clientWidth) return;
     const palette = colours();
-    const { series, bands = [], after = () => {}, top, readout } = parts(palette, plot.clientWidth);
+    const rem = rootSize();
+    const made = parts(palette, plot.clientWidth, rem);
+    const { label, dates, columns, series, top, readout, next = null, bands = [] } = made;
+    const { below = () => {}, after = () => {} } = made;
+    const places = [...dates.keys(), ...(next ? [next.place] : [])];
     const rest = readout(null);
     line.textContent = rest;
+    plot.setAttribute("aria-label", label);
     plotted?.destroy();
     const options = {
       width: plot.clientWidth,
-      height: plot.clientWidth < NARROW ? 220 : 280,
+      height: (plot.clientWidth < NARROW ? 13.75 : 17.5) * rem,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: {
-        x: { time: false, range: [-0.75, dates.length - 0.25 + dates.length / 80] },
+        x: { time: false, range: [-0.75, next ? next.end : dates.length - 0.25] },
         y: { range: [0, top * 1.05 || 1] },
       },
-      axes: axes(dates, palette),
+      axes: axes(dates, next, palette, rem),
       series: [{}, ...series],
       bands,
       hooks: {
+        drawClear: [below],
         draw: [after],
         setCursor: [
           ({ cursor }) => {
@@ -79,7 +100,7 @@ function chart(host, label, dates, columns, parts) {
         ],
       },
     };
-    plotted = new uPlot(options, [dates.map((_, place) => place), ...columns], plot);
+    plotted = new uPlot(options, [places, ...columns], plot);
   };
   // Charts of symbols that are no longer shown are forgotten.
   for (const old of drawn.keys()) {
@@ -93,124 +114,180 @@ function chart(host, label, dates, columns, parts) {
   draw();
 }
 
-function axes(dates, palette) {
+const axisWidth = (rem) => 3.9 * rem;
+
+function axes(dates, next, palette, rem) {
   const common = {
     stroke: palette.muted,
-    font: FONT,
+    font: `${0.75 * rem}px ${FAMILY}`,
     ticks: { show: false },
     border: { show: false },
   };
-  const few = dates.length <= FEW_SESSIONS;
+  const few = areFew(dates);
   const label = few ? dayLabel : monthLabel;
   return [
     {
       ...common,
       grid: { show: false },
       ticks: { show: true, stroke: palette.line, size: 5, width: 1 },
-      size: 32,
-      splits: (plot) => periodStarts(dates, few, plot.bbox.width / uPlot.pxRatio),
-      values: (_, places) => places.map((place) => label(dates[place])),
+      size: 2 * rem,
+      splits: (plot) => {
+        const starts = periodStarts(dates, few, plot.bbox.width / uPlot.pxRatio / (5.25 * rem));
+        if (!next) return starts;
+        const clear = next.place - ((few ? 3.2 : 4.2) * rem) / pixelsApart(plot);
+        return [...starts.filter((place) => place <= clear), next.place];
+      },
+      values: (_, places) =>
+        places.map((place) => (place === next?.place ? dayLabel(next.session) : label(dates[place]))),
     },
     {
       ...common,
       grid: { stroke: palette.line, width: 1 },
-      size: 62,
+      size: axisWidth(rem),
+      space: 2 * rem,
       values: (_, values) => values.map(compact),
     },
   ];
 }
 
-/** Places of the first sessions of weeks or months, as many as there is room for. */
-function periodStarts(dates, weekly, width) {
-  const period = weekly
-    ? (date) => Math.floor((Date.parse(date) - FIRST_MONDAY_MS) / WEEK_MS)
-    : (date) => date.slice(0, 7);
+const areFew = (dates) => Date.parse(dates.at(-1)) - Date.parse(dates[0]) < FEW_DAYS * DAY_MS;
+
+const pixelsApart = (plot) => plot.valToPos(1, "x") - plot.valToPos(0, "x");
+
+const weekOf = (date) => Math.floor((Date.parse(date) - FIRST_MONDAY_MS) / WEEK_MS);
+
+/** Places of the first sessions of weeks or months, not more than there is room for. */
+function periodStarts(dates, weekly, room) {
+  const period = weekly ? weekOf : (date) => date.slice(0, 7);
   const starts = dates.flatMap((date, place) =>
     place && period(date) !== period(dates[place - 1]) ? [place] : [],
   );
-  const step = Math.ceil(starts.length / Math.max(1, Math.floor(width / LABEL_WIDTH)));
+  const step = Math.ceil(starts.length / Math.max(1, Math.floor(room)));
   return starts.filter((_, place) => place % step === 0);
 }
 
-/** Bars of volume, and the next session's forecast after them with its error bar, if there is one. */
-export function volumeChart(host, bars, forecast) {
-  const volumes = bars.map((bar) => bar.Volume);
-  const dates = bars.map((bar) => bar.Date);
-  if (forecast) {
-    dates.push(forecast.session);
-    volumes.push(null);
-  }
-  const { q10, q90 } = forecast?.quantiles ?? {};
-  const label =
-    `Bars of daily volume, ${shortDate(bars[0].Date)} to ${shortDate(bars.at(-1).Date)}` +
-    (forecast ? `, and the forecast for ${shortDate(forecast.session)}` : "");
-  chart(host, label, dates, [volumes], (palette) => ({
-    top: Math.max(...volumes, q90 ?? 0),
-    series: [
-      {
-        fill: palette.bar,
-        width: 0,
-        points: { show: false },
-        paths: uPlot.paths.bars({ size: [0.72, 40] }),
-      },
-    ],
-    after: (plot) => forecast && errorBar(plot, dates.length - 1, forecast.forecast, q10, q90, palette),
-    readout: (place) => {
-      if (place === null) return "Shares traded a day";
-      if (place < bars.length) return `${shortDate(dates[place])}: ${compact(volumes[place])} shares`;
-      return (
-        `${shortDate(dates[place])}: forecast ${compact(forecast.forecast)} shares, ` +
-        `${compact(q10)} to ${compact(q90)}`
-      );
-    },
+/** Weeks in place of sessions: the mean volume of each, and the 30-day mean as it ends. */
+function byWeek(bars) {
+  const weeks = Object.groupBy(bars, (bar) => weekOf(bar.Date));
+  return Object.values(weeks).map((week) => ({
+    Date: week[0].Date,
+    Volume: week.reduce((sum, bar) => sum + bar.Volume, 0) / week.length,
+    mean: week.at(-1).mean,
   }));
 }
 
-function errorBar(plot, place, value, low, high, palette) {
+/**
+ * Bars of volume, their 30-day mean, and the next session's forecast in a place of its own.
+ *
+ * @param host - The element.
+ * @param bars - {Date, Volume, mean}, the mean null where it is not known.
+ * @param forecast - The forecast, or null.
+ */
+export function volumeChart(host, bars, forecast) {
+  const { session } = forecast ?? {};
+  const { q10, q90 } = forecast?.quantiles ?? {};
+  chart(host, (palette, width, rem) => {
+    const weekly = !areFew(bars.map((bar) => bar.Date)) && (width - axisWidth(rem)) / bars.length < LEAST_PIXELS;
+    const shown = weekly ? byWeek(bars) : bars;
+    const dates = shown.map((bar) => bar.Date);
+    const next = forecast && afterwards(session, dates.length, width - axisWidth(rem), rem);
+    const own = (values) => (next ? [...values, null] : values);
+    const caption = weekly ? "Shares traded a day, mean of each week" : "Shares traded a day";
+    return {
+      label:
+        `${caption}, as bars from ${shortDate(bars[0].Date)} to ${shortDate(bars.at(-1).Date)}, ` +
+        `with the 30-day mean${next ? `, and the forecast for ${shortDate(session)}` : ""}`,
+      dates,
+      next,
+      columns: [own(shown.map((bar) => bar.Volume)), own(shown.map((bar) => bar.mean))],
+      top: Math.max(...shown.map((bar) => bar.Volume), q90 ?? 0),
+      series: [
+        {
+          fill: palette.bar,
+          width: 0,
+          points: { show: false },
+          paths: uPlot.paths.bars({ size: [shown.length > 100 ? 0.6 : 0.72, 40] }),
+        },
+        { stroke: palette.mean, width: 1.25, points: { show: false } },
+      ],
+      below: (plot) => next && shade(plot, next, palette),
+      after: (plot) => next && forecastMark(plot, next.place, forecast.forecast, q10, q90, palette),
+      readout: (place) => {
+        if (place === null) return caption;
+        if (place === shown.length) {
+          return (
+            `${shortDate(session)}: forecast ${compact(forecast.forecast)} shares, ` +
+            `${compact(q10)} to ${compact(q90)}`
+          );
+        }
+        const { Date: date, Volume: volume, mean } = shown[place];
+        const when = weekly ? `Week of ${shortDate(date)}` : shortDate(date);
+        const usual = mean === null ? "" : `, 30-day mean ${compact(mean)}`;
+        return `${when}: ${compact(volume)} shares${weekly ? " a day" : ""}${usual}`;
+      },
+    };
+  });
+}
+
+/** Where the forecast stands: as wide in every range, however many bars there are. */
+function afterwards(session, count, width, rem) {
+  const room = (width < NARROW ? 3 : 4.5) * rem;
+  const start = count - 0.25;
+  const size = (room * (count + 0.5)) / Math.max(room, width - room);
+  return { session, start, place: start + size / 2, end: start + size };
+}
+
+function shade(plot, { start, end }, palette) {
+  const { ctx, bbox } = plot;
+  const left = plot.valToPos(start, "x", true);
+  ctx.save();
+  ctx.fillStyle = palette.shade;
+  ctx.fillRect(left, bbox.top, plot.valToPos(end, "x", true) - left, bbox.height);
+  ctx.restore();
+}
+
+function forecastMark(plot, place, value, low, high, palette) {
   const { ctx } = plot;
   const ratio = uPlot.pxRatio;
   const x = Math.round(plot.valToPos(place, "x", true));
   const y = (shares) => plot.valToPos(shares, "y", true);
-  const cap = 4 * ratio;
+  const half = 11 * ratio;
   ctx.save();
-  ctx.strokeStyle = ctx.fillStyle = palette.forecast;
-  ctx.lineWidth = 2 * ratio;
+  ctx.fillStyle = palette.band;
+  ctx.strokeStyle = palette["band-edge"];
+  ctx.lineWidth = 1.5 * ratio;
+  ctx.fillRect(x - half, y(high), 2 * half, y(low) - y(high));
+  ctx.strokeRect(x - half, y(high), 2 * half, y(low) - y(high));
+  ctx.fillStyle = palette.forecast;
   ctx.beginPath();
-  ctx.moveTo(x, y(low));
-  ctx.lineTo(x, y(high));
-  for (const end of [low, high]) {
-    ctx.moveTo(x - cap, y(end));
-    ctx.lineTo(x + cap, y(end));
-  }
-  ctx.stroke();
-  ctx.beginPath();
-  ctx.arc(x, y(value), 4.5 * ratio, 0, 2 * Math.PI);
+  ctx.arc(x, y(value), 5.5 * ratio, 0, 2 * Math.PI);
   ctx.fill();
   ctx.restore();
 }
 
-/** Forecasts of the backtest with their bands, and the volumes that came true. */
+/** Forecasts of the backtest with their bands, and the volumes that came true, misses apart. */
 export function recordChart(host, rows) {
   const dates = rows.map((row) => row.session);
   const of = (name) => rows.map((row) => row[name]);
   const columns = [of("q10"), of("q90"), of("forecast"), of("volume")];
-  const label =
-    `Forecast, its interval and what came true, ${shortDate(dates[0])} to ${shortDate(dates.at(-1))}`;
-  chart(host, label, dates, columns, (palette, width) => {
+  const misses = rows.filter(isMiss).length;
+  chart(host, (palette, width) => {
     const edge = { stroke: palette["band-edge"], width: 1, points: { show: false } };
-    const size = width < NARROW ? 6 : 8;
     return {
+      label:
+        `Forecast, its interval and what came true, ${shortDate(dates[0])} to ` +
+        `${shortDate(dates.at(-1))}: ${misses} of ${rows.length} volumes outside the interval`,
+      dates,
+      columns,
       top: Math.max(...columns.flat()),
       bands: [{ series: [2, 1], fill: palette.band }],
       series: [
         edge,
         edge,
         { stroke: palette.forecast, width: 2, points: { show: false } },
-        {
-          paths: () => null,
-          points: { show: true, size, fill: palette.text, stroke: palette.surface, width: 1 },
-        },
+        { paths: () => null, points: { show: false } },
       ],
+      after: (plot) => volumeMarks(plot, rows, width < NARROW ? 3 : 4, palette),
       readout: (place) => {
         if (place === null) return `Shares, the last ${rows.length} sessions scored`;
         const { session, volume, forecast, q10, q90 } = rows[place];
@@ -221,6 +298,59 @@ export function recordChart(host, rows) {
       },
     };
   });
+}
+
+/** Whether a volume fell outside the interval of its forecast. */
+export const isMiss = ({ volume, q10, q90 }) => volume < q10 || volume > q90;
+
+/** Dots, and diamonds where the interval was missed: colour alone does not tell. */
+function volumeMarks(plot, rows, size, palette) {
+  const { ctx } = plot;
+  const ratio = uPlot.pxRatio;
+  ctx.save();
+  ctx.strokeStyle = palette.surface;
+  ctx.lineWidth = ratio;
+  rows.forEach((row, place) => {
+    const x = plot.valToPos(place, "x", true);
+    const y = plot.valToPos(row.volume, "y", true);
+    ctx.fillStyle = isMiss(row) ? palette.miss : palette.text;
+    ctx.beginPath();
+    if (isMiss(row)) {
+      const half = 1.6 * size * ratio;
+      ctx.moveTo(x, y - half);
+      ctx.lineTo(x + half, y);
+      ctx.lineTo(x, y + half);
+      ctx.lineTo(x - half, y);
+      ctx.closePath();
+    } else ctx.arc(x, y, size * ratio, 0, 2 * Math.PI);
+    ctx.fill();
+    ctx.stroke();
+  });
+  ctx.restore();
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** A line of volumes with the forecast as a dot behind it: a picture beside words, not for reading. */
+export function sparkline(volumes, forecast) {
+  const [width, height, edge] = [96, 36, 4];
+  const top = Math.max(...volumes, forecast) || 1;
+  const across = (place) => edge + (place / volumes.length) * (width - 2 * edge);
+  const up = (value) => height - edge - (value / top) * (height - 2 * edge);
+  const points = volumes.map((value, place) => `${across(place).toFixed(1)},${up(value).toFixed(1)}`);
+  return svg(
+    "svg",
+    { class: "spark", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    svg("polyline", { points: points.join(" ") }),
+    svg("circle", { cx: across(volumes.length), cy: up(forecast).toFixed(1), r: 3 }),
+  );
+}
+
+function svg(tag, attributes, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
 /** What the marks of a chart mean: pairs of a mark's class and words. */

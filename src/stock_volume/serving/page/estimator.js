@@ -2,9 +2,11 @@
 
 import { estimate } from "./api.js";
 import { byId, el } from "./dom.js";
-import { compact, full, shares, shortDate } from "./format.js";
+import { compact, full, shares, shortDate, toCents } from "./format.js";
 
 const FIELDS = ["vol_moving_avg", "adj_close_rolling_med"];
+const THOUSANDS = /^([+-]?\d{1,3})((?:,\d{3})+)(\.\d*)?$/;
+const NUMERAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 
 /** @param fail - Is called with a Problem that is not about the values; true if it saw to it. */
 export function estimateForm(fail) {
@@ -13,9 +15,12 @@ export function estimateForm(fail) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     clear();
+    const read = FIELDS.map((field) => ({ field, ...readNumber(byId(field).value) }));
+    const bad = read.filter(({ message }) => message);
+    if (bad.length) return showErrors(bad);
     button.disabled = true;
     try {
-      showAnswer(await estimate(Object.fromEntries(FIELDS.map((name) => [name, byId(name).value.trim()]))));
+      showAnswer(await estimate(Object.fromEntries(read.map(({ field, value }) => [field, value]))));
     } catch (problem) {
       if (!fail(problem)) showProblem(problem);
     } finally {
@@ -24,11 +29,24 @@ export function estimateForm(fail) {
   });
 }
 
+/** Read what was typed: {value} as the service takes it, or a {message} that says what is wrong. */
+function readNumber(text) {
+  const typed = text.replace(/[\s$]/g, "");
+  if (!typed) return { message: "Enter a number." };
+  const value = THOUSANDS.test(typed) ? typed.replaceAll(",", "") : typed;
+  if (value.includes(",")) {
+    return { message: "Write a point before decimals, and commas only between thousands: 1,234,567.89" };
+  }
+  if (!NUMERAL.test(value)) return { message: "This is not a number. Write it as 1,234,567.89 or 1234567.89" };
+  if (Number(value) < 0) return { message: "Must be 0 or more." };
+  return { value };
+}
+
 /** Fill in the averages of a symbol, and say what truly traded on their day. */
 export function fillEstimate({ symbol, bars, ...averages }) {
   clear();
   for (const name of FIELDS) {
-    byId(name).value = averages[name] === null ? "" : String(Number(averages[name].toFixed(2)));
+    byId(name).value = averages[name] === null ? "" : toCents(averages[name]);
   }
   const latest = bars.at(-1);
   byId("estimate-hint").textContent = latest
@@ -50,20 +68,29 @@ function clear() {
   }
 }
 
-function showAnswer({ volume, model }) {
+function showAnswer({ volume, note }) {
+  // After its first part a note tells which values are larger than any that was trained on.
+  const beyond = note.split("; ").slice(1).map(withLabels);
   byId("estimate-answer").replaceChildren(
     el("strong", {}, shares(volume), " shares"),
-    ` (${full(volume)}) on the same day, by `,
-    el("code", {}, model),
+    ` (${full(volume)}) on the same day.`,
+    ...(beyond.length ? [el("span", { class: "hint" }, ` Beware: ${beyond.join("; ")}.`)] : []),
   );
 }
 
+const withLabels = (words) =>
+  FIELDS.reduce((text, name) => text.replace(name, byId(name).labels[0].textContent.split(",")[0]), words);
+
 function showProblem(problem) {
   const bad = problem.errors.filter(({ field }) => FIELDS.includes(field));
+  if (bad.length) showErrors(bad);
+  else byId("estimate-error").textContent = problem.message;
+}
+
+function showErrors(bad) {
   for (const { field, message } of bad) {
     byId(`${field}-error`).textContent = message;
     byId(field).setAttribute("aria-invalid", "true");
   }
-  if (bad.length) byId(bad[0].field).focus();
-  else byId("estimate-error").textContent = problem.message;
+  byId(bad[0].field).focus();
 }

@@ -1,30 +1,45 @@
 /** The next session's forecast. */
 
-import { byId, definitions, el } from "./dom.js";
-import { full, longDate, shares, shortDate, signedPercent } from "./format.js";
+import { byId, el } from "./dom.js";
+import { againstMean, compact, longDate, shares, shortDate } from "./format.js";
+
+const RECENT = 60;
+const FEW = 20;
+/** An interval of a smaller part of the scale has one label for both ends. */
+const NARROW = 0.3;
 
 /**
  * @param forecast - The forecast, or a Problem that says why there is none.
- * @param usual - Mean volume of the last 30 days, or null.
+ * @param history - The history that it follows.
+ * @param retry - Asks again.
  */
-export function showForecast(forecast, usual) {
+export function showForecast(forecast, { vol_moving_avg: usual, bars }, retry) {
   const host = byId("forecast");
   if (forecast instanceof Error) {
-    host.replaceChildren(el("p", { class: "notice" }, `There is no forecast: ${forecast.message}`));
+    const gone = forecast.status === 404;
+    const words = gone ? "There is no forecast" : "The forecast could not be loaded";
+    host.replaceChildren(
+      el("p", { class: "notice" }, `${words}: ${forecast.message}`),
+      ...(gone ? [] : [el("button", { type: "button", onclick: retry }, "Try again")]),
+    );
     return;
   }
   const { q10, q90 } = forecast.quantiles;
+  const chips = [againstMean(forecast.forecast, usual), amongRecent(forecast.forecast, bars)];
   host.replaceChildren(
-    ...(forecast.stale ? [staleNotice(forecast)] : []),
     el(
       "div",
       { class: "headline" },
       el(
         "div",
         {},
-        el("p", { class: "when" }, longDate(forecast.session)),
+        el("p", { class: "when" }, el("span", {}, longDate(forecast.session)), " ", source(forecast)),
         el("p", { class: "figure", id: "forecast-figure" }, shares(forecast.forecast), " shares"),
-        el("p", { class: "muted", id: "forecast-full" }, `${full(forecast.forecast)} shares`),
+        el(
+          "ul",
+          { class: "chips", id: "unusual" },
+          ...chips.filter(Boolean).map((words) => el("li", {}, words)),
+        ),
       ),
       el(
         "div",
@@ -37,46 +52,70 @@ export function showForecast(forecast, usual) {
           " and ",
           el("strong", {}, shares(q90)),
           " shares.",
+          usual ? el("span", { class: "hidden" }, ` The 30-day mean is ${compact(usual)}.`) : null,
         ),
         scale(forecast, usual),
-        definitions([
-          [withMark("Against the 30-day mean"), usual ? comparison(forecast.forecast, usual) : null],
-          ["Rests on the bar of", shortDate(forecast.latest_bar)],
-          ["Model", el("code", {}, forecast.model)],
-        ]),
       ),
     ),
   );
 }
 
-function staleNotice({ latest_bar: latest, session }) {
-  return el(
-    "p",
-    { class: "notice stale", id: "stale" },
-    el("strong", {}, "Out of date. "),
-    `The data end on ${shortDate(latest)}, and the session of ${shortDate(session)} is over. `,
-    "A forecast of a session to come needs newer bars.",
-  );
+function source({ stale, latest_bar: latest }) {
+  const day = shortDate(latest);
+  if (!stale) return el("span", { class: "muted" }, `from bars up to ${day}`);
+  return el("span", { class: "pill", id: "stale" }, `Out of date: data end ${day}`);
 }
 
-function comparison(forecast, usual) {
-  return el("span", {}, signedPercent(100 * (forecast / usual - 1)), " (mean: ", shares(usual), ")");
+/** How many of the latest sessions were busier than the forecast, or quieter; null where they are few. */
+function amongRecent(forecast, bars) {
+  const recent = bars.slice(-RECENT).map((bar) => bar.Volume);
+  if (recent.length < FEW) return null;
+  const busier = recent.filter((volume) => volume > forecast).length;
+  const quieter = recent.filter((volume) => volume < forecast).length;
+  const [word, count] = busier >= quieter ? ["quieter", busier] : ["busier", quieter];
+  return `${word} than ${count} of the last ${recent.length} sessions`;
 }
 
-const withMark = (words) => el("span", {}, el("span", { class: "mark mark-mean" }), words);
-
-/** The interval on a scale from zero; the words beside it say the same. */
+/** The interval beside the 30-day mean; the words above it say the same. */
 function scale({ forecast, quantiles: { q10, q90 } }, usual) {
-  const most = Math.max(q90, usual ?? 0) * 1.08 || 1;
-  const at = (value) => `${(100 * value) / most}%`;
+  const values = [q10, q90, forecast, ...(usual ? [usual] : [])];
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const part = (value) => (most > least ? (value - least) / (most - least) : 0.5);
   const band = el("span", { class: "scale-band" });
-  band.style.left = at(q10);
-  band.style.width = at(q90 - q10);
-  const marks = [["scale-point", forecast], ...(usual ? [["scale-mean", usual]] : [])];
-  const placed = marks.map(([name, value]) => {
-    const mark = el("span", { class: name });
-    mark.style.left = at(value);
-    return mark;
-  });
-  return el("div", { class: "scale", "aria-hidden": "true" }, band, ...placed);
+  band.style.left = inPercent(part(q10));
+  band.style.width = inPercent(part(q90) - part(q10));
+  const ends =
+    part(q90) - part(q10) < NARROW
+      ? [label("scale-end", `${compact(q10)} to ${compact(q90)}`, (part(q10) + part(q90)) / 2)]
+      : [label("scale-end", compact(q10), part(q10)), label("scale-end", compact(q90), part(q90))];
+  const ofMean = usual
+    ? [
+        at(el("span", { class: "scale-mean" }), part(usual)),
+        label("scale-usual", `30-day mean ${compact(usual)}`, part(usual)),
+      ]
+    : [];
+  const placed = el(
+    "div",
+    {},
+    band,
+    ...ofMean,
+    at(el("span", { class: "scale-point" }), part(forecast)),
+    label("scale-forecast", compact(forecast), part(forecast)),
+    ...ends,
+  );
+  return el("div", { class: "scale", "aria-hidden": "true" }, placed);
+}
+
+const inPercent = (part) => `${(100 * part).toFixed(2)}%`;
+
+function at(node, part) {
+  node.style.left = inPercent(part);
+  return node;
+}
+
+/** Words at a place of the scale, centred on it; long ones end where the scale does. */
+function label(name, words, part) {
+  const node = at(el("span", { class: `scale-label ${name}` }, words), part);
+  node.style.transform = `translateX(-${name === "scale-usual" ? inPercent(part) : "50%"})`;
+  return node;
 }

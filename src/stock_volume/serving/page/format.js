@@ -7,20 +7,20 @@ const MINUS = "\u2212";
 const UTC = { timeZone: "UTC" };
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const spoken = new Intl.NumberFormat("en", {
   notation: "compact",
   compactDisplay: "long",
-  maximumSignificantDigits: 4,
+  maximumSignificantDigits: 3,
 });
 const oneDecimal = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const signed = new Intl.NumberFormat("en", { maximumFractionDigits: 0, signDisplay: "exceptZero" });
+const atMostTwo = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const longDay = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", ...UTC });
 const shortDay = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", ...UTC });
 const dayOfMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", ...UTC });
 const monthOfYear = new Intl.DateTimeFormat("en-GB", { month: "short", year: "numeric", ...UTC });
 
-/** 142600000 as "142.6 M". */
+/** 142600000 as "143 M". */
 export function compact(value) {
   return short
     .formatToParts(value)
@@ -31,10 +31,30 @@ export function compact(value) {
 export const full = (value) => whole.format(value);
 export const inWords = (value) => spoken.format(value);
 export const percent = (value) => perCent(oneDecimal, value);
-export const signedPercent = (value) => perCent(signed, value);
+export const wholePercent = (value) => perCent(whole, value);
+export const toCents = (value) => atMostTwo.format(value);
 
 function perCent(format, value) {
   return `${format.format(value).replace("-", MINUS)}${NARROW_SPACE}%`;
+}
+
+/** How far a volume lies from its 30-day mean, in words; null without such a mean. */
+export function againstMean(volume, mean) {
+  if (!mean) return null;
+  const ratio = volume / mean;
+  if (ratio >= 2) return `${oneDecimal.format(ratio)} times its 30-day mean`;
+  const away = Math.round(100 * Math.abs(ratio - 1));
+  if (!away) return "at its 30-day mean";
+  return `${wholePercent(away)} ${ratio < 1 ? "below" : "above"} its 30-day mean`;
+}
+
+const KIND_OF_SHARE =
+  /(?:\s+-)?(\s+Class [A-Z])?\s+(?:common|ordinary|capital) (?:stock|shares?)(?: of beneficial interest)?$/i;
+
+/** A security's name without the kind of its shares: "Alphabet Inc. Class C". */
+export function shortName(name) {
+  const text = (name ?? "").trim();
+  return text.replace(KIND_OF_SHARE, "$1") || text;
 }
 
 /** A volume, short, with the full figure for whoever points at it or reads it by machine. */

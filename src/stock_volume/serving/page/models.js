@@ -1,4 +1,4 @@
-/** Which models answer, and what they rest on. */
+/** Which models answer, and what they rest on: for those who ask, at the foot of the page. */
 
 import { byId, definitions, el, tableDetails } from "./dom.js";
 import { full, momentDate, percent, shortDate } from "./format.js";
@@ -11,27 +11,29 @@ export function showModels(models) {
     return;
   }
   const { forecaster, estimator, snapshot } = models;
-  host.replaceChildren(
-    el("h3", {}, "Forecaster"),
-    definitions([
+  const described = el(
+    "div",
+    { class: "models" },
+    model("Forecaster", [
       ["Tag", el("code", {}, forecaster.tag)],
       ["Made", momentDate(forecaster.created)],
       ["Trained on", `${shortDate(forecaster.trained_from)} to ${shortDate(forecaster.trained_to)}`],
       ["Rows", `${full(forecaster.rows)} of ${full(forecaster.symbols)} symbols`],
       ["Backtest", backtest(forecaster.metrics)],
     ]),
-    el("h3", {}, "Estimator"),
-    definitions([
+    model("Estimator", [
       ["Tag", el("code", {}, estimator.tag)],
       ["Made", momentDate(estimator.created)],
       ["Trained on", `${shortDate(estimator.trained_from)} to ${shortDate(estimator.trained_to)}`],
     ]),
-    el("h3", {}, "Data"),
-    definitions([
+    model("Data", [
       ["Tag", el("code", {}, snapshot.tag)],
       ["Symbols", full(snapshot.symbols)],
       ["Latest bar", shortDate(snapshot.latest_bar)],
     ]),
+  );
+  host.replaceChildren(
+    described,
     tableDetails(
       `The forecaster's ${full(forecaster.features.length)} features`,
       ["Name", "What it is"],
@@ -39,6 +41,8 @@ export function showModels(models) {
     ),
   );
 }
+
+const model = (name, facts) => el("section", {}, el("h3", {}, name), definitions(facts));
 
 function backtest({ eta_r2: etaR2, coverage_80: coverage, universe }) {
   if (typeof etaR2 !== "number" || typeof coverage !== "number") return null;

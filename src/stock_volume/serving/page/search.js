@@ -1,6 +1,7 @@
 /** Search of a symbol: a combobox with a listbox, as in the ARIA Authoring Practices. */
 
 import { byId, el, say } from "./dom.js";
+import { shortName } from "./format.js";
 
 const DEBOUNCE_MS = 150;
 
@@ -137,7 +138,7 @@ function option(found, place, take) {
     },
     el("span", { class: "symbol" }, found.symbol),
     " ",
-    el("span", { class: "name" }, found.security_name ?? ""),
+    el("span", { class: "name" }, shortName(found.security_name)),
     found.etf ? el("span", { class: "tag" }, "ETF") : null,
   );
 }
