@@ -16,6 +16,8 @@ const FOUND = 8;
 const MOST_TRADED = 12;
 const HISTORY_DAYS = 731;
 const PATIENCE_MS = 250;
+/** How long the rest waits for the record, to be shown with it at once. */
+const RECORD_MS = 100;
 const UNREACHABLE = 0;
 
 /** What is being loaded: aborted as soon as another symbol is asked for. */
@@ -117,7 +119,7 @@ async function showSymbol(symbol, signal) {
     historyOf(symbol, HISTORY_DAYS, signal),
     orProblem(forecastOf(symbol, signal)),
   ]);
-  const isQuick = await Promise.race([record.then(() => true), wait(PATIENCE_MS)]);
+  const isQuick = await Promise.race([record.then(() => true), wait(RECORD_MS)]);
   signal.throwIfAborted();
   const { symbol: spelt, security_name: name, etf } = history;
   head(spelt, etf ? "Exchange-traded fund" : "", name);
