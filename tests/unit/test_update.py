@@ -323,7 +323,7 @@ def test_chunks_hold_the_same_symbols(rows: int, new: list[str]) -> None:
     """Every bar comes once, those of a symbol together, whatever the chunks."""
     held = pl.concat([bars_of(symbol) for symbol in "BDF"])
     recent = pl.concat([held.clear(), *(bars_of(symbol)[30:] for symbol in sorted(new))])
-    chunks = list(chunks_together(held.lazy(), recent, rows))
+    chunks = list(chunks_together(held.lazy(), recent.lazy(), rows))
     assert_frame_equal(pl.concat([chunk for chunk, _ in chunks]), held)
     assert_frame_equal(pl.concat([chunk for _, chunk in chunks]), recent)
     symbols = [set(old["Symbol"]) | set(recent_["Symbol"]) for old, recent_ in chunks]

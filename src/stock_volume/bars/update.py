@@ -180,27 +180,27 @@ def _place() -> pl.Expr:
 
 
 def chunks_together(
-    held: pl.LazyFrame, recent: pl.DataFrame, rows: int
+    held: pl.LazyFrame, recent: pl.LazyFrame, rows: int
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Part held and recent bars into chunks of the same symbols.
 
     Args:
         held: Bars sorted by symbol.
-        recent: The same, fewer.
+        recent: The same, of symbols that are held and of new ones.
         rows: Least number of held rows of a chunk, but for the last.
 
     Yields:
         Held and recent bars of some symbols, in order of symbol.
     """
     symbol = pl.col(columns.SYMBOL)
-    left = recent
+    last = ""
     for chunk in symbol_chunks(held, rows):
         of_chunk = chunk.collect()
-        upto = symbol <= of_chunk[columns.SYMBOL][-1]
-        yield of_chunk, left.filter(upto)
-        left = left.filter(~upto)
-    if left.height:
-        yield left.clear(), left
+        before, last = last, of_chunk[columns.SYMBOL][-1]
+        yield of_chunk, recent.filter((symbol > before) & (symbol <= last)).collect()
+    after = recent.filter(symbol > last).collect()
+    if after.height:
+        yield after.clear(), after
 
 
 def update_layers(
@@ -225,8 +225,9 @@ def update_layers(
     if not news.height:
         _check_held(held.prices, files)
         return
-    bars = _bars_of(recent.prices, news).collect()
-    nothing = merge_bars(bars.clear(), bars.clear(), parameters)
+    bars = _bars_of(recent.prices, news)
+    no_bars = bars.head(0).collect()
+    nothing = merge_bars(no_bars, no_bars, parameters)
     no_rows, no_files = held.quarantine.head(0).collect(), files.clear()
     set_aside, counts = [nothing.set_aside], [nothing.counts]
     for held_bars, recent_bars in chunks_together(held.prices, bars, rows):
@@ -310,6 +311,7 @@ def _news(
 
 def _bars_of(bars: pl.LazyFrame, files: pl.DataFrame) -> pl.LazyFrame:
     symbols = files.lazy().select(columns.SYMBOL)
+    symbols = files.lazy().select(columns.SYMBOL)
     return bars.join(symbols, on=columns.SYMBOL, how="semi", maintain_order="left")
 
 
@@ -327,13 +329,14 @@ def _rejected_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame
     place = pl.int_range(pl.len()).over(columns.SYMBOL).alias(_PLACE)
     # Bars have left their files; the files of a symbol have as many as they gave.
     file_of_bar = (
-        files.select(columns.SYMBOL, pl.col(columns.FILE).repeat_by(ROWS_KEPT))
+        files.join(set_aside, on=columns.SYMBOL, how="semi", maintain_order="left")
+        .select(columns.SYMBOL, pl.col(columns.FILE).repeat_by(ROWS_KEPT))
         .explode(columns.FILE)
         .drop_nulls()
         .with_columns(place)
     )
     in_files = set_aside.with_columns(place).join(
-        file_of_bar, on=[columns.SYMBOL, _PLACE], maintain_order="left"
+        file_of_bar, on=[columns.SYMBOL, _PLACE], how="left", maintain_order="left"
     )
     return in_files.select(
         columns.FILE,
