@@ -39,18 +39,20 @@ def _as_numeral(value: Any) -> Any:
     return value
 
 
+AS_NUMERAL: Final = BeforeValidator(_as_numeral)
+"""Of a number in a query, after its bounds: those before it are left out of the description."""
+
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 VolumeQuery = Annotated[
     NotNegative,
-    BeforeValidator(_as_numeral),
     Field(description="mean volume of 30 calendar days, in shares", examples=[12345]),
+    AS_NUMERAL,
 ]
 PriceQuery = Annotated[
     NotNegative,
-    BeforeValidator(_as_numeral),
     Field(description="median adjusted close of the same days, in dollars", examples=[25]),
+    AS_NUMERAL,
 ]
-CountQuery = Annotated[int, BeforeValidator(_as_numeral)]
 Price = Annotated[float, Field(strict=True, allow_inf_nan=False, lt=PRICE_BOUND)]
 SymbolText = Annotated[
     str,

@@ -16,6 +16,7 @@ from stock_volume.bars.rules import RuleParameters
 from stock_volume.forecaster.book import Book, NothingKnownError, Row, UnknownSymbolError
 from stock_volume.forecaster.snapshot import HISTORY_DAYS
 from stock_volume.serving.answers import (
+    AS_NUMERAL,
     ESTIMATOR_NOTE,
     FORECAST_EXAMPLES,
     MOST_FOUND,
@@ -23,7 +24,6 @@ from stock_volume.serving.answers import (
     Averages,
     AveragesBatch,
     BarsRequest,
-    CountQuery,
     Forecast,
     ForecastRequest,
     Forecasts,
@@ -312,7 +312,7 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
             ),
         ] = "",
         limit: Annotated[
-            CountQuery, Query(description="most symbols to list", ge=1, le=MOST_FOUND)
+            int, Query(description="most symbols to list", ge=1, le=MOST_FOUND), AS_NUMERAL
         ] = 20,
     ) -> SymbolsFound:
         """Find symbols by their start, or by a part of the security's name."""
@@ -338,8 +338,9 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
     def history(
         symbol: SymbolText,
         days: Annotated[
-            CountQuery,
+            int,
             Query(ge=1, le=HISTORY_DAYS, description="calendar days up to the latest bar"),
+            AS_NUMERAL,
         ] = 365,
     ) -> History:
         """List the latest bars of a symbol."""

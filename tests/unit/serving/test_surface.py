@@ -241,6 +241,28 @@ def test_description_is_complete(description: Any) -> None:
     assert "application/problem+json" in described["/readyz"]["get"]["responses"]["503"]["content"]
 
 
+def names_in(value: Any) -> set[str]:
+    """Name all that is described by a value, at any depth."""
+    if isinstance(value, list):
+        return set().union(*map(names_in, value))
+    if isinstance(value, dict):
+        return set(value).union(*map(names_in, value.values()))
+    return set()
+
+
+def test_description_tells_bounds_in_its_own_words(description: Any) -> None:
+    """No bound is told by pydantic's name, which a reader of JSON Schema does not know."""
+    assert not names_in(description) & {"ge", "gt", "le", "lt", "multiple_of"}
+    parameters = {
+        parameter["name"]: parameter["schema"]
+        for operations in description["paths"].values()
+        for parameter in operations.get("get", {}).get("parameters", [])
+    }
+    bounds = {"days": (1, 731), "limit": (1, 100), "vol_moving_avg": (0, None)}
+    for name, (least, most) in bounds.items():
+        assert (parameters[name].get("minimum"), parameters[name].get("maximum")) == (least, most)
+
+
 def test_description_has_words_and_examples(description: Any) -> None:
     """Each field and parameter is described, and each answer of data and each problem shown."""
     schemas = description["components"]["schemas"]
