@@ -62,8 +62,8 @@ bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and it
 bench-update: $(VENV)/.installed ## Measure an update beside a run on all bars, and compare layers (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/update.py $(SOURCE)
 
-bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service beside Flask and bare FastAPI (needs wrk)
-	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python
+bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service beside Flask and bare FastAPI (needs wrk; DATA_ROOT=)
+	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
 soak: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, bad input mixed in (needs wrk)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10

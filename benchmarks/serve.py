@@ -373,14 +373,15 @@ def main() -> None:
     home = Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
     parser.add_argument("--store", type=Path, default=home, help="BentoML's home")
     parser.add_argument("--serve-python", type=Path, default=Path(sys.executable))
-    parser.add_argument(
-        "--joblib", type=Path, default=Path("data/06_models/lightgbm_predictor.joblib")
-    )
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="layers of the run")
     parser.add_argument("--symbols", type=int, default=FULL_ARCHIVE)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     arguments = parser.parse_args()
+    joblib_file = arguments.data_root.absolute() / "06_models" / "lightgbm_predictor.joblib"
+    if not joblib_file.is_file():
+        parser.error(f"{joblib_file}: no such file; make run, or name --data-root")
     if not shutil.which("wrk"):
         parser.error("wrk is not installed; on Debian: apt-get install wrk")
     if not (arguments.store / "bentos" / "stock_volume").is_dir():
@@ -396,7 +397,7 @@ def main() -> None:
             results = compare(
                 store,
                 arguments.serve_python.absolute(),
-                arguments.joblib.absolute(),
+                joblib_file,
                 arguments.rounds,
                 arguments.seconds,
             )
