@@ -380,7 +380,7 @@ def main() -> None:
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     arguments = parser.parse_args()
     joblib_file = arguments.data_root.absolute() / "06_models" / "lightgbm_predictor.joblib"
-    if not joblib_file.is_file():
+    if not arguments.soak and not joblib_file.is_file():
         parser.error(f"{joblib_file}: no such file; make run, or name --data-root")
     if not shutil.which("wrk"):
         parser.error("wrk is not installed; on Debian: apt-get install wrk")
