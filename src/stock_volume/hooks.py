@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
@@ -161,8 +160,8 @@ class RunManifestHook:
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Digest what the run has read or made in this place before it is replaced."""
-        if isinstance(data, pl.LazyFrame):
-            return  # the layer stays as it is
+        if _is_unchanged(data):
+            return
         place = self._places.get(dataset_name)
         if place and dataset_name not in self._met:
             for name in self._met - self._replaced.keys():
@@ -173,7 +172,7 @@ class RunManifestHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Note the time since, and the rows of a frame or of a chunk of one."""
-        if isinstance(data, pl.LazyFrame):
+        if _is_unchanged(data):
             return
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
         self._saved.setdefault(node.name, {})[dataset_name] = None
@@ -257,6 +256,13 @@ class RunManifestHook:
                 if _partition(place, digest.path, self._partitions[name])
             ]
         return [digest._asdict() for digest in digests]
+
+
+def _is_unchanged(data: Any) -> bool:
+    """Tell a layer that stays as it is, which ChunkedParquetDataset does not write."""
+    import polars as pl  # not before there is data: every command of Kedro loads the hooks
+
+    return isinstance(data, pl.LazyFrame)
 
 
 def _without_secrets(parameters: Any) -> Any:
