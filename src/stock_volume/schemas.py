@@ -22,15 +22,7 @@ from stock_volume.bars.ingest import (
     SIZE,
     STATUS,
 )
-from stock_volume.bars.merge import (
-    ADJ_CLOSE_FACTOR,
-    FIELD,
-    HELD,
-    PRICE_FACTOR,
-    REBASED_BARS,
-    RECENT,
-    VOLUME_FACTOR,
-)
+from stock_volume.bars.merge import FACTORS, FIELD, HELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
@@ -148,16 +140,14 @@ Restatements: Final = _schema(
 )
 """Held values that the latest update replaced, apart from changes of the base."""
 
-_FACTORS: Final = (PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR)
-
 Rebasings: Final = _schema(
     "Rebasings",
     {
         columns.SYMBOL: pl.String,
-        **dict.fromkeys(_FACTORS, pl.Float64),
+        **dict.fromkeys(FACTORS, pl.Float64),
         REBASED_BARS: pl.Int64,
     },
-    checks=[_check("has positive factors", _positive_where_known(_FACTORS))],
+    checks=[_check("has positive factors", _positive_where_known(FACTORS))],
 )
 """Symbols that the latest update brought to another base, and how many bars that reached."""
 

@@ -22,6 +22,7 @@ NO_OVERLAP: Final = "no_overlap"
 PRICE_FACTOR: Final = "price_factor"
 VOLUME_FACTOR: Final = "volume_factor"
 ADJ_CLOSE_FACTOR: Final = "adj_close_factor"
+FACTORS: Final = (PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR)
 REBASED_BARS: Final = "rebased_bars"
 FIELD: Final = "field"
 HELD: Final = "held"
@@ -30,7 +31,6 @@ ADDED: Final = "added"
 
 _KEY: Final = (columns.SYMBOL, columns.DATE)
 _SUFFIX: Final = "_recent"
-_FACTORS: Final = (PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR)
 _FACTOR_OF: Final = {columns.ADJ_CLOSE: ADJ_CLOSE_FACTOR, columns.VOLUME: VOLUME_FACTOR}
 """The factor of each field; the other prices have that of prices."""
 
@@ -95,7 +95,7 @@ def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParame
     numbers = recent.drop(columns.SECURITY_NAME, columns.ETF)
     both = held.join(numbers, on=_KEY, suffix=_SUFFIX, maintain_order="left")
     unanswered = held.join(recent, on=_KEY, how="anti", maintain_order="left")
-    bases = _bases(both, recent, held, unanswered, parameters)
+    bases = _bases(both, recent, unanswered, parameters)
     unjoinable = bases.filter(pl.col(columns.RULE).is_not_null()).select(
         columns.SYMBOL, columns.RULE
     )
@@ -103,16 +103,15 @@ def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParame
     taken = recent.join(unjoinable, on=columns.SYMBOL, how="anti", maintain_order="left")
     both = both.join(unjoinable, on=columns.SYMBOL, how="anti", maintain_order="left")
     rebased = bases.filter(
-        pl.col(columns.RULE).is_null() & pl.any_horizontal(pl.col(_FACTORS) != 1)
+        pl.col(columns.RULE).is_null() & pl.any_horizontal(pl.col(FACTORS) != 1)
     ).drop(columns.RULE)
     differing = both.filter(
         pl.any_horizontal(_differs(name, pl.lit(1.0), parameters) for name in columns.NUMBERS)
     )
     replaced = taken.join(differing, on=_KEY, how="semi", maintain_order="left")
     added = taken.join(held, on=_KEY, how="anti", maintain_order="left")
-    same = held.join(recent, on=_KEY, how="semi", maintain_order="left").join(
-        replaced, on=_KEY, how="anti", maintain_order="left"
-    )
+    other = pl.concat([unanswered.select(_KEY), replaced.select(_KEY)])
+    same = held.join(other, on=_KEY, how="anti", maintain_order="left")
     prices = (
         pl.concat(
             [
@@ -144,27 +143,24 @@ def _ratio(name: str) -> pl.Expr:
 def _bases(
     both: pl.DataFrame,
     recent: pl.DataFrame,
-    held: pl.DataFrame,
     unanswered: pl.DataFrame,
     parameters: MergeParameters,
 ) -> pl.DataFrame:
     """Tell the factors of each recent symbol, or the rule that its bars break."""
     measured = _measured(both, parameters)
     symbols = recent.select(pl.col(columns.SYMBOL).unique(maintain_order=True))
-    is_held = held.select(pl.col(columns.SYMBOL).unique(), is_held=pl.lit(value=True))
     inverse = 1 / pl.col(PRICE_FACTOR)
     ratio = pl.col("volume_ratio").fill_null(inverse)  # no trade says otherwise
     split = (ratio / inverse - 1).abs() <= parameters.split_tolerance
     as_traded = (ratio - 1).abs() <= parameters.split_tolerance
     same_price = pl.col(PRICE_FACTOR) == 1
     disagreeing = ~(pl.col("agrees") & (same_price | split | as_traded))
-    apart = pl.col("agrees").is_null() & pl.col("is_held")
+    apart = pl.col("agrees").is_null()  # none of the held bars overlaps
     return (
         symbols.join(measured, on=columns.SYMBOL, how="left", maintain_order="left")
         .join(
             _count(unanswered, REBASED_BARS), on=columns.SYMBOL, how="left", maintain_order="left"
         )
-        .join(is_held, on=columns.SYMBOL, how="left", maintain_order="left")
         .with_columns(
             pl.col(PRICE_FACTOR, ADJ_CLOSE_FACTOR).fill_null(1.0),
             pl.col(REBASED_BARS).fill_null(0),

@@ -25,6 +25,7 @@ from stock_volume.bars.merge import (
     ADDED,
     HELD,
     REBASED_BARS,
+    MergedBars,
     MergeParameters,
     merge_bars,
 )
@@ -226,8 +227,7 @@ def update_layers(
         _check_held(held.prices, files)
         return
     bars = _bars_of(recent.prices, news)
-    no_bars = bars.head(0).collect()
-    nothing = merge_bars(no_bars, no_bars, parameters)
+    nothing = _nothing_merged(held.prices)
     no_rows, no_files = held.quarantine.head(0).collect(), files.clear()
     set_aside, counts = [nothing.set_aside], [nothing.counts]
     for held_bars, recent_bars in chunks_together(held.prices, bars, rows):
@@ -267,15 +267,20 @@ def unchanged_layers(held: IngestedLayers) -> UnchangedLayers:
     Returns:
         The same, lazily, and that nothing was restated.
     """
-    bars = held.prices.head(0).collect()
-    none = merge_bars(bars, bars, MergeParameters())
+    nothing = _nothing_merged(held.prices)
     return UnchangedLayers(
         held.prices,
         held.quarantine,
-        none.restatements.lazy(),
-        none.rebasings.lazy(),
+        nothing.restatements.lazy(),
+        nothing.rebasings.lazy(),
         held.files,
     )
+
+
+def _nothing_merged(prices: pl.LazyFrame) -> MergedBars:
+    """Give frames without a row, in the columns of each."""
+    no_bars = prices.head(0).collect()
+    return merge_bars(no_bars, no_bars, MergeParameters())
 
 
 def _news(
@@ -310,7 +315,6 @@ def _news(
 
 
 def _bars_of(bars: pl.LazyFrame, files: pl.DataFrame) -> pl.LazyFrame:
-    symbols = files.lazy().select(columns.SYMBOL)
     symbols = files.lazy().select(columns.SYMBOL)
     return bars.join(symbols, on=columns.SYMBOL, how="semi", maintain_order="left")
 
