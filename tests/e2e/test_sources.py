@@ -186,6 +186,16 @@ def test_a_bucket_is_read_as_its_zip(
     assert copy.read_bytes() == archive.read_bytes()
 
 
+def run_on_server(folder: Path, url: str, symbols: Path) -> Run:
+    """Ingest what a server has of the symbols of a listing."""
+    return kedro_run(
+        folder / "data",
+        folder / "store",
+        *("--env", "http", "--pipelines", "data_processing"),
+        params={"url": url, "symbols": symbols},
+    )
+
+
 def test_a_server_is_asked_symbol_by_symbol(tmp_path: Path) -> None:
     """A server of CSV files, one of which it first fails to give, is a source of its own."""
 
@@ -197,15 +207,7 @@ def test_a_server_is_asked_symbol_by_symbol(tmp_path: Path) -> None:
     listing = tmp_path / "listing.csv"
     listing.write_text("Symbol,Security Name,ETF\nAAA,Triple A,N\nBBB,B Fund,Y\n", "utf-8")
     with answering(answer) as server:
-        run = kedro_run(
-            tmp_path / "data",
-            tmp_path / "store",
-            "--env",
-            "http",
-            "--pipelines",
-            "data_processing",
-            params={"url": f"{server.url}/{{symbol}}.csv", "symbols": listing},
-        )
+        run = run_on_server(tmp_path, f"{server.url}/{{symbol}}.csv", listing)
     assert run.process.returncode == 0, run.output
     prices = pl.read_parquet(run.path("02_intermediate", "prices.parquet"))
     assert prices.group_by("Symbol", "Security Name", "ETF").len().sort("Symbol").rows() == [
@@ -220,18 +222,8 @@ def test_a_server_is_asked_symbol_by_symbol(tmp_path: Path) -> None:
 def test_a_key_in_an_address_is_shown_nowhere(tmp_path: Path, status: int) -> None:
     """A run writes the key of an address neither to its output nor to a file, however it ends."""
     with answering(lambda *_: Answer(bars(10).encode(), status)) as server:
-        run = kedro_run(
-            tmp_path / "data",
-            tmp_path / "store",
-            "--env",
-            "http",
-            "--pipelines",
-            "data_processing",
-            params={
-                "url": f"{server.url}/{{symbol}}.csv?apikey=TOPSECRET",
-                "symbols": listing_of(tmp_path, "AAA"),
-            },
-        )
+        address = f"{server.url}/{{symbol}}.csv?apikey=TOPSECRET"
+        run = run_on_server(tmp_path, address, listing_of(tmp_path, "AAA"))
     assert server.asked[0] == ("GET", "/AAA.csv?apikey=TOPSECRET")
     assert (run.process.returncode == 0) is (status == 200), run.output
     assert "TOPSECRET" not in run.output

@@ -1,8 +1,8 @@
-"""Addresses as they may be shown."""
+"""Addresses: what they name, and what of them may be shown."""
 
 import pytest
 
-from stock_volume.sources.address import is_remote, redacted, shown, without_secrets
+from stock_volume.sources.address import is_remote, is_same_server, redacted, shown, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,21 @@ def test_secrets_are_cut_off(address: str, rest: str) -> None:
 def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
     """Errors of other packages keep their words and lose the keys in addresses."""
     assert redacted(text) == rest
+
+
+@pytest.mark.parametrize(
+    ("home", "address", "same"),
+    [
+        ("https://h/a", "https://h:443/b?x", True),
+        ("http://me:K@h/a", "http://h/b", True),
+        ("http://h/a", "https://h/a", True),
+        ("https://h/a", "http://h/a", False),
+        ("http://h:8080/a", "https://h/a", False),
+        ("http://h:1/a", "http://h:2/a", False),
+        ("https://h/a", "https://other.h/a", False),
+        ("https://h/a", "https://h@other/a", False),
+    ],
+)
+def test_a_server_is_known_by_its_door(home: str, address: str, same: bool) -> None:  # noqa: FBT001
+    """What is meant for one server goes to no other, and not from HTTPS to HTTP."""
+    assert is_same_server(home, address) is same

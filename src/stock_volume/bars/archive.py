@@ -6,6 +6,7 @@ members are read one at a time into memory, each up to a bound, so neither a pat
 a zip (zip-slip) nor its expansion (a zip bomb) can do harm.
 """
 
+import logging
 import lzma
 import os
 import re
@@ -13,6 +14,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol, Self
@@ -20,6 +22,8 @@ from typing import Final, Protocol, Self
 import polars as pl
 
 from stock_volume.errors import SourceError, UnreadableFileError
+
+logger = logging.getLogger(__name__)
 
 STOCKS_FOLDER: Final = "stocks"
 ETFS_FOLDER: Final = "etfs"
@@ -110,6 +114,20 @@ def is_content(name: str) -> bool:
         Whether it is a file of bars or the listing, by its name.
     """
     return bool(_BAR_FILE.fullmatch(name)) or PurePosixPath(name).name == LISTING_FILE
+
+
+def warn_of_absent(source: object, absent: Mapping[str, str]) -> None:
+    """Say how many symbols a source has no bars of, and why the first has none.
+
+    Args:
+        source: What names the source.
+        absent: Why a symbol that was asked for is not there, by symbol.
+    """
+    if absent:
+        symbol, reason = next(iter(absent.items()))
+        logger.warning(
+            "%s: no bars of %d symbols, first %s: %s", source, len(absent), symbol, reason
+        )
 
 
 class BarArchive(ABC):

@@ -2,10 +2,12 @@
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")
 """An address, or as much of one as urllib3 tells."""
 
+_PORTS: Final = {"http": 80, "https": 443}
 _USER: Final = re.compile(r"(?<=://)[^\s/]*@")
 
 
@@ -43,6 +45,28 @@ def shown(address: str) -> str:
         It without secrets, with ``?…`` where it had a query.
     """
     return without_secrets(address) + ("?…" if "?" in _USER.sub("", address) else "")
+
+
+def is_same_server(home: str, address: str) -> bool:
+    """Tell whether what is meant for one server, such as a key, may go to an address.
+
+    Args:
+        home: An address of the server.
+        address: Where a request goes, perhaps because the server redirects to it.
+
+    Returns:
+        Whether it is the same server: by HTTPS in place of HTTP as well.
+    """
+    scheme, host, port = _door(home)
+    doors = {(scheme, host, port)}
+    if (scheme, port) == ("http", _PORTS["http"]):
+        doors.add(("https", host, _PORTS["https"]))
+    return _door(address) in doors
+
+
+def _door(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def redacted(text: str) -> str:

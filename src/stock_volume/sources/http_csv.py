@@ -18,9 +18,9 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import redacted, shown
+from stock_volume.sources.address import is_same_server, redacted, shown
 from stock_volume.sources.requested import Answer, Request, RequestedSource
-from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for
+from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for, status_may_pass
 
 if TYPE_CHECKING:
     import httpx
@@ -210,13 +210,9 @@ def _keeping_from_others(
 
     httpx itself takes off ``Authorization`` only.
     """
-    doors = {(home.scheme, home.port)}
-    if home.port is None:  # http that is redirected to https stays with the same server
-        doors.add(("https", None))
 
     def strip(request: "httpx.Request") -> None:
-        url = request.url
-        if url.host != home.host or (url.scheme, url.port) not in doors:
+        if not is_same_server(str(home), str(request.url)):
             for name in headers:
                 if name.lower() not in _NEVER_SECRET:
                     request.headers.pop(name, None)
@@ -269,7 +265,7 @@ def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters
                 f"{shown(parameters.url)}: HTTP {status} for {request.symbol}; give a key under "
                 "`credentials`, see docs/sources/http.md"
             )
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status_may_pass(status):
             wait = seconds_asked_for(response.headers.get("retry-after"))
             raise _AnswerError(f"HTTP {status}", wait)
         if status != HTTPStatus.OK:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import redacted
-from stock_volume.sources.retry import RetryParameters, attempts
+from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
 
 _VERSIONED: Final = re.compile(r"[\w-]+/[\w-]+/versions/\d+")
 _BY_HAND: Final = (
@@ -24,8 +24,6 @@ _MAKE_A_KEY: Final = (
     "into ~/.kaggle"
 )
 _DAMAGE: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
-_TOO_MANY_REQUESTS: Final = 429
-_SERVER_ERROR: Final = 500
 
 
 def download(handle: str, seconds: float, retry: RetryParameters | None = None) -> Path:
@@ -116,8 +114,7 @@ def _may_pass(error: Exception) -> bool:
     from kagglehub.exceptions import DataCorruptionError
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        status = error.response.status_code
-        return bool(status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR)
+        return status_may_pass(error.response.status_code)
     return isinstance(error, (requests.RequestException, DataCorruptionError))
 
 

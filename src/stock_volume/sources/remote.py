@@ -15,8 +15,8 @@ from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
 from stock_volume.files import written_aside
 from stock_volume.progress import progress, transfer
-from stock_volume.sources.address import redacted, shown, without_secrets
-from stock_volume.sources.retry import RetryParameters, attempts
+from stock_volume.sources.address import is_same_server, redacted, shown, without_secrets
+from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
 
 if TYPE_CHECKING:
     import aiohttp
@@ -166,13 +166,12 @@ def _keeping_from_others(url: str, headers: Mapping[str, str]) -> "ClientMiddlew
     """
     import yarl
 
-    home = yarl.URL(url)
-    doors = {home.origin(), home.with_scheme("https").origin()}
+    home = str(yarl.URL(url))
 
     async def strip(
         request: "aiohttp.ClientRequest", send: "aiohttp.ClientHandlerType"
     ) -> "aiohttp.ClientResponse":
-        if request.url.origin() not in doors:
+        if not is_same_server(home, str(request.url)):
             for name in headers:
                 request.headers.popall(name, None)
         return await send(request)
@@ -286,7 +285,7 @@ def _may_pass(error: Exception) -> bool:
     """Tell whether an error may pass: a refusal will not, nor will a full disk."""
     status = _status(error)
     if status is not None:
-        return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return status_may_pass(status)
     return not _is_of_this_machine(error) and not isinstance(
         error,
         (FileNotFoundError, PermissionError, ImportError, TypeError, ValueError, SourceError),

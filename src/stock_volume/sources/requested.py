@@ -1,7 +1,6 @@
 """Sources that are asked for each symbol by itself."""
 
 import csv
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -13,12 +12,16 @@ from typing import NamedTuple, TypeAlias
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.archive import LISTING_FILE, SINCE, BarArchive, open_archive
+from stock_volume.bars.archive import (
+    LISTING_FILE,
+    SINCE,
+    BarArchive,
+    open_archive,
+    warn_of_absent,
+)
 from stock_volume.errors import SourceError
 from stock_volume.progress import progress
 from stock_volume.sources.landing import is_nameable, land, member_name
-
-logger = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
@@ -142,12 +145,7 @@ class RequestedSource(ABC):
             SourceError: No symbols are named, or the source failed or refused.
         """
         archive = self._landed(requests_for(self._symbols), listing_of(self._symbols))
-        if archive.absent:
-            symbol, reason = next(iter(archive.absent.items()))
-            absent = len(archive.absent)
-            logger.warning(
-                "%s: no bars of %d symbols, first %s: %s", self.name, absent, symbol, reason
-            )
+        warn_of_absent(self.name, archive.absent)
         return archive
 
     def recent(self, wanted: pl.DataFrame) -> BarArchive:

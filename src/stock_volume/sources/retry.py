@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -74,6 +75,18 @@ def _tell(details: "RetryDetails") -> None:
     error = details.caused_by
     reason = redacted(str(error)) or type(error).__name__
     logger.info("asking again in %.1f seconds: %s", details.wait_for, reason)
+
+
+def status_may_pass(status: int) -> bool:
+    """Tell whether a server that answered so may answer otherwise next time.
+
+    Args:
+        status: HTTP status code.
+
+    Returns:
+        Whether it says that it is asked too often, or that it failed.
+    """
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def seconds_asked_for(header: str | None) -> float | None:

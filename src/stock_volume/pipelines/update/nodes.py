@@ -7,7 +7,7 @@ from typing import Any, Final
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.archive import BarSource
+from stock_volume.bars.archive import BarSource, warn_of_absent
 from stock_volume.bars.ingest import (
     NOTE,
     PENDING,
@@ -70,15 +70,8 @@ def fetch_recent_bars(
             chunk.quarantine.with_columns(in_archive),
             chunk.files.filter(news).with_columns(in_archive),
         )
+    warn_of_absent(archive.path, archive.absent)
     if archive.absent:
-        symbol, reason = next(iter(archive.absent.items()))
-        logger.warning(
-            "%s: no bars of %d symbols, first %s: %s",
-            archive.path,
-            len(archive.absent),
-            symbol,
-            reason,
-        )
         absent = _absent(archive.absent, chunk.files)
         yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), absent)
 
