@@ -30,6 +30,9 @@ PRICE_BOUND: Final = 1e12
 """No price of the archive, with many reverse splits undone, is a thousandth of it."""
 
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
+NO_DATE: Final = "is not a date YYYY-MM-DD"
+_OF_AVERAGE: Final = "mean volume of 30 calendar days, in shares"
+_OF_MEDIAN: Final = "median adjusted close of the same days, in dollars"
 
 
 def _as_numeral(value: Any) -> Any:
@@ -45,12 +48,12 @@ AS_NUMERAL: Final = BeforeValidator(_as_numeral)
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 VolumeQuery = Annotated[
     NotNegative,
-    Field(description="mean volume of 30 calendar days, in shares", examples=[12345]),
+    Field(description=_OF_AVERAGE, examples=[12345]),
     AS_NUMERAL,
 ]
 PriceQuery = Annotated[
     NotNegative,
-    Field(description="median adjusted close of the same days, in dollars", examples=[25]),
+    Field(description=_OF_MEDIAN, examples=[25]),
     AS_NUMERAL,
 ]
 Price = Annotated[float, Field(strict=True, allow_inf_nan=False, lt=PRICE_BOUND)]
@@ -177,14 +180,8 @@ FORECAST_EXAMPLES: Final[Any] = {
 }
 
 
-_AVERAGE: Final = Field(
-    strict=True, description="mean volume of 30 calendar days, in shares", examples=[12345.0]
-)
-_MEDIAN: Final = Field(
-    strict=True,
-    description="median adjusted close of the same days, in dollars",
-    examples=[25.0],
-)
+_AVERAGE: Final = Field(strict=True, description=_OF_AVERAGE, examples=[12345.0])
+_MEDIAN: Final = Field(strict=True, description=_OF_MEDIAN, examples=[25.0])
 
 
 class Averages(BaseModel):
@@ -251,7 +248,7 @@ def _as_day(value: Any) -> Any:
     """Refuse the numbers, and texts of numbers, that pydantic takes for seconds since 1970."""
     if isinstance(value, dt.date) or (isinstance(value, str) and re.fullmatch(_DAY, value)):
         return value
-    raise ValueError("is not a date YYYY-MM-DD")
+    raise ValueError(NO_DATE)
 
 
 def _as_number(value: Any) -> Any:
@@ -429,9 +426,7 @@ class History(BaseModel):
     vol_moving_avg: float | None = Field(
         description="mean volume of the last 30 calendar days, in shares"
     )
-    adj_close_rolling_med: float | None = Field(
-        description="median adjusted close of the same days, in dollars"
-    )
+    adj_close_rolling_med: float | None = Field(description=_OF_MEDIAN)
     bars: list[Bar] = Field(description="ascending by date")
 
 

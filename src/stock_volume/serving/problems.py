@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from stock_volume.errors import StockVolumeError
 from stock_volume.forecaster.book import NothingKnownError, UnknownSymbolError
 from stock_volume.forecaster.fresh import InvalidBarsError
-from stock_volume.serving.answers import InvalidValue, Problem
+from stock_volume.serving.answers import NO_DATE, InvalidValue, Problem
 from stock_volume.serving.loading import NotReadyError
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -34,13 +34,12 @@ _TITLES: Final[dict[int, str]] = {
 }
 """Of RFC 9110, where this Python still has older ones."""
 
-_DATE: Final = "is not a date YYYY-MM-DD"
 _WORDS: Final = {
     "bool_type": "is neither true nor false",
-    "date_from_datetime_inexact": _DATE,
-    "date_from_datetime_parsing": _DATE,
-    "date_parsing": _DATE,
-    "date_type": _DATE,
+    "date_from_datetime_inexact": NO_DATE,
+    "date_from_datetime_parsing": NO_DATE,
+    "date_parsing": NO_DATE,
+    "date_type": NO_DATE,
     "dict_type": "is not an object",
     "extra_forbidden": "is not a field that is known here",
     "finite_number": "is not a finite number",
