@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from stock_volume.bars.archive import SINCE
-from stock_volume.bars.ingest import read_listing
+from stock_volume.bars.listing import read_listing
 from stock_volume.datasets import HttpCsvDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
@@ -218,7 +218,7 @@ def test_symbols_come_from_a_listing(tmp_path: Path) -> None:
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, str(listing), tmp_path / "landing").everything()
     assert [file.name for file in archive.files] == ["stocks/A.csv", "etfs/SPY.csv"]
-    assert read_listing(archive)["SPY"] == ("S & P", True)
+    assert read_listing(archive).find("SPY") == ("S & P", True)
 
 
 @pytest.mark.parametrize("symbols", [None, [], ""])
