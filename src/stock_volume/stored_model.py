@@ -61,7 +61,7 @@ class StoredModel:
             },
             labels=dict(model.info.labels),
             metadata=dict(model.info.metadata),
-            frames={path.stem: pl.scan_parquet(path) for path in frames},
+            frames={path.stem: pl.scan_parquet(path, glob=False) for path in frames},
             tag=str(model.tag),
             created=model.creation_time.isoformat(timespec="seconds"),
         )
