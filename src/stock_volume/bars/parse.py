@@ -47,9 +47,10 @@ _TYPED: Final = {
 }
 _ISO_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _DATE_WIDTH: Final = 10
-_DASHES: Final = (4, 7)
-_NEVER_PLAIN: Final = (b'"', b" ", b"\t", b",,", b",\n")
-"""Quotes, blanks and empty fields: an empty field may lie beyond the last column."""
+_DATE_MARKS: Final = {4: "-", 7: "-", _DATE_WIDTH: ","}
+"""Characters of a row that begins with an ISO date, by their position."""
+
+_NEVER_PLAIN: Final = (b'"', b" ", b"\t")
 
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 
@@ -142,31 +143,37 @@ def read_rows(content: bytes, parameters: ParseParameters | None = None) -> CsvR
         notes.append("no line end after the last row, the file may be cut short")
         text += b"\n"
     header, _, body = text.partition(b"\n")
-    if header == _HEADER:
-        ends = np.flatnonzero(np.frombuffer(body, dtype=np.uint8) == ord("\n"))
-        if ends.size and _is_plain(body, ends):
-            lines = range(_FIRST_ROW_LINE, _FIRST_ROW_LINE + len(ends))
-            return CsvRows(body, lines, "; ".join(notes))
+    if header == _HEADER and _is_plain(body):
+        lines = range(_FIRST_ROW_LINE, _FIRST_ROW_LINE + _count_lines(body))
+        return CsvRows(body, lines, "; ".join(notes))
     return _rewrite(text.decode(), parameters, notes)
 
 
-def _is_plain(body: bytes, ends: npt.NDArray[np.intp]) -> bool:
-    """Return whether rows can go to the parser as they are.
+def _is_plain(body: bytes) -> bool:
+    """Return whether rows, each ended by a line feed, can go to the parser as they are.
 
-    Args:
-        body: The rows, at least one.
-        ends: Position of each line feed.
+    Plain rows begin with an ISO date, have no quotes and no blanks, and no empty field beyond
+    the last column, which would hide those after it from the parser.
     """
-    if not body.isascii() or any(pattern in body for pattern in _NEVER_PLAIN):
+    if not body or not body.isascii() or any(mark in body for mark in _NEVER_PLAIN):
         return False
+    characters = np.frombuffer(body, dtype=np.uint8)
+    line_feeds, commas = characters == ord("\n"), characters == ord(",")
+    ends = np.flatnonzero(line_feeds)
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).min() <= _DATE_WIDTH:
         return False
-    characters = np.frombuffer(body, dtype=np.uint8)
-    dashes = (characters[starts + place] == ord("-") for place in _DASHES)
-    return bool(
-        (characters[starts + _DATE_WIDTH] == ord(",")).all() and all(is_.all() for is_ in dashes)
+    has_empty_fields = (commas[:-1] & (commas | line_feeds)[1:]).any()
+    if has_empty_fields and np.add.reduceat(commas, starts, dtype=np.int32).max() >= _WIDTH:
+        return False
+    return all(
+        (characters[starts + place] == ord(mark)).all() for place, mark in _DATE_MARKS.items()
     )
+
+
+def _count_lines(body: bytes) -> int:
+    """Count line feeds; ``bytes.count`` is made for rare characters, and slower."""
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == ord("\n")))
 
 
 def _rewrite(text: str, parameters: ParseParameters, notes: list[str]) -> CsvRows:
