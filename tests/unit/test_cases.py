@@ -14,10 +14,31 @@ from tests.unit.helpers import ingested
 CASES: Final = Path(__file__).parent.parent / "cases"
 LAST_DAY: Final = date(2019, 3, 28)
 
-WHOLE: Final = (
-    "BLANKEND BOM COMMAS COMP CRCRLF CRLF DESC DIV IDX LOWER MIX QUOT SCI SEMI SPC SPC2 THOU TRAIL "
-    "TRAIL2 TS TZ U16 YHD"
-).split()
+WHOLE: Final = [
+    "BLANKEND",
+    "BOM",
+    "COMMAS",
+    "COMP",
+    "CRCRLF",
+    "CRLF",
+    "DESC",
+    "DIV",
+    "IDX",
+    "LOWER",
+    "MIX",
+    "QUOT",
+    "SCI",
+    "SEMI",
+    "SPC",
+    "SPC2",
+    "THOU",
+    "TRAIL",
+    "TRAIL2",
+    "TS",
+    "TZ",
+    "U16",
+    "YHD",
+]
 NAMED: Final = {
     "DOL": "write plain numbers",
     "EMPTY": "has no rows",

@@ -93,5 +93,5 @@ def test_formats_of_a_whole_day_are_accepted(date_format: str) -> None:
 @pytest.mark.parametrize("date_format", ["", "%Y", "%m/%d", "%j", "MM/DD/YYYY", "%Y-%d-%m"])
 def test_formats_of_less_than_a_day_are_refused(date_format: str) -> None:
     """A format that leaves the day open, or contradicts ISO 8601, is an error."""
-    with pytest.raises(ValueError, match="is no format|reads"):
+    with pytest.raises(ValueError, match=r"is no format|reads"):
         check_format(date_format)

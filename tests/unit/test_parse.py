@@ -168,10 +168,10 @@ def test_a_quote_that_is_never_closed_ends_with_its_line() -> None:
 def test_several_symbols_in_one_file_are_refused() -> None:
     """Bars of two symbols in one file would be spliced into one series."""
     two = csv_of(f"A,{ROW}", f"B,{ROW}", header=f"Symbol,{HEADER}")
-    with pytest.raises(UnreadableFileError, match="^holds bars of 2 symbols, A and B"):
+    with pytest.raises(UnreadableFileError, match=r"^holds bars of 2 symbols, A and B"):
         read_rows(two.encode())
     yfinance = "Price,Close,Close\nTicker,A,B\nDate,,\n2020-01-02,1,2\n"
-    with pytest.raises(UnreadableFileError, match="^holds bars of 2 symbols, A and B"):
+    with pytest.raises(UnreadableFileError, match=r"^holds bars of 2 symbols, A and B"):
         read_rows(yfinance.encode())
 
 

@@ -45,7 +45,7 @@ _DAMAGE: Final = (
     ValueError,
     RuntimeError,  # an encrypted member, or an unknown method of compression
 )
-"""What Python's zip reader may raise over a damaged archive."""
+"""What Python's zip reader raises for a damaged archive."""
 
 _NOT_CONTENT: Final = ("__MACOSX/",)
 _MEBIBYTE: Final = 2**20
@@ -85,25 +85,24 @@ class ArchiveLimits:
 
 
 SINCE: Final = "since"
-"""Column of what a source is asked for: the first date wanted."""
+"""Column of a request to a source: the first date wanted."""
 
 
 class BarSource(Protocol):
-    """What can be asked for bars."""
+    """A source of bars."""
 
     def everything(self) -> "BarArchive":
-        """Give all bars there are.
+        """Get all bars that the source has.
 
         Returns:
             An archive.
         """
 
     def recent(self, wanted: pl.DataFrame) -> "BarArchive":
-        """Give recent bars.
+        """Get recent bars.
 
         Args:
-            wanted: A row a symbol that is held: Symbol, ETF, and ``since``, the first date
-                wanted.
+            wanted: One row per symbol held: Symbol, ETF, and ``since``, the first date wanted.
 
         Returns:
             An archive, which may hold other symbols and earlier bars too.
@@ -111,23 +110,20 @@ class BarSource(Protocol):
 
 
 def is_content(name: str) -> bool:
-    """Tell whether a file belongs to an archive of bars.
+    """Return whether a file is one of bars or the listing, by its name.
 
     Args:
-        name: Its path.
-
-    Returns:
-        Whether it is a file of bars or the listing, by its name.
+        name: The file's path.
     """
     return bool(_BAR_FILE.fullmatch(name)) or PurePosixPath(name).name == LISTING_FILE
 
 
 def warn_of_absent(source: object, absent: Mapping[str, str]) -> None:
-    """Say how many symbols a source has no bars of, and why the first has none.
+    """Warn how many symbols a source has no bars of, and why the first has none.
 
     Args:
-        source: What names the source.
-        absent: Why a symbol that was asked for is not there, by symbol.
+        source: The source, as the warning names it.
+        absent: Reason by symbol requested.
     """
     if absent:
         symbol, reason = next(iter(absent.items()))
@@ -137,18 +133,18 @@ def warn_of_absent(source: object, absent: Mapping[str, str]) -> None:
 
 
 class BarArchive(ABC):
-    """A readable archive of bars, which as a source gives itself.
+    """A readable archive of bars; as a source it returns itself.
 
     Attributes:
         path: Where the archive is.
         files: The files of bars, by symbol; of one symbol copies last, stocks before ETFs.
         listing: Name of the file that lists the securities, or None without one.
         ignored: Names of other content, which is left alone.
-        absent: Why a symbol that was asked for is not there, by symbol.
+        absent: Why a requested symbol is missing, by symbol.
     """
 
     def __init__(self, path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> None:
-        """Sort the content by what it is.
+        """Sort the content into files of bars, the listing and the rest.
 
         Args:
             path: Where the archive is.
@@ -171,7 +167,7 @@ class BarArchive(ABC):
         if not files:
             raise SourceError(
                 f"{path}: no file of bars in it; expected CSV files in "
-                f"{STOCKS_FOLDER}/ and {ETFS_FOLDER}/, one a symbol"
+                f"{STOCKS_FOLDER}/ and {ETFS_FOLDER}/, one per symbol"
             )
         total = sum(file.size for file in files)
         if total > limits.max_total_mib * _MEBIBYTE:
@@ -188,11 +184,11 @@ class BarArchive(ABC):
         self.absent: dict[str, str] = {}
 
     def everything(self) -> Self:
-        """Give itself."""
+        """Return the archive itself."""
         return self
 
     def recent(self, wanted: pl.DataFrame) -> Self:  # noqa: ARG002
-        """Give itself: what is older than wanted is held already."""
+        """Return the archive itself: older bars than requested are held already."""
         return self
 
     def read(self, name: str) -> bytes:

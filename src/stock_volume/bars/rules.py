@@ -31,7 +31,7 @@ FRIDAY: Final = 5
 """ISO number of the last weekday."""
 
 FIRST_INEXACT_WHOLE_NUMBER: Final = 2**53
-"""From here on a float64 no longer tells one whole number from the next."""
+"""From here on a float64 cannot represent every whole number."""
 
 
 REMEDIES: Final = {
@@ -191,7 +191,7 @@ def rules_of_typed_fields(rules: Iterable[RowRule]) -> list[RowRule]:
 
 
 def screening(rules: Iterable[RowRule]) -> pl.Expr:
-    """Tell, from the typed fields alone, which rows break any of the rejecting rules.
+    """Mark rows that break any rejecting rule, judged by typed fields alone.
 
     Args:
         rules: The rejecting rules.
