@@ -218,7 +218,7 @@ def test_an_archive_without_usable_row_is_an_error(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "raw", {"stocks/A.csv": csv_of(bar(low="0"), bar("x"))})
     with pytest.raises(
         SourceError,
-        match=r"raw: nothing in it can be used; .* A\.csv all 2 rows .* line 2: non_positive",
+        match=r"raw: nothing in it can be used; .*A\.csv all 2 rows .* line 2: non_pos",
     ):
         chunks_of(folder)
 
