@@ -57,6 +57,7 @@ class TellingSource(RequestedSource):
     """A source that takes whatever it has for bars."""
 
     def __init__(self, answers: dict[str, bytes], landing: Path) -> None:
+        """Keep the answers by symbol."""
         super().__init__("mine", list(answers), landing, max_failed_share=0.5)
         self._answers = answers
 

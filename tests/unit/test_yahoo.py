@@ -108,8 +108,8 @@ def test_recent_bars_are_as_the_archive_has_them(
     """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
     with answering(chart) as server:
         stand_in(server, monkeypatch)
-        dataset = YahooDataset(str(tmp_path / "landing"), max_failed_share=0.5)
-        archive = dataset.load().recent(WANTED)
+        asked = YahooSource(None, tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
+        archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
     lines = archive.read("stocks/AAA.csv").decode().splitlines()
     assert lines[0] == "Date,Open,High,Low,Close,Adj Close,Volume"

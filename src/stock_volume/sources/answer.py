@@ -21,7 +21,7 @@ _FEWEST_PRINTABLE: Final = 0.7
 
 _HIDDEN: Final = "…"
 _NOT_SHOWN: Final = re.compile(
-    r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)|<[^>]*(>|\Z)"
+    r"<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)|<[^>]*(>|\Z)", re.IGNORECASE | re.DOTALL
 )
 """What a browser does not show of a page: scripts, styles, comments and tags."""
 

@@ -81,10 +81,9 @@ class YahooSource(RequestedSource):
                     files |= answered
                     missing = [request for request in missing if request.symbol not in answered]
                     if missing:
-                        is_block = len(missing) > _DELISTED_SHARE * len(batch)
                         raise _MissingError(
                             f"Yahoo answers nothing of {len(missing)} of {len(batch)} symbols",
-                            may_come=is_first or is_block or bool(answered),
+                            may_come=is_first or bool(answered) or _may_be_block(missing, batch),
                         )
         return files
 
@@ -99,6 +98,11 @@ class _MissingError(Exception):
     def __init__(self, message: str, *, may_come: bool) -> None:
         super().__init__(message)
         self.may_come = may_come
+
+
+def _may_be_block(missing: Sequence[Request], batch: Sequence[Request]) -> bool:
+    """Return whether more symbols are missing than may be delisted: one or a tenth."""
+    return len(missing) == len(batch) or len(missing) > max(1, _DELISTED_SHARE * len(batch))
 
 
 def _may_come(error: Exception) -> bool:
