@@ -21,6 +21,7 @@ from stock_volume.bars.archive import (
 )
 from stock_volume.errors import SourceError
 from stock_volume.progress import progress
+from stock_volume.sources.answer import no_bars_reason
 from stock_volume.sources.landing import is_nameable, land, member_name
 
 
@@ -105,8 +106,15 @@ Answer: TypeAlias = bytes | str
 """A file of bars, or why there is none."""
 
 
+def _judged(answer: Answer) -> Answer:
+    """Take an answer without bars for a reason, whatever the source takes it for."""
+    return answer if isinstance(answer, str) else no_bars_reason(answer) or answer
+
+
 class RequestedSource(ABC):
     """A source that is asked for each symbol by itself; its answers are kept as an archive.
+
+    An answer that has no bars counts as none: a note about limits, a page, a header alone.
 
     Attributes:
         name: What errors call it.
@@ -185,7 +193,7 @@ class RequestedSource(ABC):
             progress("fetching bars", len(sound), "files") as advance,
             closing(self.fetch([request for _, request in sound])) as answers,
         ):
-            for (name, request), answer in zip(sound, answers, strict=True):
+            for (name, request), answer in zip(sound, map(_judged, answers), strict=True):
                 if isinstance(answer, str):
                     absent[request.symbol] = answer
                     self._check(absent, len(names))
@@ -214,7 +222,8 @@ class RequestedSource(ABC):
             requests: One a symbol.
 
         Yields:
-            In their order, a file of bars each, or why there is none.
+            In their order, a file of bars each, or why there is none. Bytes that are no file
+            of bars are taken for none, with their first words as the reason.
 
         Raises:
             SourceError: The source refused.
