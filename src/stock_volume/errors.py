@@ -22,5 +22,9 @@ class UnreadableFileError(StockVolumeError):
         self.reason = reason
 
 
+class UndecidedFileError(UnreadableFileError):
+    """A file of bars that a parameter of the ingestion would make readable."""
+
+
 class UnbalancedRowsError(StockVolumeError):
     """Rows went in that came out neither kept nor quarantined."""

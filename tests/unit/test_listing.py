@@ -6,7 +6,13 @@ import pytest
 
 from stock_volume.bars.archive import ArchiveLimits, BarFile, open_archive
 from stock_volume.bars.ingest import IngestionParameters, ingest
-from stock_volume.bars.listing import Listing, Security, parse_listing, read_listing
+from stock_volume.bars.listing import (
+    ListedSecurity,
+    Listing,
+    Security,
+    parse_listing,
+    read_listing,
+)
 from stock_volume.errors import UnreadableFileError
 from tests.unit.helpers import (
     AS_OF,
@@ -21,7 +27,7 @@ LOGGER = "stock_volume.bars"
 STOCK, ETF = (BarFile(f"{folder}/A.csv", "A", folder == "etfs", 0) for folder in ("stocks", "etfs"))
 
 
-def listed(text: str) -> dict[str, Security]:
+def listed(text: str) -> list[ListedSecurity]:
     return parse_listing(text.encode())
 
 
@@ -62,7 +68,7 @@ def test_odd_kinds_are_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> N
 )
 def test_spellings_of_the_same_listing(text: str) -> None:
     """Order, case, blanks and separators of a listing change nothing."""
-    assert listed(text) == {"A": Security("Ay", is_etf=True)}
+    assert listed(text) == [ListedSecurity("A", "", Security("Ay", is_etf=True))]
 
 
 @pytest.mark.parametrize(
@@ -76,34 +82,37 @@ def test_spellings_of_the_same_listing(text: str) -> None:
 )
 def test_columns_but_the_symbol_are_optional(text: str, security: Security) -> None:
     """A listing without names or kinds still gives what it has."""
-    assert listed(text) == {"A": security}
+    assert Listing(listed(text)).find("A") == security
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(encoding: str) -> None:
     """Names keep their letters in the encodings that spreadsheets write."""
     content = f"{LISTING_HEADER}\nA,Nestl\u00e9,N\n".encode(encoding)
-    assert parse_listing(content) == {"A": Security("Nestl\u00e9", is_etf=False)}
+    assert Listing(parse_listing(content)).find("A") == Security("Nestl\u00e9", is_etf=False)
 
 
 def test_the_nasdaq_symbol_names_files_before_the_symbol() -> None:
     """The archive names its files by NASDAQ Symbol; Symbol counts where no such symbol is."""
-    found = listed(
+    rows = listed(
         "Symbol,Security Name,NASDAQ Symbol\nAGM$A,Preferred,AGM-A\nAGM-A,Another,X\nB,Bee,\n"
     )
-    assert found["AGM-A"].name == "Preferred"
-    assert found["AGM$A"].name == "Preferred"
-    assert found["X"].name == "Another"
-    assert found["B"].name == "Bee"
+    found = {symbol: Listing(rows).find(symbol) for symbol in ("AGM-A", "AGM$A", "X", "B")}
+    assert {symbol: security and security.name for symbol, security in found.items()} == {
+        "AGM-A": "Preferred",
+        "AGM$A": "Preferred",
+        "X": "Another",
+        "B": "Bee",
+    }
 
 
 def test_symbols_are_found_in_letters_of_any_case() -> None:
-    """A file named by a symbol in lower case finds its name; the exact spelling comes first."""
-    listing = Listing({"AB": Security("upper", None), "ab": Security("lower", None)})
+    """The exact spelling comes first, then the first row of the symbol in any case."""
+    listing = Listing(listed("Symbol,Security Name\nAB,upper\nab,lower\n"))
     assert [listing.find(symbol) for symbol in ("AB", "ab", "aB", "c")] == [
         Security("upper", None),
         Security("lower", None),
-        Security("lower", None),
+        Security("upper", None),
         None,
     ]
 

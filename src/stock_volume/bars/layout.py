@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from stock_volume import columns
 from stock_volume.bars.dates import is_ambiguous, read_date
-from stock_volume.errors import UnreadableFileError
+from stock_volume.errors import UndecidedFileError, UnreadableFileError
 
 SEPARATORS: Final = (",", ";", "\t", "|")
 
@@ -130,6 +130,7 @@ def find_layout(lines: Sequence[Line], *, adj_close_from_close: bool = False) ->
     Raises:
         UnreadableFileError: There is no header, or one that lacks a column of a bar, has
             two columns for one field, or belongs to several symbols.
+        UndecidedFileError: Only Adj Close is missing, and Close may not serve for it.
     """
     header = lines[0].text
     separator = max(SEPARATORS, key=lambda one: len(_fields_named(split_fields(header, one))))
@@ -188,8 +189,13 @@ def _places(names: Sequence[str], header: str, *, adj_close_from_close: bool) ->
     if adj_close_from_close and columns.CLOSE in places:
         places.setdefault(columns.ADJ_CLOSE, places[columns.CLOSE])
     missing = [name for name in columns.BAR if name not in places]
+    if missing == [columns.ADJ_CLOSE]:
+        raise UndecidedFileError(
+            "has no column Adj Close; export it (in yfinance auto_adjust=False), or let Close "
+            "serve for it: --params ingestion.adj_close_from_close=true"
+        )
     if missing:
-        raise UnreadableFileError(f"has no column {', '.join(missing)}{_remedy(missing)}")
+        raise UnreadableFileError(f"has no column {', '.join(missing)}")
     return tuple(places[name] for name in columns.BAR)
 
 
@@ -208,12 +214,3 @@ def _no_header(names: Sequence[str], header: str) -> str:
     if read_date(names[0]) or is_ambiguous(names[0]):
         return f"has no header, its first line is {shown}; expected {','.join(columns.BAR)}"
     return f"names no column of a bar, its first line is {shown}"
-
-
-def _remedy(missing: Sequence[str]) -> str:
-    if list(missing) == [columns.ADJ_CLOSE]:
-        return (
-            "; export it (in yfinance auto_adjust=False), or let Close serve for it: "
-            "--params ingestion.adj_close_from_close=true"
-        )
-    return ""

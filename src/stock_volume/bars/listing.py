@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from stock_volume import columns
@@ -35,21 +35,35 @@ class Security(NamedTuple):
     is_etf: bool | None
 
 
+class ListedSecurity(NamedTuple):
+    """A row of a listing.
+
+    Attributes:
+        symbol: The symbol, or "".
+        nasdaq_symbol: The symbol as NASDAQ writes it, which names files, or "".
+        security: Name and kind.
+    """
+
+    symbol: str
+    nasdaq_symbol: str
+    security: Security
+
+
 class Listing:
     """Names and kinds of securities, by the symbols that name their files."""
 
-    def __init__(self, by_symbol: Mapping[str, Security] | None = None) -> None:
-        """Keep the securities.
+    def __init__(self, rows: Sequence[ListedSecurity] = ()) -> None:
+        """Index the securities.
 
         Args:
-            by_symbol: What is listed; None without a listing.
+            rows: The rows of the listing; of several with one symbol the first counts.
         """
-        self._by_symbol = by_symbol or {}
-        self._by_folded = {symbol.casefold(): security for symbol, security in self.items()}
-
-    def items(self) -> Iterable[tuple[str, Security]]:
-        """List symbols and securities."""
-        return self._by_symbol.items()
+        by_symbol = {row.symbol: row.security for row in reversed(rows) if row.symbol}
+        by_nasdaq = {row.nasdaq_symbol: row.security for row in reversed(rows) if row.nasdaq_symbol}
+        self._by_symbol = by_symbol | by_nasdaq
+        self._by_folded = {
+            symbol.casefold(): security for symbol, security in self._by_symbol.items()
+        }
 
     def __bool__(self) -> bool:
         """Return whether anything is listed."""
@@ -60,7 +74,7 @@ class Listing:
         return self.find(symbol) is not None
 
     def find(self, symbol: str) -> Security | None:
-        """Look up a symbol, in its own letters first and then in any case."""
+        """Look up a symbol: as a NASDAQ symbol, as a symbol, then as either in any case."""
         return self._by_symbol.get(symbol, self._by_folded.get(symbol.casefold()))
 
     def security(self, file: BarFile) -> Security:
@@ -107,7 +121,7 @@ def read_listing(archive: BarArchive) -> Listing:
         return Listing()
 
 
-def parse_listing(content: bytes) -> dict[str, Security]:
+def parse_listing(content: bytes) -> list[ListedSecurity]:
     """Parse a listing: delimited text with a column Symbol.
 
     Args:
@@ -115,8 +129,7 @@ def parse_listing(content: bytes) -> dict[str, Security]:
             separated by commas, semicolons, tabs or pipes.
 
     Returns:
-        Securities by symbol: by ``NASDAQ Symbol`` where the listing has it, and by
-        ``Symbol`` where no NASDAQ symbol is the same.
+        Its rows, those without any symbol left out.
 
     Raises:
         UnreadableFileError: It is no text, or has no column Symbol.
@@ -128,35 +141,30 @@ def parse_listing(content: bytes) -> dict[str, Security]:
     rows = csv.reader(io.StringIO(text.lstrip("\n")), delimiter=separator)
     try:
         names = [plain_name(name) for name in next(rows, [])]
-        return _securities(names, rows)
+        return _list_securities(names, rows)
     except csv.Error as error:
         raise UnreadableFileError(f"cannot be read: line {rows.line_num}: {error}") from error
 
 
-def _securities(names: Sequence[str], rows: Iterable[Sequence[str]]) -> dict[str, Security]:
+def _list_securities(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[ListedSecurity]:
     symbol, nasdaq_symbol, name, etf = (
         names.index(plain_name(column)) if plain_name(column) in names else None
         for column in (columns.SYMBOL, NASDAQ_SYMBOL, columns.SECURITY_NAME, columns.ETF)
     )
     if symbol is None and nasdaq_symbol is None:
         raise UnreadableFileError("has no column Symbol")
-    by_symbol: dict[str, Security] = {}
-    by_nasdaq_symbol: dict[str, Security] = {}
+    listed = []
     odd: set[str] = set()
     for row in rows:
-        kind = _field(row, etf)
-        security = Security(_field(row, name), _is_etf(kind, odd))
-        by_symbol.setdefault(_field(row, symbol), security)
-        by_nasdaq_symbol.setdefault(_field(row, nasdaq_symbol), security)
+        security = Security(_field(row, name), _is_etf(_field(row, etf), odd))
+        listed.append(ListedSecurity(_field(row, symbol), _field(row, nasdaq_symbol), security))
     if odd:
         logger.warning(
             "the listing's column ETF has values that are neither yes nor no, the folders say "
             "which are ETFs: %s",
             ", ".join(sorted(odd)[:_SHOWN]),
         )
-    securities = by_symbol | by_nasdaq_symbol
-    securities.pop("", None)
-    return securities
+    return [row for row in listed if row.symbol or row.nasdaq_symbol]
 
 
 def _field(row: Sequence[str], place: int | None) -> str:

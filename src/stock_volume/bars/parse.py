@@ -26,7 +26,7 @@ from stock_volume import columns
 from stock_volume.bars.dates import check_format, is_ambiguous, read_date
 from stock_volume.bars.layout import Layout, Line, find_layout, lines_of, several_symbols
 from stock_volume.bars.text import plain_text
-from stock_volume.errors import UnreadableFileError
+from stock_volume.errors import UndecidedFileError
 
 AS_READ: Final = {name: f"{name} (as read)" for name in columns.BAR}
 """Column of each bar field's text, by the field's name."""
@@ -131,8 +131,9 @@ def read_rows(content: bytes, parameters: ParseParameters | None = None) -> CsvR
 
     Raises:
         UnreadableFileError: The file is binary or in another encoding, has no header with
-            the columns of a bar, holds bars of several symbols, or its dates can mean
-            several days.
+            the columns of a bar, or holds bars of several symbols.
+        UndecidedFileError: Its dates can mean several days, or it has no Adj Close, and the
+            parameters do not say what to do.
     """
     parameters = parameters or ParseParameters()
     text = plain_text(content)
@@ -209,7 +210,7 @@ def _check_dates(layout: Layout, rows: Sequence[Line], parameters: ParseParamete
     for row in rows:
         day = layout.fields(row.text)[0][0]
         if is_ambiguous(day) and read_date(day, parameters.date_format) is None:
-            raise UnreadableFileError(
+            raise UndecidedFileError(
                 f"its dates can mean several days ({day} in line {row.number}): name their "
                 "format, such as --params ingestion.date_format=%m/%d/%Y"
             )
