@@ -366,14 +366,14 @@ def test_latest_training_rows_are_of_the_latest_years(years: float) -> None:
     last = known[columns.TARGET_DATE].to_list()[-1]
     days = known[columns.TARGET_DATE].to_list()
     expected = [n for n, day in enumerate(days) if (last - day).days < round(years * 365.25)]
-    rows = latest_training_rows(frame.lazy(), small_parameters(train_years=years))
+    rows = latest_training_rows(frame.lazy(), small_parameters(train_years=years)).collect()
     assert rows.equals(known[expected])
 
 
 def test_latest_training_rows_have_history() -> None:
     """The least history of a symbol holds for the shipped forecaster, too."""
     frame = forecast_frame(symbols=3, history=0)
-    rows = latest_training_rows(frame.lazy(), small_parameters(least_sessions=40))
+    rows = latest_training_rows(frame.lazy(), small_parameters(least_sessions=40)).collect()
     assert rows[SESSIONS].min() == 40
 
 

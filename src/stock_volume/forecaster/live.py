@@ -1,11 +1,15 @@
 """The forecast of the session that has not come yet."""
 
+import logging
+
 import polars as pl
 
 from stock_volume import columns
 from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
+
+logger = logging.getLogger(__name__)
 
 
 def latest_of_each(features: pl.LazyFrame) -> pl.DataFrame:
@@ -65,4 +69,10 @@ def forecast_next_session(
         shares the forecast and the quantiles.
     """
     rows = latest_rows(features, parameters)
+    if rows.is_empty():
+        logger.warning(
+            "no symbol can be forecast: none of those with a bar on the last %d sessions has traded "
+            "on its last five",
+            parameters.live_sessions,
+        )
     return forecaster.predict(rows, parameters.num_threads)

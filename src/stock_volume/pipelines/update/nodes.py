@@ -32,7 +32,7 @@ from stock_volume.bars.update import (
 )
 from stock_volume.features.registry import FeatureParameters
 from stock_volume.forecaster.live import forecast_next_session
-from stock_volume.forecaster.log import latest_origin, logged_forecasts, missed_forecasts
+from stock_volume.forecaster.log import by_latest_origin, logged_forecasts, missed_forecasts
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.data_processing.nodes import assess_quality, ingest_watched
@@ -215,7 +215,7 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         sessions = update.catch_up_sessions
         made = logged_forecasts(forecaster, forecasts.collect(), features)
         missed = missed_forecasts(forecaster, features, logged, parameters, sessions)
-        yield missed | {latest_origin(made): made}
+        yield missed | by_latest_origin(made)
 
 
 def update_snapshot(
