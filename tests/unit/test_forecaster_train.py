@@ -10,7 +10,7 @@ import pytest
 from lightgbm import Booster
 
 from stock_volume import columns
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.calibrate import LEAST_ROWS
@@ -23,7 +23,6 @@ from stock_volume.forecaster.model import (
 )
 from stock_volume.forecaster.train import (
     FEATURE_NAMES,
-    TooFewRowsError,
     latest_training_rows,
     mean_parameters,
     quantile_parameters,

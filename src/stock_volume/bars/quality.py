@@ -66,9 +66,9 @@ def report_quality(
     check_balance(rows, read)
     if kept and not traded:
         raise NoVolumeError(
-            f"all volumes are 0: each of the {kept:,} bars of {symbols:,} symbols, from {first} to "
-            f"{last}, has Volume 0, so that there is no volume to learn from. Does the source "
-            f"write its volumes into another column? The first file is {read[columns.FILE][0]}"
+            f"all volumes are 0: not one of the {kept:,} bars from {first} to {last} has a Volume "
+            f"above 0, so that there is none to learn from. Look into {read[columns.FILE][0]}, the "
+            "first file: are the volumes in another column, or left out by the source?"
         )
     return {
         "rows": rows,

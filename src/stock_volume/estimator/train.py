@@ -121,8 +121,8 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
     rows = _collect(features)
     if len(rows.volume) < _LEAST_ROWS:
         raise TooFewRowsError(
-            f"{len(rows.volume)} rows are too few to train and test the estimator on; it takes "
-            f"{_LEAST_ROWS} bars: give a source with more"
+            f"the source has {len(rows.volume)} of the {_LEAST_ROWS} bars that it takes to train "
+            "and test the estimator: give one with more"
         )
     model, random_split = _fit_and_measure(
         rows, random_test(len(rows.volume), parameters), parameters
@@ -193,8 +193,8 @@ def late_test(day: Indices, share: float) -> Mask:
     held_out = day > last_trained
     if held_out.all():
         raise TooFewRowsError(
-            "all rows are of one day; the estimator's split by time needs two: give a source with "
-            "more days"
+            "all bars are of one day, and the estimator's split by time takes two: give a source "
+            "with more"
         )
     return held_out
 

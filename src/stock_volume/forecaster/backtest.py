@@ -121,9 +121,9 @@ def plan_backtest(
     """
     if len(sessions) < 2:  # noqa: PLR2004
         raise NoBacktestError(
-            f"{len(sessions)} sessions with a volume to forecast are too few for a backtest, which "
-            "trains on some and tests on others: give a source with more days on which its "
-            "symbols trade"
+            f"too few sessions for a backtest, which trains on some and tests on others: the data "
+            f"has {len(sessions)} with a volume to forecast. Give a source with more days on which "
+            "its symbols trade"
         )
     least = backtest.least_sessions
     if backtest.test_start is not None:

@@ -71,8 +71,8 @@ def forecast_next_session(
     rows = latest_rows(features, parameters)
     if rows.is_empty():
         logger.warning(
-            "no symbol can be forecast: none of those with a bar on the last %d sessions has traded "
-            "on its last five",
+            "no symbol can be forecast: none with a bar on the last %d sessions has traded on its "
+            "last five",
             parameters.live_sessions,
         )
     return forecaster.predict(rows, parameters.num_threads)

@@ -93,11 +93,11 @@ def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters
     )
     if count >= _LEAST_ROWS and sessions > 1:
         return
-    between = f" between {first} and {last}" if count else ""
+    between = f" from {first} to {last}" if count else ""
     raise TooFewRowsError(
-        f"{count} symbol-days of {sessions} sessions{between} are too few to train {what} on; it "
-        f"takes {_LEAST_ROWS}, of two sessions, of symbols with {parameters.least_sessions} bars "
-        "(forecaster.least_sessions) before: give a source with more bars"
+        f"too few bars to train {what} on: {count} symbol-days of {sessions} sessions{between}; it "
+        f"takes {_LEAST_ROWS} of two sessions, of symbols with {parameters.least_sessions} bars "
+        "(forecaster.least_sessions) up to then. Give a source with more bars"
     )
 
 

@@ -1,5 +1,6 @@
 """The monitoring as a whole: what is measured, what is compared, what is said."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
@@ -75,7 +76,7 @@ def monitor(
         "seen_sessions": sum(trained[0] <= day <= trained[1] for day in windows.recent),
     }
     verdict, reasons = judge(forecasts, comparisons, drift, parameters)
-    return {
+    report = {
         "verdict": verdict.value,
         "reasons": reasons,
         "window": {
@@ -92,6 +93,7 @@ def monitor(
         "drift": {**drift, "by_feature": [one._asdict() for one in drifts]},
         "parameters": parameters.model_dump(mode="json"),
     }
+    return dict(_finite(report))
 
 
 def _sessions(rows: pl.LazyFrame, column: str) -> list[date]:
@@ -113,3 +115,12 @@ def _in_words(one: Comparison) -> dict[str, Any]:
     figures = one._asdict()
     del figures["measure"]
     return {**figures, "times_as_far_out": one.times_as_far_out(), "unusual": one.unusual}
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON has no word for by null."""
+    if isinstance(value, dict):
+        return {key: _finite(of_key) for key, of_key in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
