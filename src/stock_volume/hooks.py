@@ -218,7 +218,9 @@ class RunManifestHook:
             "seconds": round(seconds, 3),
             "git_revision": git_revision(self._project_path),
             "versions": package_versions(),
-            "parameters": _without_secrets(to_jsonable_python(self._catalog.load(PARAMETERS))),
+            "parameters": _without_secrets(
+                to_jsonable_python(self._catalog.load(PARAMETERS), inf_nan_mode="strings")
+            ),
             "inputs": self._contents(inputs),
             "nodes": {
                 node.name: {

@@ -1,6 +1,8 @@
 """What the model store keeps of a model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +23,32 @@ _DESCRIPTION: Final = "model.yaml"
 _FRAME_SUFFIX: Final = ".parquet"
 _ROW_GROUP_ROWS: Final = 16_384
 """Small, so that the rows of one symbol are found without reading many others."""
+
+
+def known_only(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is undefined: the store refuses None.
+
+    Args:
+        metadata: Numbers, texts, and dictionaries and lists of them.
+
+    Returns:
+        The same without the entries, at any depth, that are None.
+
+    Raises:
+        ValueError: A number is not finite, and would break the JSON that it is served in.
+    """
+    return {name: _known_part(value, name) for name, value in metadata.items() if value is not None}
+
+
+def _known_part(value: Any, name: str) -> Any:
+    match value:
+        case dict():
+            return known_only(value)
+        case list() | tuple():
+            return [_known_part(one, name) for one in value if one is not None]
+        case float() if not isfinite(value):
+            raise ValueError(f"metadata of a model: {name} is {value}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

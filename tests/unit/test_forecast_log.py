@@ -10,9 +10,9 @@ from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     FORECASTER,
     TRAINED_TO,
+    by_latest_origin,
     forecasts_to_come,
     identity_of,
-    latest_origin,
     logged_forecasts,
     missed_forecasts,
 )
@@ -61,7 +61,7 @@ def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.Da
         assert logged[name].to_list() == latest[name].to_list()
     assert set(logged[FORECASTER]) == {identity_of(forecaster)}
     assert set(logged[TRAINED_TO]) == {date.fromisoformat(forecaster.about["last_session"])}
-    assert latest_origin(logged) == str(rows["Date"].max())
+    assert list(by_latest_origin(logged)) == [str(rows["Date"].max())]
 
 
 def test_a_forecaster_is_known_by_what_it_is(

@@ -18,7 +18,7 @@ from stock_volume.bars.ingest import (
     FileStatus,
 )
 from stock_volume.bars.rules import FLAGGING_RULES
-from stock_volume.errors import UnbalancedRowsError
+from stock_volume.errors import NoVolumeError, UnbalancedRowsError
 
 
 def report_quality(
@@ -39,6 +39,7 @@ def report_quality(
 
     Raises:
         UnbalancedRowsError: The rows read are not the rows kept, known and quarantined.
+        NoVolumeError: Every bar has Volume 0.
     """
     read = files.collect()
     bars = prices.select(
@@ -46,6 +47,7 @@ def report_quality(
         pl.col(columns.SYMBOL).n_unique().alias("symbols"),
         pl.col(columns.DATE).min().alias("first_date"),
         pl.col(columns.DATE).max().alias("last_date"),
+        (pl.col(columns.VOLUME) > 0).any().alias("traded"),
     ).collect(engine="streaming")
     by_rule: dict[str, int] = dict(
         quarantine.group_by(columns.RULE)
@@ -54,7 +56,7 @@ def report_quality(
         .collect(engine="streaming")
         .rows()
     )
-    kept, symbols, first, last = bars.row(0)
+    kept, symbols, first, last, traded = bars.row(0)
     rows = {
         "read": read[ROWS_READ].sum(),
         "kept": kept,
@@ -62,6 +64,12 @@ def report_quality(
         "quarantined": sum(by_rule.values()),
     }
     check_balance(rows, read)
+    if kept and not traded:
+        raise NoVolumeError(
+            f"all volumes are 0: not one of the {kept:,} bars from {first} to {last} has a Volume "
+            f"above 0, so that there is none to learn from. Look into {read[columns.FILE][0]}, the "
+            "first file: are the volumes in another column, or left out by the source?"
+        )
     return {
         "rows": rows,
         "quarantined_by_rule": by_rule,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from stock_volume.stored_model import StoredModel
+from stock_volume.stored_model import StoredModel, known_only
 
 if TYPE_CHECKING:
     import bentoml
@@ -40,7 +40,8 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
         """Store a new version."""
         import bentoml
 
-        with bentoml.models.create(self._name, labels=data.labels, metadata=data.metadata) as model:
+        metadata = known_only(data.metadata)
+        with bentoml.models.create(self._name, labels=data.labels, metadata=metadata) as model:
             data.write_into(Path(model.path))
 
     def _latest(self) -> "bentoml.Model":
