@@ -76,7 +76,7 @@ tune: $(VENV)/.installed ## Search for better parameters; conf/tuned, used by ke
 	$(BIN)/kedro run --pipelines tuning $(PARAMS)
 
 lineage: $(VENV)/.installed ## Print what an artefact was made from (ARTEFACT=stock_volume:latest, DATA_ROOT=)
-	$(BIN)/kedro lineage "$$ARTEFACT" $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
+	$(BIN)/kedro lineage $${ARTEFACT:+"$$ARTEFACT"} $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
 lock: $(VENV)/.installed ## Choose new versions of all dependencies
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock

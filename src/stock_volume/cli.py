@@ -192,7 +192,8 @@ def _reporting(*, verbose: bool) -> Iterator[None]:
             click.echo(full_traceback(error), err=True)
         kept = keep_traceback(error, _project() / LOGS_FOLDER / ERROR_LOG)
         is_known, text = explain(error)
-        place = f"Traceback: {kept or 'not kept'}; --verbose shows it."
+        hint = "" if verbose else "; --verbose shows it"
+        place = f"Traceback: {kept or 'not kept'}{hint}."
         fault = "" if is_known else "This is a fault of stock_volume; please report it. "
         raise CommandError(f"{text.rstrip('.')}. {fault}{place}") from error
 

@@ -38,6 +38,11 @@ _OWN_PATHS: Final = ("landing", "source", "symbols")
 class ProjectConfigLoader(OmegaConfigLoader):
     """Kedro's loader, which can also say what configuration asks of runtime parameters."""
 
+    def __init__(self, conf_source: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Load nothing yet; the arguments are Kedro's."""
+        self._unresolved: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        super().__init__(conf_source, *args, **kwargs)
+
     def unresolved(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Read configuration as it is written, with its interpolations.
 
@@ -47,8 +52,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         Returns:
             The entries of the base, and those of the environment.
         """
-        base, chosen, *_ = self._read_raw_config(key)
-        return _merged(base), _merged(chosen)
+        if key not in self._unresolved:
+            base, chosen, *_ = self._read_raw_config(key)
+            self._unresolved[key] = _merged(base), _merged(chosen)
+        return self._unresolved[key]
 
     def known(self, models: Mapping[str, type[BaseModel]]) -> Known:
         """Find the parameters that exist in this environment.
@@ -93,11 +100,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def _idle(self) -> dict[str, str]:
         """Find the parameters that only replaced entries use, and these entries."""
         base, chosen = self.unresolved(CATALOG)
-        replaced = [name for name in base if name in chosen]
+        asked = self.asked()
         return {
             name: entry
-            for entry in replaced
-            for name in asked_in(base[entry]).keys() - self.asked().keys()
+            for entry in base.keys() & chosen.keys()
+            for name in asked_in(base[entry])
+            if name not in asked
         }
 
     def _in(self, env: str) -> "ProjectConfigLoader":

@@ -21,7 +21,7 @@ from stock_volume.errors import StockVolumeError
 _NAME: Final = r"[A-Za-z_][\w-]*(?:\.[\w-]+)*"
 _BEGIN: Final = re.compile(rf"[\s,]*(?P<name>{_NAME})\s*=\s*")
 _QUOTED: Final = re.compile(r"""(?P<value>'[^']*'|"[^"]*")[\s,]*(?=,|$)""")
-_PLAIN: Final = re.compile(rf"(?P<value>.*?)(?=\s*,\s*{_NAME}\s*=|[\s,]*$)", re.DOTALL)
+_PLAIN: Final = re.compile(rf"(?P<value>.*?)(?=[\s,]*,\s*{_NAME}\s*=|[\s,]*$)", re.DOTALL)
 _UNASSIGNED: Final = re.compile(rf",\s*(?P<name>{_NAME})\s*(?=[:,]|$)")
 _ELEMENT: Final = re.compile(r"""\s*(?P<value>'[^']*'|"[^"]*"|[^,]*?)\s*(?:,|$)""")
 _ASKED: Final = re.compile(
@@ -270,19 +270,8 @@ def as_text(name: str, value: Any, *, several: bool = False) -> Any:
     if several and value is None:
         return None
     if several and isinstance(value, (list, tuple)):
-        return [as_text(name, one) for one in value]
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, str) and value:
-        return str(value)
-    if value == "":
-        raise ParameterError(f"{name} is empty; leave it out for its default")
-    example = "['7203', 'ON']" if several else "'007'"
-    raise ParameterError(
-        f"{name} must be text, and is {value!r} ({type(value).__name__}): without quotes, YAML "
-        "reads words such as ON, NO, 007 and 2024_02_15 as booleans and numbers, and ~ as "
-        f"nothing; put quotes around it, as in {name.rpartition('.')[2]}: {example}"
-    )
+        return [_as_one_text(name, one, "['7203', 'ON']") for one in value]
+    return _as_one_text(name, value, "['7203', 'ON']" if several else "'007'")
 
 
 def _outline(known: Known) -> list[str]:
@@ -315,9 +304,23 @@ def _asked(match: re.Match[str]) -> Asked:
     return Asked(Kind.VALUE if default else Kind.TEXTS, default)
 
 
+def _as_one_text(name: str, value: Any, example: str) -> str:
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, str) and value:
+        return str(value)
+    if value == "":
+        raise ParameterError(f"{name} is empty; leave it out for its default")
+    raise ParameterError(
+        f"{name} must be text, and is {value!r} ({type(value).__name__}): without quotes, YAML "
+        "reads words such as ON, NO, 007 and 2024_02_15 as booleans and numbers, and ~ as "
+        f"nothing; put quotes around it, as in {name.rpartition('.')[2]}: {example}"
+    )
+
+
 def _unquoted(value: str) -> str:
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    return value[1:-1] if is_quoted else value
+    """Take off quotes, if they are around the whole value."""
+    return value[1:-1] if _QUOTED.fullmatch(value) else str(value)
 
 
 def _listed(value: str) -> str | list[str]:
