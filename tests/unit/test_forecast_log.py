@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     FORECASTER,
@@ -121,3 +122,10 @@ def test_nothing_is_missed_day_by_day(
     """Where only one session came, there is nothing to make up for."""
     assert missed(forecaster, rows, origins[:-1]) == {}
     assert missed(forecaster, rows, origins) == {}
+
+
+def test_no_forecast_makes_no_partition(forecaster: Forecaster, rows: pl.DataFrame) -> None:
+    """Where no symbol can be forecast nothing is logged, under no name."""
+    none = rows.with_columns(pl.lit(None, pl.Float64).alias(BASE))
+    forecasts = forecast_next_session(forecaster, none.lazy(), PARAMETERS)
+    assert by_latest_origin(logged_forecasts(forecaster, forecasts, none.lazy())) == {}
