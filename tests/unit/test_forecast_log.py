@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     FORECASTER,
@@ -131,3 +132,10 @@ def test_forecasts_of_sessions_that_have_come_are_not_logged_again(
     early, late = (rows.filter(Date=day) for day in origins[-2:])
     assert early["TargetDate"].unique().to_list() == [origins[-1]]
     assert_frame_equal(forecasts_to_come(pl.concat([early, late])), late)
+
+
+def test_no_forecast_makes_no_partition(forecaster: Forecaster, rows: pl.DataFrame) -> None:
+    """Where no symbol can be forecast nothing is logged, under no name."""
+    none = rows.with_columns(pl.lit(None, pl.Float64).alias(BASE))
+    forecasts = forecast_next_session(forecaster, none.lazy(), PARAMETERS)
+    assert by_latest_origin(logged_forecasts(forecaster, forecasts, none.lazy())) == {}

@@ -296,6 +296,24 @@ def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
     assert datetime.fromisoformat(manifest["finished_at"]).tzinfo == UTC
 
 
+def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
+    """A parameter that is infinite, or no number, is a word in the manifest."""
+    path = tmp_path / "manifest.json"
+    strict = {**JSON, "save_args": {"allow_nan": False}}
+    catalog = DataCatalog(
+        {
+            "start": MemoryDataset("go"),
+            "parameters": MemoryDataset({"ratio": float("inf"), "none": float("nan")}),
+            "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
+            "run_manifest": AtomicDataset(str(path), strict),
+        }
+    )
+    node = Node(words("# Report"), "start", "report", name="write")
+    run(tmp_path, Pipeline([node]), catalog, RunManifestHook())
+    parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+    assert parameters == {"ratio": "Infinity", "none": "NaN"}
+
+
 def test_manifest_has_the_seconds_of_run_and_nodes(
     manifest_of: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from stock_volume.metrics import point_errors
+from stock_volume.metrics import in_words, point_errors
 
 Volumes = st.lists(st.integers(0, 10**10), min_size=2, max_size=50)
 
@@ -57,3 +57,11 @@ def test_errors_are_plain_floats() -> None:
     """The errors are Python floats, which JSON can hold."""
     errors = point_errors(np.array([1.0, 2.0]), np.array([1.5, 2.0]))
     assert [type(error) for error in errors] == [float, float, float]
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"), [(1234.567, "1,234.6"), (0.0, "0.0"), (None, "undefined")]
+)
+def test_a_measure_is_a_figure_or_a_word(measure: float | None, words: str) -> None:
+    """A measure is written in the form asked for, and one without value as a word."""
+    assert in_words(measure, ",.1f") == words

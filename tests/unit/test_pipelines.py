@@ -124,6 +124,21 @@ def test_every_parameter_is_in_the_configuration(
     assert used == set(config["parameters"])
 
 
+def test_no_json_can_hold_what_json_has_no_word_for(catalog: dict[str, Any]) -> None:
+    """Every dataset of JSON refuses NaN and infinity, so that any reader can read it."""
+    inner = {
+        name: entry.get("dataset", {}).get("dataset", entry.get("dataset"))
+        for name, entry in catalog.items()
+    }
+    written = {
+        name: dataset
+        for name, dataset in inner.items()
+        if dataset and dataset["type"] == "json.JSONDataset"
+    }
+    assert {"metrics", "forecaster_metrics", "monitoring", "run_manifests"} <= written.keys()
+    assert all(dataset["save_args"]["allow_nan"] is False for dataset in written.values())
+
+
 def test_every_dataset_has_a_layer(catalog: dict[str, Any]) -> None:
     """Kedro-Viz shows each dataset in its layer, which is its folder where it has one."""
     for name, entry in catalog.items():

@@ -24,7 +24,7 @@ QUALITY: dict[str, Any] = {
 }
 
 
-def _metrics(random_r2: float = 0.8125, time_r2: float = 0.75) -> EstimatorMetrics:
+def _metrics(random_r2: float | None = 0.8125, time_r2: float | None = 0.75) -> EstimatorMetrics:
     return EstimatorMetrics(
         random_split=SplitMetrics(
             mae=1_234_567.4, mse=1.5e14, r2=random_r2, n_train=80_000, n_test=20_001
@@ -108,3 +108,15 @@ def test_parts_make_one_document() -> None:
     assert "\n## Estimator" in report_data(QUALITY) + report_estimator(_metrics())
     assert report_data(QUALITY).startswith("# Report\n")
     assert report_estimator(_metrics()).endswith("\n")
+
+
+@pytest.mark.parametrize(("random_r2", "time_r2"), [(None, None), (0.9, None), (None, 0.9)])
+def test_estimator_report_says_what_is_undefined(
+    random_r2: float | None, time_r2: float | None
+) -> None:
+    """Where volumes do not vary the cell of R² says undefined, and a sentence says why."""
+    report = report_estimator(_metrics(random_r2, time_r2))
+    cells = ["undefined" if r2 is None else "0.9000" for r2 in (random_r2, time_r2)]
+    assert [row[3] for row in _table_rows(report)] == cells
+    assert "Where R² is undefined, the volumes held out do not vary." in report
+    assert "flattered:" not in report
