@@ -50,7 +50,7 @@ from stock_volume.pipelines.feature_engineering.nodes import (
     renew_forecast_features,
 )
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
-from stock_volume.stored_model import StoredModel
+from stock_volume.stored_model import BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -279,7 +279,7 @@ def update_snapshot(
 
 def update_service(
     estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel, files: pl.LazyFrame
-) -> Iterator[dict[str, str]]:
+) -> Iterator[BentoContents]:
     """Package the models with the new snapshot."""
     if _pending(files).height:
         yield package_service(estimator, forecaster, snapshot)
