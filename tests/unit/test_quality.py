@@ -58,7 +58,7 @@ def test_the_whole_report() -> None:
     }
 
 
-def test_volumes_that_do_not_vary_are_told() -> None:
+def test_volumes_that_do_not_vary_are_reported() -> None:
     """Where every bar has one volume the report has it; a single bar is no sign of it."""
     constant = PRICES.with_columns(pl.lit(50_000).cast(pl.Int64).alias("Volume"))
     assert report(constant)["constant_volume"] == 50_000

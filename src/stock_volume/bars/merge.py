@@ -198,7 +198,7 @@ def _extremes(unanswered: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_out_of_bounds(volume_factor: pl.Expr) -> pl.Expr:
-    """Tell where factors would take bars beyond what ingestion lets pass."""
+    """Mark the symbols whose factors would take bars beyond what ingestion lets pass."""
     prices = (("price", PRICE_FACTOR), ("adjusted", ADJ_CLOSE_FACTOR))
     beyond = [pl.col("greatest_volume") * volume_factor >= FIRST_INEXACT_WHOLE_NUMBER]
     for name, factor in prices:
