@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -252,9 +253,7 @@ class RunManifestHook:
             "seconds": round(seconds, 3),
             "git_revision": git_revision(self._project_path),
             "versions": package_versions(),
-            "parameters": _without_secrets(
-                to_jsonable_python(self._catalog.load(PARAMETERS), inf_nan_mode="strings")
-            ),
+            "parameters": _for_json(to_jsonable_python(self._catalog.load(PARAMETERS))),
             "inputs": self._contents(inputs),
             "nodes": {
                 node.name: {
@@ -301,15 +300,17 @@ def _is_unchanged(data: Any) -> bool:
     return isinstance(data, pl.LazyFrame)
 
 
-def _without_secrets(parameters: Any) -> Any:
-    """Take queries and passwords out of the addresses among parameters."""
+def _for_json(parameters: Any) -> Any:
+    """Take queries and passwords out of addresses, and write infinity as text."""
     match parameters:
         case dict():
-            return {name: _without_secrets(value) for name, value in parameters.items()}
+            return {name: _for_json(value) for name, value in parameters.items()}
         case list():
-            return [_without_secrets(value) for value in parameters]
+            return [_for_json(value) for value in parameters]
         case str() if is_remote(parameters):
             return shown(parameters)
+        case float() if not isfinite(parameters):
+            return str(parameters)
     return parameters
 
 

@@ -311,7 +311,7 @@ def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
     node = Node(words("# Report"), "start", "report", name="write")
     run(tmp_path, Pipeline([node]), catalog, RunManifestHook())
     parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
-    assert parameters == {"ratio": "Infinity", "none": "NaN"}
+    assert parameters == {"ratio": "inf", "none": "nan"}
 
 
 def test_manifest_has_the_seconds_of_run_and_nodes(

@@ -68,7 +68,18 @@ def test_the_whole_report() -> None:
         "symbols": 2,
         "first_date": "2019-05-02",
         "last_date": "2020-01-06",
+        "constant_volume": None,
     }
+
+
+def test_volumes_that_do_not_vary_are_reported() -> None:
+    """Where every bar has one volume the report has it; a single bar is no sign of it."""
+    constant = PRICES.with_columns(pl.lit(50_000).cast(pl.Int64).alias("Volume"))
+    assert report(constant)["constant_volume"] == 50_000
+    one = report(
+        constant.head(1), quarantine_frame([]), files_frame({"rows_read": 1, "rows_kept": 1})
+    )
+    assert one["constant_volume"] is None
 
 
 def test_the_report_is_json() -> None:

@@ -21,6 +21,7 @@ QUALITY: dict[str, Any] = {
     "symbols": 1_005,
     "first_date": "1962-01-02",
     "last_date": "2020-04-01",
+    "constant_volume": None,
 }
 
 
@@ -74,6 +75,12 @@ def test_data_report_of_clean_data_has_no_table_and_no_list() -> None:
     assert "|" not in report
     assert "\n- " not in report
     assert "1,005 symbols" in report
+
+
+def test_data_report_says_that_all_volumes_are_one() -> None:
+    """Where the volumes do not vary the report has the volume, and otherwise no word of it."""
+    assert "**All volumes are 50,000.**" in report_data({**QUALITY, "constant_volume": 50_000})
+    assert "All volumes" not in report_data(QUALITY)
 
 
 def test_estimator_report_has_the_figures_of_both_splits() -> None:
