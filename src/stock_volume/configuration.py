@@ -30,9 +30,10 @@ from stock_volume.sources.address import SAMPLE, is_remote
 CATALOG: Final = "catalog"
 PARAMETERS: Final = "parameters"
 _OWN: Final = "stock_volume."
-_PATHS: Final = ("filepath", "path")
-_OWN_PATHS: Final = ("landing", "source", "symbols")
-"""Arguments of this project's datasets that hold a path, or may."""
+_PATHS: Final = ("filepath", "path", "landing")
+"""Arguments of datasets that are paths: Kedro's two, and the folder of a source."""
+_OWN_PATHS: Final = ("source", "symbols")
+"""Arguments of this project's datasets that may be paths."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
