@@ -43,7 +43,7 @@ MARKET_NAMES: Final = [feature.name for feature in MARKET_FEATURES]
 TARGETS: Final = (ETA, NEXT_VOLUME)
 CUTS: Final = (date(2016, 12, 14), date(2018, 2, 16), date(2019, 6, 20))
 
-DESCRIPTION: Final = Path(__file__).parents[2] / "docs" / "features.md"
+DESCRIPTION: Final = Path(__file__).parents[3] / "docs" / "features.md"
 
 Change = Callable[[pl.DataFrame, date], pl.DataFrame]
 """Changes the bars after a day."""

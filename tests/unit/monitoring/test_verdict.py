@@ -15,7 +15,7 @@ from stock_volume.monitoring.scoring import Comparison
 from stock_volume.monitoring.verdict import judge
 from tests.unit.monitoring_helpers import comparison_of
 
-CONF: Final = Path(__file__).parents[2] / "conf"
+CONF: Final = Path(__file__).parents[3] / "conf"
 FORECASTS: Final = {
     "logged": 2000,
     "by_other_forecasters": 0,

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from stock_volume.pipeline_registry import register_pipelines
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "airflow"
-CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog.yml"
+DEPLOY = Path(__file__).parents[3] / "deploy" / "airflow"
+CATALOG = Path(__file__).parents[3] / "conf" / "base" / "catalog.yml"
 FILES = {
     "__default__": DEPLOY / "dags" / "stock_volume_dag.py",
     "update": DEPLOY / "dags" / "stock_volume_update_dag.py",

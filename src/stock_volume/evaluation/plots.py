@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.measures import PER_CENT, eta_of, point_measures
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK
-from stock_volume.forecaster.evaluate import PER_CENT, eta_of, point_measures
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.universe import BUCKETS
 

@@ -27,7 +27,7 @@ from stock_volume.features.registry import (
     SESSION_FEATURES,
     forecast_features,
 )
-from stock_volume.forecaster.fresh import BrokenBar, InvalidBarsError, features_of_bars
+from stock_volume.snapshot.own_bars import BrokenBar, InvalidBarsError, features_of_bars
 from stock_volume.stored_model import SNAPSHOT_NAME
 from tests.unit.forecast_oracles import BAR_ORACLES, pasts, sessions_of
 from tests.unit.helpers import AS_OF, HEADER, csv_of, ingested, places_of, write_folder

@@ -11,10 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.evaluation.backtest import COMMON_STOCK
+from stock_volume.evaluation.baselines import MA5
 from stock_volume.features.quantities import BASE, SESSIONS
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import COMMON_STOCK
-from stock_volume.forecaster.baselines import MA5
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.monitoring.parameters import MonitorParameters

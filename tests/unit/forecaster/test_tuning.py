@@ -7,15 +7,15 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import (
+from stock_volume.evaluation.backtest import (
     COMMON_STOCK,
     NoBacktestError,
     plan_backtest,
     run_backtest,
     target_sessions,
 )
-from stock_volume.forecaster.baselines import MA5
+from stock_volume.evaluation.baselines import MA5
+from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import FEATURE_NAMES

@@ -12,10 +12,8 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError, TooFewRowsError
-from stock_volume.features.quantities import BASE, SESSIONS
-from stock_volume.features.registry import ETA, NEXT_VOLUME
-from stock_volume.forecaster import backtest
-from stock_volume.forecaster.backtest import (
+from stock_volume.evaluation import backtest
+from stock_volume.evaluation.backtest import (
     BUCKET,
     COMMON_STOCK,
     FOLD,
@@ -28,7 +26,9 @@ from stock_volume.forecaster.backtest import (
     run_backtest,
     target_sessions,
 )
-from stock_volume.forecaster.baselines import BASELINES, MA5, baseline_forecasts
+from stock_volume.evaluation.baselines import BASELINES, MA5, baseline_forecasts
+from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import train_forecaster

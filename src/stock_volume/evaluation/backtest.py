@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError
+from stock_volume.evaluation.baselines import MA5, baseline_forecasts
 from stock_volume.features.quantities import SESSIONS
 from stock_volume.features.registry import ETA, NEXT_VOLUME
-from stock_volume.forecaster.baselines import MA5, baseline_forecasts
 from stock_volume.forecaster.model import SIZE
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (

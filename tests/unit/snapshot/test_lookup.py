@@ -14,17 +14,17 @@ from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.book import (
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.train import train_forecaster
+from stock_volume.snapshot.lookup import (
     Book,
     IncompatibleModelError,
     NothingKnownError,
     UnknownSymbolError,
     is_stale,
 )
-from stock_volume.forecaster.fresh import InvalidBarsError, features_of_bars
-from stock_volume.forecaster.model import Forecaster
-from stock_volume.forecaster.snapshot import Snapshot
-from stock_volume.forecaster.train import train_forecaster
+from stock_volume.snapshot.own_bars import InvalidBarsError, features_of_bars
+from stock_volume.snapshot.snapshot import Snapshot
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import random_bars, sessions_of
 

@@ -14,7 +14,7 @@ import pytest
 from stock_volume.bars.archive import SINCE
 from stock_volume.sources.requested import Answer, Request, RequestedSource
 
-PAGE = Path(__file__).parents[2] / "docs/sources/your-own.md"
+PAGE = Path(__file__).parents[3] / "docs/sources/your-own.md"
 
 
 @pytest.fixture

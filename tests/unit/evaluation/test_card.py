@@ -8,20 +8,20 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK
-from stock_volume.forecaster.baselines import BASELINES, MA5
-from stock_volume.forecaster.card import report_forecaster, write_card
-from stock_volume.forecaster.evaluate import evaluate_backtest
-from stock_volume.forecaster.model import FORECAST, quantile_name
-from stock_volume.forecaster.parameters import BacktestParameters
-from stock_volume.forecaster.plots import (
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.card import report_forecaster, write_card
+from stock_volume.evaluation.measures import evaluate_backtest
+from stock_volume.evaluation.plots import (
     plot_calibration,
     plot_errors,
     plot_importance,
     plot_reliability,
     plot_symbols,
 )
+from stock_volume.features.registry import ETA
+from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKETS
 from stock_volume.metrics import Floats
 from tests.unit.forecast_helpers import LEVELS, backtest_frame

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from stock_volume.errors import StockVolumeError
-from stock_volume.lineage import FileDigest, fingerprint
+from stock_volume.lineage.digests import FileDigest, fingerprint
 
 PARAMETER: Final = "params:"
 ALL_PARAMETERS: Final = "parameters"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_volume import lineage
-from stock_volume.lineage import (
+from stock_volume.lineage import digests
+from stock_volume.lineage.digests import (
     digest_file,
     digest_path,
     fingerprint,
@@ -198,5 +198,5 @@ def test_versions_have_python_and_the_package() -> None:
 
 def test_packages_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that is not there is left out, and is no error."""
-    monkeypatch.setattr(lineage, "_PACKAGES", ("numpy", "no-such-package-anywhere"))
+    monkeypatch.setattr(digests, "_PACKAGES", ("numpy", "no-such-package-anywhere"))
     assert set(package_versions()) == {"python", "numpy"}

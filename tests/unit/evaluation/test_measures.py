@@ -12,16 +12,16 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, r2_score
 
 from stock_volume import columns
-from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK
-from stock_volume.forecaster.baselines import BASELINES, MA5
-from stock_volume.forecaster.evaluate import (
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.measures import (
     bootstrap_intervals,
     eta_of,
     evaluate_backtest,
     interval_measures,
     point_measures,
 )
+from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKETS

@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.measures import interval_measures, point_measures
 from stock_volume.features.chunks import symbol_chunks
 from stock_volume.features.market import extended_sessions
 from stock_volume.features.quantities import MONTH
-from stock_volume.forecaster.evaluate import interval_measures, point_measures
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stock_volume.lineage_tree import draw
-from stock_volume.provenance import (
+from stock_volume.lineage.history import (
     Artefact,
     Chain,
     History,
@@ -20,6 +19,7 @@ from stock_volume.provenance import (
     parameters_digest,
     state_of,
 )
+from stock_volume.lineage.tree import draw
 
 Content = list[dict[str, Any]] | dict[str, str]
 PRICES, FEATURES, FORECASTS = "/d/prices.parquet", "/d/features.parquet", "/d/forecasts.parquet"

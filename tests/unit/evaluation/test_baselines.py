@@ -9,9 +9,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.evaluation.baselines import BASELINES, baseline_forecasts
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.baselines import BASELINES, baseline_forecasts
 from stock_volume.metrics import Floats
 from tests.unit.forecast_helpers import forecast_frame
 

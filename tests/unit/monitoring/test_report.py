@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK, FOLD
-from stock_volume.forecaster.baselines import BASELINES, MA5
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO, identity_of
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.monitoring.parameters import MonitorParameters

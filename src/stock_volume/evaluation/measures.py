@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK
-from stock_volume.forecaster.baselines import BASELINES, MA5
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKETS

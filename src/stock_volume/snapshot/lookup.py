@@ -11,9 +11,9 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
 from stock_volume.errors import StockVolumeError
-from stock_volume.forecaster.fresh import features_of_bars
 from stock_volume.forecaster.model import Forecaster
-from stock_volume.forecaster.snapshot import DOLLAR_VOLUME, LATEST_BAR, Snapshot
+from stock_volume.snapshot.own_bars import features_of_bars
+from stock_volume.snapshot.snapshot import DOLLAR_VOLUME, LATEST_BAR, Snapshot
 
 Row = dict[str, Any]
 

@@ -23,7 +23,7 @@ from stock_volume.hooks import MANIFEST
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.pipeline_registry import ON_REQUEST, register_pipelines
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 STAGES = ("data_processing", "feature_engineering", "modelling")
 PIPELINES = (*STAGES, *ON_REQUEST)
 MANIFESTS = {MANIFEST, "run_manifests"}

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from stock_volume.provenance import (
+from stock_volume.lineage.history import (
     SHORT,
     Artefact,
     Chain,
