@@ -192,6 +192,18 @@ def test_a_symbol_in_lower_case_is_itself(
     assert [book.symbol(name)[columns.SYMBOL] for name in ("AB", "Ab", "ab")] == ["AB", "Ab", "AB"]
 
 
+def test_a_spelling_that_could_mean_two_symbols_is_unknown(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
+) -> None:
+    """Where the data has no symbol in capitals, and two that differ by case, neither is guessed."""
+    both = pl.Series(columns.SYMBOL, ["aB", "Ab"])
+    book = Book(forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()})
+    assert [book.symbol(name)[columns.SYMBOL] for name in ("aB", "Ab")] == ["aB", "Ab"]
+    with pytest.raises(UnknownSymbolError) as unknown:
+        book.symbol("ab")
+    assert set(unknown.value.near()) == {"aB", "Ab"}
+
+
 def test_the_book_tells_its_size_and_latest_bar(book: Book) -> None:
     """The number of symbols and the latest bar of all are told."""
     assert book.size == len(NAMES) == 13

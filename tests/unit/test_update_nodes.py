@@ -11,8 +11,13 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns
 from stock_volume.bars.archive import open_archive
-from stock_volume.bars.ingest import IngestionParameters
-from stock_volume.bars.update import UpdateParameters
+from stock_volume.bars.ingest import IngestedChunk, IngestionParameters
+from stock_volume.bars.update import (
+    IngestedLayers,
+    UpdatedChunk,
+    UpdateParameters,
+    update_layers,
+)
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
@@ -25,7 +30,15 @@ from stock_volume.pipelines.feature_engineering.nodes import (
 from stock_volume.pipelines.update.nodes import fetch_recent_bars, update_forecasts
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
-from tests.unit.helpers import bars, csv_of, files_frame, ingested, write_folder
+from tests.unit.helpers import (
+    AS_OF,
+    bars,
+    csv_of,
+    files_frame,
+    ingested,
+    trading_days,
+    write_folder,
+)
 
 FRAME = forecast_frame(symbols=4, sessions=60)
 DAYS = FRAME[columns.DATE].unique().sort().to_list()
@@ -168,5 +181,57 @@ def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptu
         ) == {"B", "C"}
         assert "C: the source has no file of it" in caplog.text
         held = pl.concat([held.collect(), files.filter(pl.col("status") != "absent")]).lazy()
-    assert files.select("Symbol", "status").rows() == [("B", "absent"), ("C", "absent")]
-    assert files["note"][0].startswith("has no header")
+    assert files.select("Symbol", "status").rows() == [("B", "unreadable"), ("C", "absent")]
+    assert files["note"][0].startswith("names no column of a bar")
+
+
+ODD_FILES = {
+    "stocks/A.csv": csv_of(*bars(20)),
+    "stocks/A (1).csv": csv_of(*bars(20)),
+    "etfs/A.csv": csv_of(*(row.replace(",10,12,8,11,11,", ",50,60,40,55,55,") for row in bars(9))),
+    "stocks/B.csv": csv_of(*(f"{row}.5" for row in bars(3))),
+    "stocks/C.csv": "no header\n",
+    "stocks/D.csv": csv_of(*(f"{day:%m/%d/%Y},10,12,8,11,11,100" for day in trading_days(20))),
+    "stocks/E.csv": csv_of(),
+}
+STATUSES = {
+    "stocks/A.csv": "read",
+    "stocks/A (1).csv": "copy",
+    "etfs/A.csv": "conflicting",
+    "stocks/B.csv": "rejected",
+    "stocks/C.csv": "unreadable",
+    "stocks/D.csv": "unreadable",
+    "stocks/E.csv": "empty",
+}
+
+
+def updated_layers(
+    held: IngestedChunk, folder: Path, ingestion: IngestionParameters
+) -> list[UpdatedChunk]:
+    """Update held layers from a folder."""
+    layers = IngestedLayers(*(frame.lazy() for frame in held))
+    fetched = list(
+        fetch_recent_bars(open_archive(folder), layers.prices, layers.files, ingestion, UPDATE)
+    )
+    recent = IngestedLayers(*(pl.concat(frames).lazy() for frames in zip(*fetched, strict=True)))
+    return list(update_layers(layers, recent, UPDATE, 1_000))
+
+
+def test_an_update_from_the_same_odd_files_changes_nothing(tmp_path: Path) -> None:
+    """Copies, conflicts and unreadable files are no news the second time."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    held = ingested(folder)
+    assert dict(held.files.select("file", "status").rows()) == STATUSES
+    assert updated_layers(held, folder, IngestionParameters(as_of=AS_OF)) == []
+
+
+def test_an_update_reads_again_what_another_parameter_makes_readable(tmp_path: Path) -> None:
+    """A file refused for its dates is read once their format is named, although it is the same."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    held = ingested(folder)
+    ingestion = IngestionParameters(as_of=AS_OF, date_format="%m/%d/%Y")
+    chunks = updated_layers(held, folder, ingestion)
+    prices = pl.concat([chunk.prices for chunk in chunks])
+    assert prices.filter(Symbol="D").height == 20
+    news = pl.concat([chunk.files for chunk in chunks]).filter("pending")
+    assert news.select("Symbol", "status", "rows_kept").rows() == [("D", "read", 20)]

@@ -1,14 +1,14 @@
-"""The data's part of the report, in words."""
+"""The section on data quality of the report."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def report_data(quality: Mapping[str, Any]) -> str:
-    """Write up the quality of the data.
+    """Write the section on data quality.
 
     Args:
-        quality: Counts, as ``report_quality`` gives them.
+        quality: The result of ``report_quality``.
 
     Returns:
         Markdown.
@@ -36,10 +36,18 @@ def report_data(quality: Mapping[str, Any]) -> str:
                 f"{files['unreadable']:,} unreadable."
             ),
             "",
+            *([_constant(quality["constant_volume"]), ""] if quality["constant_volume"] else []),
             *(["| rule | fate | rows |", "|---|---|---:|", *rules, ""] if rules else []),
             *([*troubled, ""] if troubled else []),
             "",
         ]
+    )
+
+
+def _constant(volume: int) -> str:
+    return (
+        f"**All volumes are {volume:,}.** Nothing can be learned from volumes that do not vary, "
+        "and some measures are undefined. Did the source write its volumes into another column?"
     )
 
 

@@ -229,10 +229,10 @@ def known_contents(files: pl.DataFrame) -> frozenset[tuple[str, str]]:
         files: Files that the layers were made from.
 
     Returns:
-        Symbol and digest. Files whose bars were set aside are not among them: with other
-        tolerances they may be joined.
+        Symbol and digest of files that were read. The others are read again: with other
+        parameters their bars may be used.
     """
-    settled = latest_files(files).filter(pl.col(STATUS) != FileStatus.SET_ASIDE)
+    settled = latest_files(files).filter(pl.col(STATUS).is_in([FileStatus.READ, FileStatus.EMPTY]))
     return frozenset(settled.select(columns.SYMBOL, SHA256).drop_nulls().rows())
 
 
@@ -370,10 +370,10 @@ def _news(
     """Choose the files of an update that tell something new."""
     latest = latest_files(files)
     content = [columns.SYMBOL, _PLACE, SHA256]
-    # A file that could not be read has no digest; it is news once.
+    # A file that could not be read has no digest; it is news once, and again once it is read.
     unread = latest_files(recent.files.collect()).join(
         latest.filter(pl.col(STATUS) != FileStatus.SET_ASIDE),
-        on=content,
+        on=[*content, STATUS],
         how="anti",
         nulls_equal=True,
         maintain_order="left",

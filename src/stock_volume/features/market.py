@@ -249,4 +249,9 @@ def _described(means: pl.DataFrame, last: date) -> pl.DataFrame:
         .sort(columns.DATE)
         .with_columns(pl.col(MARKET_ABNORMAL).shift(-1).alias(_NEXT))
     )
-    return following.with_columns(columns_of(MARKET_FEATURES)).drop(_NEXT)
+    described = following.with_columns(columns_of(MARKET_FEATURES)).drop(_NEXT)
+    # A market that does not move has no mean to be in units of.
+    return described.with_columns(
+        pl.when(pl.col(feature.name).is_finite()).then(feature.name).alias(feature.name)
+        for feature in MARKET_FEATURES
+    )

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from stock_volume.bars.parse import read_rows
-from stock_volume.errors import UnreadableFileError
+from stock_volume.errors import UndecidedFileError, UnreadableFileError
 from stock_volume.sources.address import redacted
 
 _LONGEST_QUOTE: Final = 100
@@ -40,6 +40,8 @@ def no_bars_reason(content: bytes, secrets: Collection[str] = ()) -> str | None:
     try:
         if read_rows(content).count:
             return None
+    except UndecidedFileError:
+        return None  # these are bars: ingestion reads them by its parameters, or names them
     except UnreadableFileError:
         return _kind_of_unreadable(content, secrets)
     if not content.strip():

@@ -1,8 +1,7 @@
 """Sources that are asked for each symbol by itself."""
 
-import csv
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from itertools import chain
@@ -19,7 +18,8 @@ from stock_volume.bars.archive import (
     open_archive,
     warn_of_absent,
 )
-from stock_volume.errors import SourceError
+from stock_volume.bars.listing import parse_listing
+from stock_volume.errors import SourceError, UnreadableFileError
 from stock_volume.progress import progress
 from stock_volume.sources.answer import no_bars_reason
 from stock_volume.sources.landing import is_nameable, land, member_name
@@ -56,8 +56,7 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
     """Make the requests of a first run.
 
     Args:
-        symbols: Symbols, or the path of a listing (a CSV file with the columns Symbol and
-            perhaps ETF).
+        symbols: Symbols, or the path of a listing, as an archive has it.
 
     Returns:
         One request a symbol, for all its bars.
@@ -73,10 +72,12 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
     if not isinstance(symbols, str):
         return [Request(symbol) for symbol in symbols]
     try:
-        with Path(symbols).open(encoding="utf-8-sig", newline="") as file:
-            requests = list(_listed(csv.DictReader(file)))
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+        listed = parse_listing(Path(symbols).read_bytes())
+    except (OSError, UnreadableFileError) as error:
         raise SourceError(f"{symbols}: not a listing of symbols: {error}") from error
+    requests = [
+        Request(row.symbol or row.nasdaq_symbol, is_etf=bool(row.security.is_etf)) for row in listed
+    ]
     if not requests:
         raise SourceError(f"{symbols}: lists no symbol")
     return requests
@@ -94,12 +95,6 @@ def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
     if isinstance(symbols, str) and symbols:
         return {LISTING_FILE: Path(symbols).read_bytes()}
     return {}
-
-
-def _listed(rows: Iterable[dict[str, str]]) -> Iterable[Request]:
-    for row in rows:
-        if row[columns.SYMBOL]:
-            yield Request(row[columns.SYMBOL], row.get(columns.ETF) == "Y")
 
 
 Answer: TypeAlias = bytes | str
