@@ -1,4 +1,4 @@
-"""Names of the columns that the layers share: the one place where each is spelt."""
+"""Names of the columns that the layers share: each defined in this one place."""
 
 from typing import Final
 

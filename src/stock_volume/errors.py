@@ -22,6 +22,10 @@ class UnreadableFileError(StockVolumeError):
         self.reason = reason
 
 
+class UndecidedFileError(UnreadableFileError):
+    """A file of bars that a parameter of the ingestion would make readable."""
+
+
 class NoVolumeError(StockVolumeError):
     """No bar has a volume, so that there is nothing to learn a volume from."""
 

@@ -15,6 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from pydantic_core import to_jsonable_python
 
+from stock_volume.failures import full_traceback
 from stock_volume.lineage import digest_path, git_revision, package_versions
 from stock_volume.sources.address import is_remote, shown
 
@@ -78,8 +79,12 @@ class StageLogHook:
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """Leave the error in the log of the stage that failed."""
-        logger.error("%s: %s", type(error).__name__, error)
+        """Leave the error in the log of the stage that failed, there alone: others show it."""
+        if self._handler:
+            record = logger.makeRecord(
+                logger.name, logging.ERROR, __file__, 0, full_traceback(error), (), None
+            )
+            self._handler.handle(record)
         self._close()
 
     def _open(self, stage: str) -> None:
@@ -100,6 +105,35 @@ class StageLogHook:
             logging.getLogger().removeHandler(self._handler)
             self._handler.close()
         self._stage, self._handler = "", None
+
+
+class FailedNodeHook:
+    """Notes on an error which node it ended, where that is certain."""
+
+    def __init__(self) -> None:
+        """Start with no node."""
+        self._node = ""
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Forget the run before."""
+        self._node = ""
+
+    @hook_impl
+    def before_dataset_loaded(self, node: Node) -> None:
+        """Note the node whose input is about to be loaded."""
+        self._node = node.name
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note the node that is about to run; what it yields is saved before the next one."""
+        self._node = node.name
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
+        """Add the note; where nodes run side by side, the last one need not be the one."""
+        if self._node and "SequentialRunner" in run_params["runner"]:
+            error.add_note(f"in the node {self._node}")
 
 
 class ReleaseOnErrorHook:

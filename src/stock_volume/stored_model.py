@@ -17,6 +17,9 @@ FORECASTER_NAME: Final = "stock_volume_forecaster"
 SNAPSHOT_NAME: Final = "stock_volume_snapshot"
 """What the service knows of the symbols: frames beside the models."""
 
+SERVED_NAMES: Final = (ESTIMATOR_NAME, FORECASTER_NAME, SNAPSHOT_NAME)
+"""What a Bento holds: one version of each."""
+
 _DESCRIPTION: Final = "model.yaml"
 """BentoML's own file beside those of a model."""
 
@@ -89,7 +92,7 @@ class StoredModel:
             },
             labels=dict(model.info.labels),
             metadata=dict(model.info.metadata),
-            frames={path.stem: pl.scan_parquet(path) for path in frames},
+            frames={path.stem: pl.scan_parquet(path, glob=False) for path in frames},
             tag=str(model.tag),
             created=model.creation_time.isoformat(timespec="seconds"),
         )
@@ -104,3 +107,16 @@ class StoredModel:
             (folder / name).write_text(text, encoding="utf-8")
         for name, frame in self.frames.items():
             frame.sink_parquet(folder / (name + _FRAME_SUFFIX), row_group_size=_ROW_GROUP_ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class BentoContents:
+    """What a Bento is built from, beside the code.
+
+    Attributes:
+        models: Tag of each model that the Bento pins, and so serves.
+        labels: Short facts to select Bentos by.
+    """
+
+    models: tuple[str, ...]
+    labels: dict[str, str]

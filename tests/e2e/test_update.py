@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from stock_volume.bars.sample import lay_out_sample
 from tests.e2e.runs import Run, kedro_run, serving
+from tests.unit.servers import Answer, answering
 
 CUT = "2013-02-01"
 """The last session of the first part; the sample goes on for a month."""
@@ -51,10 +53,12 @@ def first_part(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def updated(run: Run, source: object, *arguments: str) -> Run:
-    return kedro_run(
-        run.data_root, run.store, "--pipelines", "update", *arguments, params={"source": source}
-    )
+HTTP = ("--env", "http")
+
+
+def updated(run: Run, source: object, *arguments: str, **params: object) -> Run:
+    given = {"source": source, **params}
+    return kedro_run(run.data_root, run.store, "--pipelines", "update", *arguments, params=given)
 
 
 def copy_of(run: Run, folder: Path) -> Run:
@@ -161,6 +165,53 @@ def test_a_split_since_the_last_update(first_part: Run, sample: Path, tmp_path: 
     assert now["Close"].to_list() == pytest.approx((held["Close"] / SPLIT).to_list())
     turnover = pl.col("Volume") * pl.col("Close")
     assert_frame_equal(now.select(turnover), held.select(turnover))
+
+
+def test_symbols_that_are_not_answered_keep_their_forecasts(
+    first_part: Run, sample_run: Run, sample: Path, tmp_path: Path
+) -> None:
+    """A server's notes in place of bars cost no symbol its forecast, and the next update mends all.
+
+    The first update brings eight sessions of one symbol: the others have no bar among the
+    latest five.
+    """
+    run = copy_of(first_part, tmp_path)
+    recent = rewritten(sample, tmp_path / "recent", lambda day: "2013-01-02" <= day <= "2013-02-13")
+    bars = (recent / "stocks" / "AAPL.csv").read_bytes()
+    note = Answer(b'{"Note": "25 requests per day"}', headers={"Retry-After": "0"})
+    with answering(lambda path, *_: Answer(bars) if path == "/AAPL.csv" else note) as server:
+        address = f"{server.url}/{{symbol}}.csv"
+        refused = updated(run, sample, *HTTP, url=address)
+        assert refused.process.returncode == 1
+        assert "max_failed_share = 0.1" in refused.output
+        assert contents(run) == contents(first_part)
+        done = updated(run, sample, *HTTP, url=address, max_failed_share=0.9)
+    assert done.process.returncode == 0, done.output
+    before, after = (frame(each, "07_model_output/forecasts") for each in (first_part, run))
+    others = pl.col("Symbol") != "AAPL"
+    assert_frame_equal(after.filter(others), before.filter(others), check_exact=True)
+    assert after.filter(~others)["Date"].to_list() == [date(2013, 2, 13)]
+    absent = run.report("update.json")["absent"]
+    assert absent["count"] == before.height - 1
+    assert {row["forecast_origin"] for row in absent["first"]} == {CUT}
+    assert all("25 requests per day" in row["note"] for row in absent["first"])
+    assert f"{absent['count']} symbols were not answered" in flowed(done.output)
+    (logged,) = run.path("07_model_output", "forecast_log").glob("2013-02-13.parquet")
+    assert pl.read_parquet(logged)["Symbol"].to_list() == ["AAPL"]
+
+    mended = updated(run, sample)
+    assert mended.process.returncode == 0, mended.output
+    for layer in LAYERS:
+        assert_frame_equal(frame(run, layer), frame(sample_run, layer), check_exact=True)
+    forecasts = frame(run, "07_model_output/forecasts")
+    assert forecasts["Symbol"].to_list() == before["Symbol"].to_list()
+    assert set(forecasts["TargetDate"].cast(pl.String)) == {"2013-03-04"}
+    assert run.report("update.json")["absent"]["count"] == 0
+
+
+def flowed(output: str) -> str:
+    """Undo the line breaks of the log."""
+    return " ".join(output.split())
 
 
 def test_an_update_that_was_stopped_is_completed(

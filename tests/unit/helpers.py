@@ -156,6 +156,7 @@ def files_frame(*changed: Mapping[str, Any]) -> pl.DataFrame:
         "date_out_of_order": 0,
         "open_unknown": 0,
         "zero_volume": 0,
+        "exchange_closed": 0,
         "pending": False,
     }
     one = {"file": one.pop("file"), "Symbol": one.pop("symbol"), **one}

@@ -1,5 +1,6 @@
 """Archives of bars: what they list, what they read, and what they refuse."""
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -317,7 +318,7 @@ def test_a_zip_of_the_future_is_refused(tmp_path: Path) -> None:
         open_archive(path)
 
 
-def test_a_member_that_stands_twice_is_unreadable(tmp_path: Path) -> None:
+def test_a_member_that_is_there_twice_is_unreadable(tmp_path: Path) -> None:
     """Of two members of one name neither is silently taken for the other."""
     path = tmp_path / "archive.zip"
     with zipfile.ZipFile(path, "w") as packed:
@@ -327,6 +328,93 @@ def test_a_member_that_stands_twice_is_unreadable(tmp_path: Path) -> None:
         packed.writestr("stocks/B.csv", csv_of(*bars(1)))
     archive = open_archive(path)
     assert [file.name for file in archive.files] == ["stocks/A.csv", "stocks/B.csv"]
-    with pytest.raises(UnreadableFileError, match="stands 2 times"):
+    with pytest.raises(UnreadableFileError, match="is 2 times in the zip"):
         archive.read("stocks/A.csv")
     assert archive.read("stocks/B.csv") == csv_of(*bars(1)).encode()
+
+
+def test_a_zip_of_windows_has_folders(tmp_path: Path) -> None:
+    """PowerShell's Compress-Archive separates folders by backslashes."""
+    files: dict[str, str | bytes] = {"stocks\\": "", "stocks\\A.csv": BARS, "etfs\\B.csv": BARS}
+    archive = open_archive(write_zip(tmp_path / "a.zip", files))
+    assert [(file.name, file.symbol, file.is_etf) for file in archive.files] == [
+        ("stocks/A.csv", "A", False),
+        ("etfs/B.csv", "B", True),
+    ]
+    assert archive.read("stocks/A.csv") == BARS.encode()
+    assert archive.ignored == ()
+
+
+def test_folders_behind_links_are_read_once(tmp_path: Path) -> None:
+    """A link to a folder is followed, a loop of links ends, and no file is read twice."""
+    outside = write_folder(tmp_path / "outside", {"A.csv": BARS})
+    folder = write_folder(tmp_path / "raw", {"etfs/B.csv": BARS})
+    (folder / "stocks").symlink_to(outside, target_is_directory=True)
+    (folder / "etfs" / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "again").symlink_to(folder / "etfs", target_is_directory=True)
+    archive = open_archive(folder)
+    assert [file.name for file in archive.files] == ["stocks/A.csv", "etfs/B.csv"]
+    assert archive.read("stocks/A.csv") == BARS.encode()
+    assert archive.ignored == ()
+
+
+def test_a_link_that_leads_nowhere_is_an_unreadable_file(tmp_path: Path) -> None:
+    """A symbol whose file is a broken link is not lost in silence."""
+    folder = write_folder(tmp_path / "raw", {"stocks/A.csv": BARS})
+    (folder / "stocks" / "B.csv").symlink_to(tmp_path / "gone.csv")
+    archive = open_archive(folder)
+    assert [file.symbol for file in archive.files] == ["A", "B"]
+    with pytest.raises(UnreadableFileError, match="No such file"):
+        archive.read("stocks/B.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["[a-z]*?", "100% of it", "a {b} c", "\u00e9t\u00e9 \u80a1", "#1; 'x'"]
+)
+@both_kinds
+def test_odd_names_of_folders_and_files(write: Writer, tmp_path: Path, name: str) -> None:
+    """Brackets, per cent signs, blanks and letters of other scripts are names like any other."""
+    (tmp_path / name).mkdir()
+    archive = open_archive(write(tmp_path / name / name, {f"{name}/stocks/{name}.csv": BARS}))
+    [file] = archive.files
+    assert file.symbol == name
+    assert archive.read(file.name) == BARS.encode()
+
+
+NOT_UTF8 = b"stocks/caf\xe9.csv"
+
+
+def test_a_name_that_is_not_utf8_costs_its_own_file(tmp_path: Path) -> None:
+    """In a folder such a file is listed and unreadable, and the others are read."""
+    folder = write_folder(tmp_path / "raw", {"stocks/A.csv": BARS})
+    with open(os.fsencode(folder) + b"/" + NOT_UTF8, "wb") as file:  # noqa: PTH123
+        file.write(BARS.encode())
+    archive = open_archive(folder)
+    assert [file.symbol for file in archive.files] == ["A", r"caf\xe9"]
+    with pytest.raises(UnreadableFileError, match="name that is not UTF-8 text: rename it"):
+        archive.read(r"stocks/caf\xe9.csv")
+    assert archive.read("stocks/A.csv") == BARS.encode()
+
+
+def test_a_member_falsely_flagged_as_utf8_costs_its_own_file(tmp_path: Path) -> None:
+    """In a zip such a member is listed and unreadable, and the others are read."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": BARS, "stocks/caf\u00e9.csv": BARS})
+    path.write_bytes(path.read_bytes().replace(b"caf\xc3\xa9", b"cafe\xe9"))
+    archive = open_archive(path)
+    assert archive.read("stocks/A.csv") == BARS.encode()
+    broken = archive.files[1]
+    assert broken.symbol.startswith("cafe")
+    with pytest.raises(UnreadableFileError, match="name that is not UTF-8 text: rename it"):
+        archive.read(broken.name)
+
+
+def test_members_that_macos_names_are_read_in_utf8(tmp_path: Path) -> None:
+    """A name in UTF-8 without the flag that says so keeps its letters."""
+    path = write_zip(tmp_path / "a.zip", {"stocks/caf\u00e9.csv": BARS})
+    content = bytearray(path.read_bytes())
+    for header, flags in ((b"PK\x03\x04", LOCAL_FLAGS), (b"PK\x01\x02", DIRECTORY_FLAGS)):
+        content[content.index(header) + flags + 1] &= ~0x08
+    path.write_bytes(content)
+    archive = open_archive(path)
+    assert [file.symbol for file in archive.files] == ["caf\u00e9"]
+    assert archive.read(archive.files[0].name) == BARS.encode()

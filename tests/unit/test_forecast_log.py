@@ -12,6 +12,7 @@ from stock_volume.forecaster.log import (
     FORECASTER,
     TRAINED_TO,
     by_latest_origin,
+    forecasts_to_come,
     identity_of,
     logged_forecasts,
     missed_forecasts,
@@ -122,6 +123,15 @@ def test_nothing_is_missed_day_by_day(
     """Where only one session came, there is nothing to make up for."""
     assert missed(forecaster, rows, origins[:-1]) == {}
     assert missed(forecaster, rows, origins) == {}
+
+
+def test_forecasts_of_sessions_that_have_come_are_not_logged_again(
+    rows: pl.DataFrame, origins: list[date]
+) -> None:
+    """Of forecasts from several origins, those are left whose session comes after the latest."""
+    early, late = (rows.filter(Date=day) for day in origins[-2:])
+    assert early["TargetDate"].unique().to_list() == [origins[-1]]
+    assert_frame_equal(forecasts_to_come(pl.concat([early, late])), late)
 
 
 def test_no_forecast_makes_no_partition(forecaster: Forecaster, rows: pl.DataFrame) -> None:

@@ -52,6 +52,15 @@ def test_a_symbol_is_live_while_its_bar_is_among_the_latest(
     assert dates == expected
 
 
+def test_a_kept_symbol_has_its_latest_row_however_old() -> None:
+    """A symbol that is kept is forecast from its last bar, as it was when that was the latest."""
+    frame = _stopped("S02", 20)
+    rows = latest_rows(frame.lazy(), LIVE_FIVE, ["S02", "S03", "UNKNOWN"])
+    before = FRAME.filter((SYMBOL == "S02") & (pl.col(columns.DATE) == DAYS[-21]))
+    assert rows.filter(SYMBOL == "S02").equals(before)
+    assert rows.filter(SYMBOL != "S02").equals(latest_rows(frame.lazy(), LIVE_FIVE))
+
+
 def test_sessions_are_those_of_all_symbols() -> None:
     """A session counts if any symbol has a bar on it, not by the calendar."""
     others = FRAME.filter((SYMBOL != "S02") & pl.col(columns.DATE).is_in([*DAYS[:30], DAYS[-1]]))

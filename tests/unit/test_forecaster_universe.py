@@ -15,9 +15,8 @@ EDGES = (1e5, 1e6, 5e6, 1e8)
 
 def _is_common(name: str | None, *, etf: bool = False) -> bool:
     names = pl.Series([name], dtype=pl.String)
-    common = pl.DataFrame({columns.SECURITY_NAME: names, columns.ETF: [etf]}).select(
-        is_common_stock()
-    )
+    frame = pl.DataFrame({columns.SYMBOL: ["A"], columns.SECURITY_NAME: names, columns.ETF: [etf]})
+    common = frame.select(is_common_stock())
     assert common.to_series().null_count() == 0
     return bool(common.item())
 
@@ -110,10 +109,10 @@ def test_a_company_may_be_named_like_a_kind_of_security(name: str) -> None:
     assert _is_common(name)
 
 
-@pytest.mark.parametrize("name", [None, ""])
-def test_a_nameless_stock_is_common(name: str | None) -> None:
-    """Without a name, null or empty, a stock counts as common."""
-    assert _is_common(name)
+@pytest.mark.parametrize("name", [None, "", "A"])
+def test_a_stock_without_a_name_is_not_common(name: str | None) -> None:
+    """A stock named by its symbol alone may be a preferred stock or a warrant."""
+    assert not _is_common(name)
 
 
 @pytest.mark.parametrize("name", [None, "", "SPDR S&P 500", "Apple Inc. - Common Stock"])

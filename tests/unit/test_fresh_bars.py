@@ -12,7 +12,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.bars.rules import DUPLICATE_BAR, RuleParameters, rejecting_rules
+from stock_volume.bars.rules import (
+    DUPLICATE_BAR,
+    SUPERSEDED_BAR,
+    RuleParameters,
+    rejecting_rules,
+)
 from stock_volume.bars.sample import lay_out_sample
 from stock_volume.features.market import extended_sessions
 from stock_volume.features.quantities import BASE
@@ -87,6 +92,9 @@ def _changed(bars: pl.DataFrame, *changes: tuple[int, Change]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=bars.schema)
 
 
+REPEATS = {DUPLICATE_BAR.name, SUPERSEDED_BAR.name}
+
+
 def _judged_by_ingestion(bars: pl.DataFrame, folder: Path) -> list[tuple[int, str]]:
     """Ask ingestion which rows of a file of these bars it sets aside."""
     text = csv_of(
@@ -100,6 +108,11 @@ def _judged_by_ingestion(bars: pl.DataFrame, folder: Path) -> list[tuple[int, st
     assert text.startswith(HEADER)
     quarantine = ingested(write_folder(folder, {"stocks/IBM.csv": text})).quarantine
     return sorted((line - 2, rule) for _, line, rule in places_of(quarantine))
+
+
+def _but_repeats(broken: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Leave out repeated days: ingestion keeps the later row, a request may not have two."""
+    return [(place, rule) for place, rule in broken if rule not in REPEATS]
 
 
 # What a forecast rests on.
@@ -348,7 +361,7 @@ def test_broken_bars_are_told_in_order(
         (40, "duplicate_bar"),
     ]
     assert _rules_of(_broken(twice, sessions)) == expected
-    assert _judged_by_ingestion(twice, tmp_path) == expected
+    assert _but_repeats(_judged_by_ingestion(twice, tmp_path)) == _but_repeats(expected)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -366,7 +379,7 @@ def test_random_damage_is_found_as_ingestion_finds_it(
     whole = pl.concat([damaged, mixed.slice(25 + seed % 5, 3), mixed.slice(33, 1)])
     found = _rules_of(_broken(whole, sessions))
     assert len(found) >= 9
-    assert found == _judged_by_ingestion(whole, tmp_path)
+    assert _but_repeats(found) == _but_repeats(_judged_by_ingestion(whole, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -382,7 +395,7 @@ def test_of_two_bars_of_a_day_the_later_is_told(
     few: pl.DataFrame, sessions: pl.DataFrame, order: list[int], expected: list[int]
 ) -> None:
     """A second bar of a date is refused where it stands, however far from the first."""
-    rule, reason = DUPLICATE_BAR.name, DUPLICATE_BAR.reason
+    rule, reason = DUPLICATE_BAR.name, "an earlier bar has the same date"
     broken = _broken(few[order], sessions)
     assert broken == [BrokenBar(place, rule, reason) for place in expected]
 

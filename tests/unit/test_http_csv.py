@@ -1,5 +1,7 @@
 """CSV files over HTTP, from a server that fails in every way."""
 
+import gzip
+import html
 import logging
 import os
 import re
@@ -10,13 +12,14 @@ import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 import pytest
 from pydantic import ValidationError
 
 from stock_volume.bars.archive import SINCE
-from stock_volume.bars.ingest import read_listing
+from stock_volume.bars.listing import read_listing
 from stock_volume.datasets import HttpCsvDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
@@ -218,7 +221,7 @@ def test_symbols_come_from_a_listing(tmp_path: Path) -> None:
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, str(listing), tmp_path / "landing").everything()
     assert [file.name for file in archive.files] == ["stocks/A.csv", "etfs/SPY.csv"]
-    assert read_listing(archive)["SPY"] == ("S & P", True)
+    assert read_listing(archive).find("SPY") == ("S & P", True)
 
 
 @pytest.mark.parametrize("symbols", [None, [], ""])
@@ -236,7 +239,7 @@ def test_a_listing_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         source("http://localhost", str(listing), tmp_path).everything()
 
 
-@pytest.mark.parametrize("content", ["Symbol,ETF\n", "Symbol\n\n", ""])
+@pytest.mark.parametrize("content", ["Symbol,ETF\n", "Symbol\n\n"])
 def test_a_listing_of_nothing_is_named(tmp_path: Path, content: str) -> None:
     """A listing with a header only ends the run with its path."""
     listing = tmp_path / "listing.csv"
@@ -323,11 +326,12 @@ def test_a_dead_server_is_not_asked_for_all(tmp_path: Path) -> None:
 def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
     """What was fetched is on the disk before the last is asked for: memory stays flat."""
     sizes: list[int] = []
-    noise = BARS + os.urandom(100_000)
+    noise = os.urandom(50_000)
+    bars = BARS + noise.hex().encode()  # which is compressed to about half its size
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
         sizes.extend(path.stat().st_size for path in tmp_path.iterdir())
-        return Answer(noise)
+        return Answer(bars)
 
     with answering(answer) as server:
         symbols = [f"S{number:03}" for number in range(200)]
@@ -421,30 +425,144 @@ def test_no_refusal_of_parameters_shows_a_key(changes: dict[str, Any]) -> None:
     assert "1234567890" not in "".join(traceback.format_exception(caught.value))
 
 
+THEIRS = {"timestamp": "Date", "open": "Open"}
+REST = b",High,Low,Close,Adj Close,Volume"
+
+
 @pytest.mark.parametrize(
     "header",
     [
-        b'"timestamp","open"',
-        b"\xef\xbb\xbftimestamp, open\r",
-        b'timestamp, "open"',
-        b"timestamp,open",
+        b'"timestamp","open"' + REST,
+        b"\xef\xbb\xbftimestamp, open" + REST + b"\r",
+        b'timestamp, "open"' + REST,
+        b"timestamp,open" + REST,
     ],
 )
 def test_a_header_is_renamed_however_it_is_written(tmp_path: Path, header: bytes) -> None:
     """Quotes, spaces and marks around the server's names do not hide them."""
-    with answering(lambda *_: Answer(header + b"\n1,2\n")) as server:
-        archive = source(
-            server.url, ["A"], tmp_path, columns={"timestamp": "Date", "open": "Open"}
-        ).everything()
-    assert archive.read("stocks/A.csv") == b"Date,Open\n1,2\n"
+    row = b"\n2021-01-04,1,2,1,2,2,100\n"
+    with answering(lambda *_: Answer(header + row)) as server:
+        archive = source(server.url, ["A"], tmp_path, columns=THEIRS).everything()
+    assert archive.read("stocks/A.csv") == BARS
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b'"a\nb', b"no bars\0", b"\xff\xfe"])
-def test_what_has_no_header_is_kept_as_it_is(tmp_path: Path, content: bytes) -> None:
-    """What cannot be renamed is for the ingestion to report."""
-    with answering(lambda *_: Answer(content)) as server:
-        archive = source(server.url, ["A"], tmp_path, columns={"x": "Date"}).everything()
-    assert archive.read("stocks/A.csv") == content
+HEADER = BARS.partition(b"\n")[0]
+NOTE = b'{"Note": "Thank you for using our API!\\nThe limit is 25 requests per day."}'
+PAGE = b"<!DOCTYPE html><html><head><style>p {x}</style></head>\n<p>Slow&nbsp;down</p></html>"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (NOTE, r'JSON in place of bars: {"Note": "Thank you for .* 25 requests per day."}'),
+        (NOTE[:40], r'JSON in place of bars: {"Note": "Thank you for using our'),
+        (PAGE, "a page in place of bars: Slow down"),
+        (PAGE[:-18], "a page in place of bars: Slow"),
+        (b"Rate limit\nexceeded", "the answer .*Rate limit"),
+        (b"No data", "the answer .*No data"),
+        (b"", "an empty answer"),
+        (b" \r\n\n", "an empty answer"),
+        (HEADER, f"a header without rows: {HEADER.decode()}"),
+        (HEADER + b"\n", f"a header without rows: {HEADER.decode()}"),
+        (gzip.compress(BARS), r"binary data in place of bars \(\d+ bytes\)"),
+        (b"\x1f\x8b" + bytes(range(128, 256)), r"binary data in place of bars \(130 bytes\)"),
+        (b'"a\nb', "the answer .*a"),
+    ],
+)
+@pytest.mark.parametrize("ours", [{}, THEIRS])
+def test_an_answer_without_bars_is_one_symbols_failure(
+    tmp_path: Path, content: bytes, reason: str, ours: dict[str, str]
+) -> None:
+    """What a server calls a success and is no bars is asked for again, and quoted on one line."""
+    absent = among(Answer(content), tmp_path, columns=ours)
+    assert absent.keys() == {"S3"}
+    assert re.fullmatch(rf"HTTP 200, but {reason}.*, 3 times", absent["S3"])
+    assert absent["S3"].isprintable()
+
+
+def test_a_long_note_is_shortened(tmp_path: Path) -> None:
+    """A quotation ends after about a hundred characters."""
+    note = among(Answer(b'{"Note": "' + b"wait " * 100 + b'"}'), tmp_path)["S3"]
+    assert len(note) < 160
+    assert note.endswith("wait …, 3 times")
+
+
+def test_bars_after_a_note_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A limit that passes costs a wait, as long as the server asks for, and no symbol."""
+    caplog.set_level(logging.INFO)
+    note = Answer(b"No data", headers={"Retry-After": "0.2"})
+    with answering(lambda _path, _headers, before: Answer(BARS) if before else note) as server:
+        start = time.monotonic()
+        archive = source(server.url, ["A"], tmp_path).everything()
+    assert archive.read("stocks/A.csv") == BARS
+    assert archive.absent == {}
+    assert time.monotonic() - start >= 0.2
+    assert "asking again in 0.2 seconds: HTTP 200, but the answer" in caplog.text
+
+
+def test_many_notes_are_a_failure(tmp_path: Path) -> None:
+    """A server that gives notes in place of most symbols ends the run, and nothing is kept."""
+
+    def answer(path: str, _headers: dict[str, str], _before: int) -> Answer:
+        return Answer(BARS if path < "/S05" else NOTE)
+
+    symbols = [f"S{number:02}" for number in range(20)]
+    with (
+        answering(answer) as server,
+        pytest.raises(
+            SourceError,
+            match=r"3 of 20 symbols .*max_failed_share = 0\.1.*first S05: .*25 requests per day",
+        ),
+    ):
+        source(server.url, symbols, tmp_path).everything()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_notes_end_an_update(tmp_path: Path) -> None:
+    """The share of symbols that may fail is that of an update, too."""
+    symbols = [f"S{number}" for number in range(5)]
+    wanted = pl.DataFrame({"Symbol": symbols, "ETF": False, SINCE: date(2021, 1, 4)})
+    with (
+        answering(lambda path, *_: Answer(BARS if path == "/S0.csv" else NOTE)) as server,
+        pytest.raises(SourceError, match=r"1 of 5 symbols .*first S1: HTTP 200, but JSON"),
+    ):
+        source(server.url, None, tmp_path).recent(wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "Your key {} has reached its limit",
+        '{{"Information": "We have detected your API key as {}"}}',
+        "<p>See https://example.org/premium?apikey={}</p>",
+        "<a href='/{}'>{}</a>",
+        "Volume,{}\n1,2\n",
+        "{}",
+    ],
+)
+@pytest.mark.parametrize("secret", ["SECRET123", "SECRET/1&2"])
+def test_no_quotation_shows_a_key(
+    tmp_path: Path, note: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that repeats a key in its note is quoted without it, wherever the key was given."""
+    caplog.set_level(logging.INFO)
+    content = note.replace("{}", html.escape(secret) if note.startswith("<") else secret)
+    places: list[dict[str, Any]] = [
+        {"credentials": {"key": secret}, "url": "/{symbol}?apikey={key}"},
+        {"credentials": {"Authorization": f"Bearer {secret}"}, "url": "/{symbol}"},
+        {"headers": {"X-Key": secret}, "url": "/{symbol}"},
+        {"url": f"/{{symbol}}?apikey={quote(secret, '')}"},
+    ]
+    with answering(lambda *_: Answer(content.encode())) as server:
+        for place in places:
+            asked = HttpCsvParameters.model_validate(
+                {"retry": QUICK, **place, "url": server.url + place["url"]}
+            )
+            with pytest.raises(SourceError, match="HTTP 200, but ") as caught:
+                HttpCsvSource(asked, ["A"], tmp_path).everything()
+            assert "SECRET" not in str(caught.value)
+    assert "SECRET" not in caplog.text
 
 
 @pytest.mark.parametrize("place", ["all.csv", "{ticker}", "{", "{symbol.x}", "{symbol!r}", "{}"])

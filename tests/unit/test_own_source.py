@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from stock_volume.bars.archive import SINCE
+from stock_volume.sources.requested import Answer, Request, RequestedSource
 
 PAGE = Path(__file__).parents[2] / "docs/sources/your-own.md"
 
@@ -49,3 +51,29 @@ def test_the_example_is_a_source(example: dict[str, Any], tmp_path: Path) -> Non
     recent = source.recent(wanted)
     assert recent.read("stocks/A.csv").decode() == f"{header}2021-01-05,1,2,1,2,2,5\n"
     assert recent.absent["N7"] == "not in the database"
+
+
+class TellingSource(RequestedSource):
+    """A source that takes whatever it has for bars."""
+
+    def __init__(self, answers: dict[str, bytes], landing: Path) -> None:
+        """Keep the answers by symbol."""
+        super().__init__("mine", list(answers), landing, max_failed_share=0.5)
+        self._answers = answers
+
+    def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
+        for request in requests:
+            yield self._answers[request.symbol]
+
+
+def test_answers_of_any_source_are_judged(tmp_path: Path) -> None:
+    """What a source of one's own yields and is no bars makes the symbol absent, quoted."""
+    bars = b"Date,Open,High,Low,Close,Adj Close,Volume\n2021-01-04,1,2,1,2,2,100\n"
+    note = b'{"error": "see https://host/?key=SECRET"}'
+    source = TellingSource({"A": bars, "B": note, "C": bars, "D": b""}, tmp_path)
+    archive = source.everything()
+    assert [file.symbol for file in archive.files] == ["A", "C"]
+    assert archive.absent.keys() == {"B", "D"}
+    assert archive.absent["B"].startswith('JSON in place of bars: {"error": "see https://host/?…')
+    assert "SECRET" not in archive.absent["B"]
+    assert archive.absent["D"] == "an empty answer"

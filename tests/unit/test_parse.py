@@ -7,8 +7,17 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from pydantic import ValidationError
 
-from stock_volume.bars.parse import AS_READ, EXTRA, CsvRows, parse_rows, read_rows
+from stock_volume.bars.parse import (
+    AS_READ,
+    EXTRA,
+    CsvRows,
+    ParseParameters,
+    parse_rows,
+    read_rows,
+)
 from stock_volume.columns import BAR
 from stock_volume.errors import UnreadableFileError
 from tests.unit.helpers import HEADER, bar, bars, csv_of
@@ -32,7 +41,7 @@ def texts_of(content: bytes) -> list[tuple[str | None, ...]]:
 def test_a_canonical_file() -> None:
     """A plain file is taken as it is: typed values, line numbers and no note."""
     rows = read_rows(csv_of(ROW, bar("2020-01-03")).encode())
-    assert rows == CsvRows(f"{ROW}\n{bar('2020-01-03')}\n".encode(), count=2)
+    assert rows == CsvRows(f"{ROW}\n{bar('2020-01-03')}\n".encode(), range(2, 4))
     frame = parse_rows([rows]).frame
     assert frame.select(BAR).row(0) == VALUES
     assert frame["Date"].to_list() == [date(2020, 1, 2), date(2020, 1, 3)]
@@ -69,13 +78,56 @@ def test_types_of_parsed_rows() -> None:
         pytest.param(
             csv_of(ROW, header=HEADER.replace(",", " , ")).encode(), id="spaces-in-the-header"
         ),
+        pytest.param(csv_of(ROW.replace(",", " ,\t")).encode(), id="blanks-around-fields"),
+        pytest.param(csv_of(ROW).encode("utf-16"), id="utf-16"),
+        pytest.param(codecs.BOM_UTF16_BE + csv_of(ROW).encode("utf-16-be"), id="utf-16-be"),
+        pytest.param(csv_of(ROW).replace(",", ";").encode(), id="semicolons"),
+        pytest.param(csv_of(ROW).replace(",", "\t").encode(), id="tabs"),
+        pytest.param(csv_of(ROW).replace(",", "|").encode(), id="pipes"),
+        pytest.param(csv_of(ROW).replace("\n", "\r\r\n").encode(), id="cr-cr-lf"),
+        pytest.param(csv_of(f"{ROW},", header=f"{HEADER},").encode(), id="trailing-commas"),
+        pytest.param(csv_of(f"{ROW},, ,").encode(), id="trailing-blank-fields"),
+        pytest.param(csv_of(f"0,{ROW}", header=f",{HEADER}").encode(), id="unnamed-index"),
+        pytest.param(csv_of(ROW, header=HEADER.lower()).encode(), id="lower-case"),
+        pytest.param(csv_of(ROW, header=HEADER.replace(" ", "")).encode(), id="no-blank"),
+        pytest.param(
+            csv_of(ROW, header="timestamp,open,high,low,close,adj_close,<VOL>").encode(),
+            id="other-names",
+        ),
+        pytest.param(csv_of(ROW.replace("12", '"12"')).encode(), id="one-field-quoted"),
+        pytest.param(
+            csv_of(ROW.replace("2020-01-02", '"Jan 2, 2020"')).encode(), id="month-by-name"
+        ),
+        pytest.param(csv_of(ROW.replace("2020-01-02", "20200102")).encode(), id="compact-date"),
+        pytest.param(
+            csv_of(ROW.replace("2020-01-02", "2020-01-02 00:00:00")).encode(), id="midnight"
+        ),
+        pytest.param(
+            csv_of(ROW.replace("2020-01-02", "2020-01-02 00:00:00-05:00")).encode(),
+            id="midnight-with-its-zone",
+        ),
+        pytest.param(
+            csv_of(ROW.replace("2020-01-02", "2020-01-02T05:00:00Z")).encode(),
+            id="midnight-of-the-exchange",
+        ),
+        pytest.param(
+            b"Price,Adj Close,Close,High,Low,Open,Volume\nTicker,A,A,A,A,A,A\nDate,,,,,,\n"
+            b"2020-01-02,10.5,11,12,8,10,100\n",
+            id="yfinance",
+        ),
+        pytest.param(
+            b"Ticker,A,A,A,A,A,A\nPrice,Adj Close,Close,High,Low,Open,Volume\nDate,,,,,,\n"
+            b"2020-01-02,10.5,11,12,8,10,100\n",
+            id="yfinance-grouped-by-ticker",
+        ),
     ],
 )
 def test_spellings_of_the_same_rows(content: bytes) -> None:
-    """Line ends, marks, quotes and the order of columns change nothing, not even a note."""
+    """However a file writes its bars, the values are the same, and nothing is odd about it."""
     rows = read_rows(content)
-    assert rows == CsvRows(f"{ROW}\n".encode(), count=1)
-    assert parse_rows([rows]).frame.select(BAR).rows() == [VALUES]
+    assert rows.note == ""
+    assert rows.count == 1
+    assert parse_rows([rows]).frame.select(*BAR, EXTRA).rows() == [(*VALUES, None)]
 
 
 def test_mixed_line_ends() -> None:
@@ -88,27 +140,121 @@ def test_mixed_line_ends() -> None:
 
 def test_extra_columns_are_left_out_by_name() -> None:
     """Columns that are no field of a bar are left out, with a note that names them."""
-    content = csv_of(f"A,{ROW},1.5", "B", header=f"Ticker,{HEADER},Dividends").encode()
+    content = csv_of(f"A,{ROW},1.5", "A", header=f"Ticker,{HEADER},Dividends").encode()
     rows = read_rows(content)
     assert rows.note == "extra columns left out: Ticker, Dividends"
     assert parse_rows([rows]).frame.select(BAR).rows() == [VALUES, (None,) * 7]
 
 
+def test_a_comma_inside_quotes_is_part_of_its_field() -> None:
+    """A name with a comma shifts no value (RFC 4180), wherever its column is."""
+    for header, row in (
+        (f"Name,{HEADER}", f'"Foo, Inc.",{ROW}'),
+        (f"{HEADER},Name", f'{ROW},"Foo, ""Inc."""'),
+    ):
+        assert parsed(csv_of(row, header=header).encode()).select(*BAR, EXTRA).rows() == [
+            (*VALUES, None)
+        ]
+
+
+def test_a_quote_that_is_never_closed_ends_with_its_line() -> None:
+    """One stray quote costs its own row and no other."""
+    frame = parsed(csv_of(ROW, f'2020-01-03,"10{ROW[12:]}', ROW).encode())
+    assert frame["line"].to_list() == [2, 3, 4]
+    assert frame.select(BAR).rows()[::2] == [VALUES, VALUES]
+    assert frame["High"].to_list()[1] is None
+
+
+def test_several_symbols_in_one_file_are_refused() -> None:
+    """Bars of two symbols in one file would be spliced into one series."""
+    two = csv_of(f"A,{ROW}", f"B,{ROW}", header=f"Symbol,{HEADER}")
+    with pytest.raises(UnreadableFileError, match=r"^holds bars of 2 symbols, A and B"):
+        read_rows(two.encode())
+    yfinance = "Price,Close,Close\nTicker,A,B\nDate,,\n2020-01-02,1,2\n"
+    with pytest.raises(UnreadableFileError, match=r"^holds bars of 2 symbols, A and B"):
+        read_rows(yfinance.encode())
+
+
+def test_two_columns_for_one_field_are_refused() -> None:
+    """Which of two columns is meant cannot be known, unless one has the very name."""
+    named = csv_of(f"{ROW},9", header=f"{HEADER},CLOSE").encode()
+    assert parsed(named).select(BAR).rows() == [VALUES]
+    header = f"{HEADER.replace('Close,Adj', 'close,Adj')},CLOSE"
+    with pytest.raises(UnreadableFileError, match="several columns that may be Close: 'close', 'C"):
+        read_rows(csv_of(f"{ROW},9", header=header).encode())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param('"1,234.5"', 1234.5, id="with-a-point"),
+        pytest.param('"1,234,567"', 1234567.0, id="millions"),
+        pytest.param('"1,2"', None, id="a-decimal-comma"),
+        pytest.param('"12,34,567"', None, id="uneven-groups"),
+    ],
+)
+def test_thousands_separators_in_quotes(field: str, value: float | None) -> None:
+    """Commas that group digits by three are read; any other comma is no number."""
+    frame = parsed(csv_of(ROW.replace("8", field, 1)).encode())
+    assert frame["Low"].to_list() == [value]
+
+
+def test_a_decimal_comma_is_never_taken_for_a_thousands_separator() -> None:
+    """Where no number of a file has a point, 1,234 may be 1.234: no price is made up."""
+    header, row = HEADER.replace(",", ";"), "2020-01-02;10,500;12,000;8,000;11,000;10,500;1,000"
+    frame = parsed(csv_of(row, header=header).encode())
+    assert frame["Open"].to_list() == [None]
+
+
+def test_close_serves_for_adj_close_on_request() -> None:
+    """A file without Adj Close is refused with a remedy, and the remedy works."""
+    content = csv_of("2020-01-02,10,12,8,11,100", header=HEADER.replace("Adj Close,", "")).encode()
+    with pytest.raises(UnreadableFileError, match="has no column Adj Close; export it") as caught:
+        read_rows(content)
+    assert "ingestion.adj_close_from_close=true" in str(caught.value)
+    rows = read_rows(content, ParseParameters(adj_close_from_close=True))
+    assert parse_rows([rows]).frame["Adj Close"].to_list() == [11.0]
+
+
+def test_ambiguous_dates_are_refused_by_file_unless_their_format_is_named() -> None:
+    """03/01/2020 is a day in March or in January: only the user knows."""
+    content = csv_of(bar("03/01/2020"), bar("03/28/2020")).encode()
+    with pytest.raises(UnreadableFileError, match=r"03/01/2020 in line 2.*date_format=%m/%d/%Y"):
+        read_rows(content)
+    for date_format, days in (
+        ("%m/%d/%Y", [date(2020, 3, 1), date(2020, 3, 28)]),
+        ("%d/%m/%Y", [date(2020, 1, 3), None]),
+    ):
+        rows = read_rows(content, ParseParameters(date_format=date_format))
+        assert parse_rows([rows]).frame["Date"].to_list() == days
+
+
+@pytest.mark.parametrize("date_format", ["%Y", "%m/%d", "month", "%Y-%d-%m", "%Q"])
+def test_formats_that_name_no_day_are_refused(date_format: str) -> None:
+    """A format lacks nothing of a day, and reads ISO dates as ISO 8601 does."""
+    with pytest.raises(ValidationError, match="date_format"):
+        ParseParameters(date_format=date_format)
+
+
 def test_short_rows_of_reordered_columns_keep_their_places() -> None:
     """A short row under another order of columns lacks the last fields of that order."""
-    frame = parsed(csv_of("100,10.5", "", header=REVERSED_HEADER).encode())
-    assert frame.select(BAR).rows() == [(None,) * 5 + (10.5, 100.0), (None,) * 7]
+    frame = parsed(csv_of("100,10.5", "100", header=REVERSED_HEADER).encode())
+    assert frame.select(BAR).rows() == [
+        (None,) * 5 + (10.5, 100.0),
+        (None,) * 6 + (100.0,),
+    ]
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         pytest.param(f"{ROW}\n{ROW}\n".encode(), r"no header, .* '2020-01-02,10", id="no-header"),
-        pytest.param(f"\n{csv_of(ROW)}".encode(), r"no header, its first line is ''", id="blank"),
         pytest.param(
-            b"x" * 500, r"no header, its first line is 'x{60}'\.\.\.$", id="one-long-line"
+            b"x" * 500,
+            r"names no column of a bar, its first line is 'x{60}'\.\.\.$",
+            id="one-long-line",
         ),
-        pytest.param(csv_of(header=HEADER.lower()).encode(), "no header", id="lower-case"),
+        pytest.param(b"<html>\n<p>No data</p>\n", "names no column of a bar", id="html"),
         pytest.param(
             csv_of(ROW, header=HEADER.replace(",Volume", "")).encode(),
             "^has no column Volume$",
@@ -119,10 +265,7 @@ def test_short_rows_of_reordered_columns_keep_their_places() -> None:
             "^has no column Open, High, Low, Adj Close, Volume$",
             id="many-columns-missing",
         ),
-        pytest.param(csv_of(ROW).encode("utf-16"), "^is UTF-16 text", id="utf-16"),
-        pytest.param(
-            codecs.BOM_UTF16_BE + csv_of(ROW).encode("utf-16-be"), "^is UTF-16", id="utf-16-be"
-        ),
+        pytest.param(codecs.BOM_UTF16_LE + b"\0\xd8a", "^is not UTF-16", id="broken-utf-16"),
         pytest.param(csv_of(ROW).encode("utf-16-le"), "^is binary", id="utf-16-without-mark"),
         pytest.param(csv_of(ROW, "caf\u00e9").encode("latin-1"), "^is not UTF-8", id="latin-1"),
         pytest.param(csv_of(ROW).encode() + b"\0" * 8, "^is binary", id="nul-bytes"),
@@ -179,17 +322,24 @@ def test_notes_add_up() -> None:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        pytest.param(["", ROW], [2, 3], id="first"),
-        pytest.param([ROW, "", "", ROW], [2, 3, 4, 5], id="between"),
-        pytest.param([ROW, ""], [2, 3], id="last"),
-        pytest.param([""], [2], id="nothing-else"),
+        pytest.param(["", ROW], [3], id="first"),
+        pytest.param([ROW, "", " ", ROW], [2, 5], id="between"),
+        pytest.param([ROW, ""], [2], id="last"),
+        pytest.param([ROW, ",,,,,,", " , ; "], [2], id="separators-alone"),
+        pytest.param([""], [], id="nothing-else"),
     ],
 )
-def test_blank_lines_are_rows(lines: list[str], expected: list[int]) -> None:
-    """A blank line is a row with nothing in it, so that line numbers stay true."""
+def test_blank_lines_are_no_rows(lines: list[str], expected: list[int]) -> None:
+    """A blank line, or one of separators alone, is no row; line numbers stay true."""
     frame = parsed(csv_of(*lines).encode())
     assert frame["line"].to_list() == expected
-    assert frame.select(BAR).rows() == [VALUES if line else (None,) * 7 for line in lines]
+    assert frame.select(BAR).rows() == [VALUES] * len(expected)
+
+
+def test_lines_before_the_header_may_be_blank() -> None:
+    """The header is the first line that is not blank."""
+    frame = parsed(f"\n\n{csv_of(ROW)}".encode())
+    assert frame["line"].to_list() == [4]
 
 
 @pytest.mark.parametrize(
@@ -199,18 +349,20 @@ def test_blank_lines_are_rows(lines: list[str], expected: list[int]) -> None:
         pytest.param(ROW.rpartition(",")[0], (*VALUES[:6], None), None, id="one-short"),
         pytest.param(f"{ROW},9", VALUES, "9", id="one-long"),
         pytest.param(f"{ROW},x,y", VALUES, "x", id="two-long"),
-        pytest.param(
-            ROW.replace("12", '"1,2"'),
-            (VALUES[0], 10.0, None, None, 8, 11, 10.5),
-            "100",
-            id="comma-in-quotes",
-        ),
+        pytest.param(f"{ROW},,y", VALUES, "y", id="two-long-with-a-gap"),
     ],
 )
 def test_short_and_long_rows(row: str, values: tuple[object, ...], extra: str | None) -> None:
     """A short row lacks its last fields, and what a long row has beyond shows as extra."""
     frame = parsed(csv_of(row, ROW).encode())
     assert frame.select(*BAR, EXTRA).rows() == [(*values, extra), (*VALUES, None)]
+
+
+def test_each_row_is_judged_by_itself() -> None:
+    """A row two fields too long is not made up for by rows that are a field short."""
+    short = ROW.rpartition(",")[0]
+    frame = parsed(csv_of(f"{ROW},,x", short, short).encode())
+    assert frame[EXTRA].to_list() == ["x", None, None]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +392,22 @@ def test_numbers_are_read_exactly(field: str, value: float) -> None:
     assert parsed(csv_of(bar(close=field)).encode())["Close"].to_list() == [value]
 
 
-@pytest.mark.parametrize("field", ["", "2020-02-30", "2020-13-01", "20200102", "today", "2020-01"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "",
+        "2020-02-30",
+        "2020-13-01",
+        "20200230",
+        "today",
+        "2020-01",
+        "1577923200",
+        "2020-01-02 09:30:00",
+        "2020-01-02T14:30:00Z",
+        "02-Jan-20",
+        "\u0662020-01-02",
+    ],
+)
 def test_what_is_no_date_is_null(field: str) -> None:
     """A field that is no calendar day is null, also next to a row with a date."""
     assert parsed(csv_of(bar(field)).encode())["Date"].to_list() == [None]
@@ -248,13 +415,13 @@ def test_what_is_no_date_is_null(field: str) -> None:
 
 
 def test_lines_are_counted_in_each_file() -> None:
-    """Line numbers start anew in each file, with empty files in between left out."""
+    """Line numbers begin with each file, and empty files in between have none."""
     contents = [csv_of(*bars(3)), csv_of(), csv_of("", *bars(1)), "", csv_of(*bars(2))]
     rows = [read_rows(content.encode()) for content in contents]
     frame = parse_rows(rows).frame
     places = frame.select("file_index", "line").rows()
-    assert places == [(0, 2), (0, 3), (0, 4), (2, 2), (2, 3), (4, 2), (4, 3)]
-    assert frame["Volume"].to_list() == [1, 2, 3, None, 1, 1, 2]
+    assert places == [(0, 2), (0, 3), (0, 4), (2, 3), (4, 2), (4, 3)]
+    assert frame["Volume"].to_list() == [1, 2, 3, 1, 1, 2]
 
 
 def test_as_read_looks_up_the_rows_of_every_file() -> None:
@@ -292,13 +459,13 @@ LIKE_BARS = st.text("0123456789-,.e+ #'\\\t", max_size=40)
     ended=st.booleans(),
 )
 def test_no_line_is_lost(lines: list[str], line_end: str, header: str, *, ended: bool) -> None:
-    """Whatever stands below the header, there are as many rows as lines."""
+    """Whatever is below the header, each line that is not blank is one row."""
     text = line_end.join([header, *lines, *([""] if ended else [])])
-    count = len(lines) if ended or not lines or lines[-1] else len(lines) - 1
+    numbers = [number for number, line in enumerate(lines, 2) if line.strip(",;|\t ")]
     rows = read_rows(text.encode())
-    assert rows.count == count
+    assert list(rows.lines) == numbers
     frame = parse_rows([rows]).frame
-    assert frame["line"].to_list() == list(range(2, count + 2))
+    assert frame["line"].to_list() == numbers
 
 
 @settings(max_examples=100, deadline=None)
@@ -316,17 +483,41 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters='\0\r\n",'), ma
 @settings(max_examples=150, deadline=None)
 @given(rows=st.lists(st.lists(FIELDS, min_size=1, max_size=8), min_size=1, max_size=8))
 def test_as_read_is_the_very_text(rows: list[list[str]]) -> None:
-    """The fields as read are those of the file, letter by letter; empty ones are null."""
+    """The fields as read are those of the file, without blanks around them; empty ones null."""
     texts = texts_of(csv_of(*(",".join(row) for row in rows)).encode())
-    padded = [[*row[:7], *[""] * (7 - len(row))] for row in rows]
-    assert texts == [tuple(field or None for field in row) for row in padded]
+    written = [row for row in rows if ",".join(row).strip(",;|\t ")]
+    padded = [[*row[:7], *[""] * (7 - len(row))] for row in written]
+    assert texts == [tuple(field.strip() or None for field in row) for row in padded]
+
+
+PLAIN_DATES = st.dates(date(1900, 1, 1), date(2100, 1, 1)).map(date.isoformat)
+PLAIN_NUMBERS = st.one_of(
+    st.floats(0, 1e12).map(repr), st.integers(0, 10**15).map(str), st.sampled_from(["null", "x"])
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(PLAIN_DATES, *[PLAIN_NUMBERS] * 6).map(",".join), min_size=1, max_size=8
+    )
+)
+def test_plain_and_rewritten_rows_parse_alike(rows: list[str]) -> None:
+    """A plain file and the same rows behind an index column give the same frame."""
+    plain = read_rows(csv_of(*rows).encode())
+    rewritten = read_rows(csv_of(*(f"1,{row}" for row in rows), header=f",{HEADER}").encode())
+    assert plain.layout is None
+    assert rewritten.layout is not None
+    one, other = parse_rows([plain]), parse_rows([rewritten])
+    assert_frame_equal(one.frame, other.frame)
+    assert_frame_equal(one.as_read(one.frame), other.as_read(other.frame))
 
 
 def test_dates_do_not_depend_on_their_neighbours() -> None:
-    """A date of another country's pattern is never guessed, whichever comes first."""
-    american = csv_of(bar("02/01/2020"), bar("01/06/2020"), bar("2020-01-07")).encode()
+    """A date of another country's pattern is never guessed, whatever is beside it."""
+    mixed = csv_of(bar("2020-01-07"), bar("02/01/2020"), bar("01/06/2020")).encode()
     iso = csv_of(bar("2020-01-02")).encode()
-    for files in ([american], [american, iso], [iso, american]):
+    for files in ([mixed], [mixed, iso], [iso, mixed]):
         dates = parse_rows([read_rows(content) for content in files]).frame["Date"].to_list()
         known = {day for day in dates if day is not None}
         assert known <= {date(2020, 1, 2), date(2020, 1, 7)}

@@ -43,8 +43,22 @@ def test_the_whole_report() -> None:
     assert report() == {
         "rows": {"read": 6, "kept": 3, "known": 0, "quarantined": 3},
         "quarantined_by_rule": {"missing_field": 1, "weekend_date": 2},
-        "flagged_by_rule": {"date_out_of_order": 0, "open_unknown": 1, "zero_volume": 1},
-        "files": {"found": 5, "read": 2, "empty": 1, "unreadable": 2, "set_aside": 0},
+        "flagged_by_rule": {
+            "date_out_of_order": 0,
+            "open_unknown": 1,
+            "zero_volume": 1,
+            "exchange_closed": 0,
+        },
+        "files": {
+            "found": 5,
+            "read": 2,
+            "empty": 1,
+            "unreadable": 2,
+            "rejected": 0,
+            "copy": 0,
+            "conflicting": 0,
+            "set_aside": 0,
+        },
         "troubled_files": [
             {"file": "stocks/B.csv", "status": "read", "note": "extra columns left out: x"},
             {"file": "stocks/C.csv", "status": "empty", "note": "has no rows"},

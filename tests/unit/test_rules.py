@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from stock_volume.bars.ingest import IngestedChunk
 from stock_volume.bars.rules import (
+    CONFLICTING_FILE,
     DUPLICATE_BAR,
     FLAGGING_RULES,
+    SUPERSEDED_BAR,
     Action,
     RuleParameters,
     rejecting_rules,
@@ -55,36 +57,31 @@ PRECEDENCE = [
     "absurd_adj_close",
     "volume_not_whole",
     "price_out_of_bounds",
-    "duplicate_bar",
 ]
 
 # Of a valid row: Open 10, High 12, Low 8, Close 11, Adj Close 11, Volume 100.
 OFFENDING = {
     "too_many_fields": [
-        *(f"{bar(FRIDAY)}{more}" for more in (",1", ",1,2", ",,1", ",")),
-        bar(FRIDAY, volume='"1,000"'),
+        *(f"{bar(FRIDAY)}{more}" for more in (",1", ",1,2", ",,1")),
+        bar(FRIDAY, volume="1,000"),
     ],
     "missing_field": [
-        "",
         FRIDAY,
         bar(FRIDAY).rpartition(",")[0],
-        ",,,,,,",
+        bar(FRIDAY, high=" "),
         bar(""),
         *(bar(FRIDAY, **{name: ""}) for name in ("open", "high", "low", "close")),
         *(bar(FRIDAY, **{name: ""}) for name in ("adj_close", "volume")),
         bar(FRIDAY, close='""'),
     ],
     "unparsable_date": [
-        *(bar(text) for text in ("2020-02-30", "20200103", "Friday", f"{FRIDAY} 16:00")),
-        *(
-            bar(text)
-            for text in ("01/03/2020", "03-01-2020", "2020/01/03", "2020-1-3", "+2020-1-03")
-        ),
+        *(bar(text) for text in ("2020-02-30", "20200230", "Friday", f"{FRIDAY} 16:00")),
+        *(bar(text) for text in ("01/03/2020", "03-01-2020", "+2020-1-03")),
     ],
     "unparsable_number": [
         *(bar(FRIDAY, **{name: "x"}) for name in ("open", "high", "low", "close")),
         *(bar(FRIDAY, **{name: "x"}) for name in ("adj_close", "volume")),
-        *(bar(FRIDAY, high=text) for text in ("nan", "inf", "-inf", "1e999", "null", "1_2", " ")),
+        *(bar(FRIDAY, high=text) for text in ("nan", "inf", "-inf", "1e999", "null", "1_2")),
         bar(FRIDAY, high='1"2"'),
         bar(FRIDAY, volume="inf"),
         bar(FRIDAY, open="nan"),
@@ -125,11 +122,10 @@ OFFENDING = {
         same_price("1e300", volume="9007199254740991"),
         same_price("9e11", adj_close="1e12"),
     ],
-    "duplicate_bar": [FIRST, bar("2020-01-02", close="9", volume="7")],
 }
 
 FLAGGED = {
-    "date_out_of_order": [bar("2020-01-01"), bar("2019-12-31")],
+    "date_out_of_order": [bar("2019-12-30"), bar("2019-12-31")],
     "open_unknown": [bar(FRIDAY, open="0"), bar(FRIDAY, open="0.0"), bar(FRIDAY, open="-0")],
     "zero_volume": [bar(FRIDAY, volume="0"), bar(FRIDAY, volume="0.0")],
 }
@@ -158,6 +154,9 @@ KEPT = {
     "volume-with-an-exponent": bar(FRIDAY, volume="1e3"),
     "volume-largest": bar(FRIDAY, volume="9007199254740991"),
     "quoted": ",".join(f'"{field}"' for field in bar(FRIDAY).split(",")),
+    "trailing-comma": bar(FRIDAY) + ",",
+    "thousands-in-quotes": bar(FRIDAY, volume='"1,000"'),
+    "slashes-from-the-year-on": bar("2020/01/03"),
 }
 
 
@@ -171,20 +170,25 @@ def rules_met(tmp_path: Path, *rows: str, **parameters: Any) -> list[str]:
 
 def fields_as_read(row: str) -> tuple[str | None, ...]:
     fields = row.replace('""', "").split(",")[:7]
-    return tuple(field or None for field in [*fields, *[""] * (7 - len(fields))])
+    return tuple(field.strip() or None for field in [*fields, *[""] * (7 - len(fields))])
 
 
 def test_the_table_is_covered_in_order() -> None:
     """Every rule of the table has its cases here, and the order of the table is known."""
-    names = [rule.name for rule in (*rejecting_rules(RuleParameters()), DUPLICATE_BAR)]
+    names = [rule.name for rule in rejecting_rules(RuleParameters())]
     assert names == PRECEDENCE
     assert set(names) == OFFENDING.keys()
-    assert {rule.name for rule in FLAGGING_RULES} == FLAGGED.keys()
+    assert {rule.name for rule in FLAGGING_RULES} == FLAGGED.keys() | {"exchange_closed"}
 
 
 def test_every_rule_says_what_it_does_and_why() -> None:
     """Each rule has its own name and a reason, and acts by its part of the table."""
-    rejecting = [*rejecting_rules(RuleParameters()), DUPLICATE_BAR]
+    rejecting = [
+        *rejecting_rules(RuleParameters(closed_days="reject")),
+        CONFLICTING_FILE,
+        SUPERSEDED_BAR,
+        DUPLICATE_BAR,
+    ]
     assert {rule.action for rule in rejecting} == {Action.REJECT}
     assert {rule.action for rule in FLAGGING_RULES} == {Action.FLAG}
     reasons = {rule.reason for rule in (*rejecting, *FLAGGING_RULES)}
@@ -263,20 +267,79 @@ def test_screening_leaves_out_the_texts() -> None:
     assert set(screening(rules).meta.root_names()) == {*BAR, "extra"}
 
 
-def test_the_first_valid_bar_of_a_day_is_kept(tmp_path: Path) -> None:
-    """Of several valid bars of a day the first in the file is kept, wherever they stand."""
+def test_the_last_valid_bar_of_a_day_is_kept(tmp_path: Path) -> None:
+    """Of several valid bars of a day the last in the file is kept, wherever they are."""
     rows = [
         bar(FRIDAY, volume="1"),
         bar("2020-01-02", volume="2"),
         bar(FRIDAY, volume="3"),
         bar("2020-01-02", volume="4"),
-        bar(FRIDAY, volume="5"),
+        bar(FRIDAY, volume="3"),
     ]
     chunk = judged(tmp_path, *rows)
-    assert chunk.prices["Volume"].to_list() == [2, 1]
+    assert chunk.prices["Volume"].to_list() == [4, 3]
     name = "stocks/A.csv"
-    assert places_of(chunk.quarantine) == [(name, line, "duplicate_bar") for line in (4, 5, 6)]
-    assert chunk.quarantine["Volume"].to_list() == ["3", "4", "5"]
+    assert places_of(chunk.quarantine) == [
+        (name, 2, "superseded_bar"),
+        (name, 3, "superseded_bar"),
+        (name, 4, "duplicate_bar"),
+    ]
+    assert chunk.files["note"].to_list() == ["rows that a later row of the same day supersedes: 2"]
+
+
+def test_the_settled_row_of_a_repeated_last_day_is_kept(tmp_path: Path) -> None:
+    """Yahoo repeats its last day: the second row is the settled one, and the first is counted."""
+    rows = [FIRST, bar(FRIDAY, volume="67331"), bar(FRIDAY, volume="108331")]
+    chunk = judged(tmp_path, *rows)
+    assert chunk.prices["Volume"].to_list() == [100, 108331]
+    assert places_of(chunk.quarantine) == [("stocks/A.csv", 3, "superseded_bar")]
+
+
+def test_bars_of_closed_days_are_rejected_on_request(tmp_path: Path) -> None:
+    """A bar of a holiday is kept and flagged, or rejected where the parameter says so."""
+    rows = [FIRST, bar("2020-01-20"), bar("2020-01-21")]
+    kept = judged(tmp_path, *rows)
+    assert kept.prices.height == 3
+    assert kept.files["exchange_closed"].to_list() == [1]
+    without = judged(tmp_path, *rows, closed_days="reject")
+    assert places_of(without.quarantine) == [("stocks/A.csv", 3, "exchange_closed")]
+    assert without.files["exchange_closed"].to_list() == [0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        (
+            {"volume": "91.35K"},
+            (
+                "all 2 rows are set aside; line 2: unparsable_number (Volume is '91.35K'); "
+                "write plain numbers: a decimal point, and neither currency signs nor units"
+            ),
+        ),
+        (
+            {"close": ""},
+            (
+                "all 2 rows are set aside; line 2: missing_field (Close is None); "
+                "write every field of a bar"
+            ),
+        ),
+        (
+            {"volume": "1.5"},
+            (
+                "all 2 rows are set aside; line 2: volume_not_whole (Volume is '1.5'); "
+                "write volumes as whole shares"
+            ),
+        ),
+    ],
+)
+def test_a_file_without_a_valid_row_says_why(
+    tmp_path: Path, changes: dict[str, str], note: str
+) -> None:
+    """A symbol of which every row is set aside is named with rule, example and remedy."""
+    rows = [bar("2020-01-02", **changes), bar(FRIDAY, **changes)]
+    files: dict[str, str | bytes] = {"stocks/A.csv": csv_of(*rows), "stocks/B.csv": csv_of(FIRST)}
+    chunk = ingested(write_folder(tmp_path, files))
+    assert chunk.files.select("status", "note").row(0) == ("rejected", note)
 
 
 def test_a_duplicate_of_a_rejected_row_is_kept(tmp_path: Path) -> None:
@@ -291,14 +354,14 @@ def test_a_duplicate_of_a_rejected_row_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_symbol_in_both_folders_has_one_bar_a_day(tmp_path: Path) -> None:
-    """The stock's file is read first; the ETF's adds the days that are not there yet."""
+    """Files that agree on the days in common are joined; the one that reaches further counts."""
     files = {
         "etfs/A.csv": csv_of(bar("2020-01-02", volume="8"), bar("2020-01-03", volume="9")),
         "stocks/A.csv": csv_of(bar("2020-01-03", volume="1"), bar("2020-01-06", volume="2")),
     }
     chunk = ingested(write_folder(tmp_path, dict(files)))
-    assert chunk.prices.select("ETF", "Volume").rows() == [(True, 8), (False, 1), (False, 2)]
-    assert places_of(chunk.quarantine) == [("etfs/A.csv", 3, "duplicate_bar")]
+    assert chunk.prices.select("ETF", "Volume").rows() == [(False, 8), (False, 1), (False, 2)]
+    assert places_of(chunk.quarantine) == [("etfs/A.csv", 3, "superseded_bar")]
     assert fate_of(chunk) == {"stocks/A.csv": (2, 2, 0), "etfs/A.csv": (2, 1, 1)}
 
 
@@ -336,8 +399,8 @@ def test_rejected_rows_carry_no_flag(tmp_path: Path) -> None:
     """Flags count among the rows that are kept, not among rejected ones and duplicates."""
     rejected = bar(FRIDAY, open="0", volume="0", close="99")
     twice = bar("2020-01-02", open="0", volume="0")
-    chunk = judged(tmp_path, FIRST, rejected, twice)
-    assert chunk.quarantine["rule"].to_list() == ["close_outside_range", "duplicate_bar"]
+    chunk = judged(tmp_path, twice, rejected, FIRST)
+    assert chunk.quarantine["rule"].to_list() == ["superseded_bar", "close_outside_range"]
     assert chunk.files.select("open_unknown", "zero_volume").row(0) == (0, 0)
 
 

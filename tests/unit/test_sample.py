@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from stock_volume.bars.archive import open_archive
-from stock_volume.bars.ingest import read_listing
+from stock_volume.bars.listing import read_listing
 from stock_volume.bars.sample import lay_out_sample
 from stock_volume.errors import SourceError
 from tests.unit.helpers import HEADER, ingested
@@ -24,10 +24,13 @@ def test_five_symbols_in_the_kaggle_layout(tmp_path: Path) -> None:
     archive = open_archive(folder)
     assert [file.name for file in archive.files] == [f"stocks/{symbol}.csv" for symbol in ROWS]
     assert archive.ignored == ()
-    securities = read_listing(archive)
-    assert securities.keys() == ROWS.keys()
-    assert not any(security.is_etf for security in securities.values())
-    assert securities["IBM"].name == "International Business Machines Corporation Common Stock"
+    listing = read_listing(archive)
+    securities = [listing.find(symbol) for symbol in ROWS]
+    assert [security and security.is_etf for security in securities] == [False] * 5
+    assert listing.find("IBM") == (
+        "International Business Machines Corporation Common Stock",
+        False,
+    )
 
 
 def test_files_are_as_kaggle_writes_them(tmp_path: Path) -> None:

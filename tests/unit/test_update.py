@@ -19,9 +19,11 @@ from stock_volume.bars.quality import report_quality
 from stock_volume.bars.update import (
     IngestedLayers,
     UpdateParameters,
+    absent_symbols,
     chunks_together,
     describe_update,
     known_contents,
+    unanswered_symbols,
     unread_name,
     update_layers,
     wanted_bars,
@@ -469,9 +471,16 @@ def test_every_row_of_an_update_is_accounted_for() -> None:
     first = quarantine.filter(rule="base_unknown").row(0, named=True)
     assert first["file"] == "new/stocks/B.csv"
     assert first["Date"] == str(DAYS[20])
-    report = describe_update(
-        done.layers, done.restatements, done.rebasings, done.layers.files.collect().clear()
-    )
+    unanswered = pl.DataFrame({"Symbol": ["B", "C"], "note": ["No data", "HTTP 404"]})
+    forecasts = pl.DataFrame({"Symbol": ["A", "B"], "Date": [DAYS[39], DAYS[29]]})
+    report = describe_update(done.layers, done.restatements, done.rebasings, unanswered, forecasts)
+    assert report["absent"] == {
+        "count": 2,
+        "first": [
+            {"Symbol": "B", "note": "No data", "forecast_origin": str(DAYS[29])},
+            {"Symbol": "C", "note": "HTTP 404", "forecast_origin": None},
+        ],
+    }
     assert report["rows"] == {"read": 41, "kept": 10, "known": 10, "quarantined": 21}
     assert report["bars"] == {"before": 60, "added": 10, "after": 70, "restated": 0, "rebased": 0}
     assert report["quarantined_by_rule"] == {"base_unknown": 20, "missing_field": 1}
@@ -639,6 +648,68 @@ def test_absent_and_known_files_are_no_news() -> None:
         pl.Series("status", [FileStatus.ABSENT.value, FileStatus.KNOWN.value])
     )
     assert update(held, recent._replace(files=files.lazy())) is None
+
+
+BARREN: Final[dict[str, dict[str, Any]]] = {
+    "absent": {"status": "absent", "note": "HTTP 404"},
+    "empty": {"status": "empty", "note": "has no rows"},
+    "unreadable": {"status": "unreadable", "note": "is binary"},
+    "rejected": {"rows_read": 3, "rows_quarantined": 3},
+}
+"""Files that give no bar."""
+
+
+def test_symbols_without_a_bar_are_unanswered() -> None:
+    """However a source fails to give bars of a symbol, it is listed once, with the reason."""
+    rows = [
+        {"file": f"new/stocks/{name}.csv", "Symbol": name, **fields}
+        for name, fields in BARREN.items()
+    ]
+    sound = {"rows_read": 2, "rows_kept": 2}
+    files = files_frame(
+        *rows,
+        {**rows[2], "file": "new/etfs/unreadable.csv"},
+        {"file": "new/stocks/A.csv", "Symbol": "A", **sound},
+        {"file": "new/stocks/B.csv", "Symbol": "B", "status": "empty", "note": "has no rows"},
+        {"file": "new/etfs/B.csv", "Symbol": "B", **sound},
+    )
+    assert unanswered_symbols(files).rows() == [
+        ("absent", "HTTP 404"),
+        ("empty", "has no rows"),
+        ("rejected", "no row of it is valid"),
+        ("unreadable", "is binary"),
+    ]
+
+
+def test_the_same_bad_file_is_no_answer() -> None:
+    """A wanted symbol is absent without a file, and with one that gave nothing before."""
+    wanted = pl.DataFrame({"Symbol": ["A", "B", "C", "D", *BARREN]})
+    held = files_frame(
+        {"file": "stocks/A.csv", "Symbol": "A", "sha256": "a", "rows_read": 2, "rows_kept": 2},
+        {"file": "stocks/B.csv", "Symbol": "B", "sha256": "b", "rows_read": 2, "rows_known": 2},
+        *(
+            {"file": f"stocks/{name}.csv", "Symbol": name, "sha256": name, **fields}
+            for name, fields in BARREN.items()
+        ),
+    )
+    known = files_frame(
+        *(
+            {"file": file, "Symbol": symbol, "sha256": digest, "status": "known"}
+            for file, symbol, digest in held.select("file", "Symbol", "sha256").rows()
+            if symbol != "absent"
+        )
+    )
+    fresh = files_frame(
+        {"file": "new/stocks/C.csv", "Symbol": "C", "sha256": "c", "rows_read": 1, "rows_kept": 1}
+    )
+    found = pl.concat([known, fresh])
+    assert absent_symbols(wanted, {"absent": "HTTP 404"}, found, held) == {
+        "D": "the source has no file of it",
+        "absent": "HTTP 404",
+        "empty": "has no rows",
+        "rejected": "no row of it is valid",
+        "unreadable": "is binary",
+    }
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,8 @@ def test_recent_bars_are_as_the_archive_has_them(
     """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
     with answering(chart) as server:
         stand_in(server, monkeypatch)
-        dataset = YahooDataset(str(tmp_path / "landing"), max_failed_share=0.5)
-        archive = dataset.load().recent(WANTED)
+        asked = YahooSource(None, tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
+        archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
     lines = archive.read("stocks/AAA.csv").decode().splitlines()
     assert lines[0] == "Date,Open,High,Low,Close,Adj Close,Volume"
@@ -165,6 +165,49 @@ def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
     assert calls == [symbols[: yahoo.BATCH], *[symbols[yahoo.BATCH :]] * 3]
+
+
+def without(bars: pd.DataFrame, symbols: list[str]) -> pd.DataFrame:
+    """Leave symbols without a value, as yfinance does with those that it cannot get."""
+    bars[symbols] = float("nan")
+    return bars
+
+
+def test_a_symbol_that_is_missing_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a batch that is answered in part, the rest is asked for again, and joins it."""
+    symbols = [f"S{number:02}" for number in range(20)]
+    calls: list[list[str]] = []
+
+    def download(asked: list[str], **_: object) -> pd.DataFrame:
+        calls.append(asked)
+        gone = {1: symbols[3:], 2: symbols[5:6]}.get(len(calls), [])
+        return without(bars_of(asked), gone)
+
+    monkeypatch.setattr(yfinance, "download", download)
+    archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    assert [file.symbol for file in archive.files] == symbols
+    assert archive.absent == {}
+    assert calls == [symbols, symbols[3:], ["S05"]]
+
+
+@pytest.mark.parametrize(("count", "times"), [(2, 2), (3, QUICK.attempts)])
+def test_delisted_symbols_are_asked_for_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, times: int
+) -> None:
+    """A few symbols that stay missing cost one wait; many may be a block, and are waited for."""
+    symbols = [f"S{number:02}" for number in range(20)]
+    calls: list[list[str]] = []
+
+    def download(asked: list[str], **_: object) -> pd.DataFrame:
+        calls.append(asked)
+        return without(bars_of(asked), [symbol for symbol in asked if symbol in symbols[:count]])
+
+    monkeypatch.setattr(yfinance, "download", download)
+    archive = YahooSource(symbols, tmp_path, 0.5, QUICK).everything()
+    assert archive.absent == dict.fromkeys(symbols[:count], "Yahoo answers no bars")
+    assert calls == [symbols, *[symbols[:count]] * (times - 1)]
 
 
 def test_a_block_after_the_first_batch_is_a_failure(

@@ -1,6 +1,6 @@
 """Archives of raw bars in the Kaggle layout: a zip as downloaded, or a folder.
 
-The layout is one CSV file a symbol in ``stocks/`` and ``etfs/``, and an optional
+The layout is one CSV file per symbol in ``stocks/`` and ``etfs/``, and an optional
 ``symbols_valid_meta.csv`` with the securities' names. Nothing is unpacked to disk:
 members are read one at a time into memory, each up to a bound, so neither a path in
 a zip (zip-slip) nor its expansion (a zip bomb) can do harm.
@@ -14,13 +14,14 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol, Self
 
 import polars as pl
 
+from stock_volume.bars.zip_names import member_name, open_zip
 from stock_volume.errors import SourceError, UnreadableFileError
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,11 @@ STOCKS_FOLDER: Final = "stocks"
 ETFS_FOLDER: Final = "etfs"
 LISTING_FILE: Final = "symbols_valid_meta.csv"
 
+_COPY: Final = r"(?P<copy>(?: - copy| copy| copy \d+)?(?: \(\d+\))?)"
+"""What browsers and file managers add to the name of a second copy."""
+
 _BAR_FILE: Final = re.compile(
-    rf"(?:.*/)?(?P<folder>{STOCKS_FOLDER}|{ETFS_FOLDER})/(?P<symbol>[^/.][^/]*)\.csv",
+    rf"(?:.*/)?(?P<folder>{STOCKS_FOLDER}|{ETFS_FOLDER})/(?P<symbol>[^/.][^/]*?){_COPY}\.csv",
     re.IGNORECASE,
 )
 _DAMAGE: Final = (
@@ -41,7 +45,7 @@ _DAMAGE: Final = (
     ValueError,
     RuntimeError,  # an encrypted member, or an unknown method of compression
 )
-"""What Python's zip reader may raise over a damaged archive."""
+"""What Python's zip reader raises for a damaged archive."""
 
 _NOT_CONTENT: Final = ("__MACOSX/",)
 _MEBIBYTE: Final = 2**20
@@ -53,15 +57,17 @@ class BarFile:
 
     Attributes:
         name: Path inside the archive, such as ``stocks/AAPL.csv``.
-        symbol: The file's stem.
+        symbol: The file's stem, without what marks it as a copy, such as `` (1)``.
         is_etf: Whether it lies in the folder of ETFs.
         size: Bytes, as the archive declares them.
+        is_copy: Whether its name marks it as a copy.
     """
 
     name: str
     symbol: str
     is_etf: bool
     size: int
+    is_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +85,24 @@ class ArchiveLimits:
 
 
 SINCE: Final = "since"
-"""Column of what a source is asked for: the first date wanted."""
+"""Column of a request to a source: the first date wanted."""
 
 
 class BarSource(Protocol):
-    """What can be asked for bars."""
+    """A source of bars."""
 
     def everything(self) -> "BarArchive":
-        """Give all bars there are.
+        """Get all bars that the source has.
 
         Returns:
             An archive.
         """
 
     def recent(self, wanted: pl.DataFrame) -> "BarArchive":
-        """Give recent bars.
+        """Get recent bars.
 
         Args:
-            wanted: A row a symbol that is held: Symbol, ETF, and ``since``, the first date
-                wanted.
+            wanted: One row per symbol held: Symbol, ETF, and ``since``, the first date wanted.
 
         Returns:
             An archive, which may hold other symbols and earlier bars too.
@@ -105,23 +110,20 @@ class BarSource(Protocol):
 
 
 def is_content(name: str) -> bool:
-    """Tell whether a file belongs to an archive of bars.
+    """Return whether a file is one of bars or the listing, by its name.
 
     Args:
-        name: Its path.
-
-    Returns:
-        Whether it is a file of bars or the listing, by its name.
+        name: The file's path.
     """
     return bool(_BAR_FILE.fullmatch(name)) or PurePosixPath(name).name == LISTING_FILE
 
 
 def warn_of_absent(source: object, absent: Mapping[str, str]) -> None:
-    """Say how many symbols a source has no bars of, and why the first has none.
+    """Warn how many symbols a source has no bars of, and why the first has none.
 
     Args:
-        source: What names the source.
-        absent: Why a symbol that was asked for is not there, by symbol.
+        source: The source, as the warning names it.
+        absent: Reason by symbol requested.
     """
     if absent:
         symbol, reason = next(iter(absent.items()))
@@ -131,18 +133,18 @@ def warn_of_absent(source: object, absent: Mapping[str, str]) -> None:
 
 
 class BarArchive(ABC):
-    """A readable archive of bars, which as a source gives itself.
+    """A readable archive of bars; as a source it returns itself.
 
     Attributes:
         path: Where the archive is.
-        files: The files of bars, by symbol, stocks before ETFs of the same symbol.
+        files: The files of bars, by symbol; of one symbol copies last, stocks before ETFs.
         listing: Name of the file that lists the securities, or None without one.
         ignored: Names of other content, which is left alone.
-        absent: Why a symbol that was asked for is not there, by symbol.
+        absent: Why a requested symbol is missing, by symbol.
     """
 
     def __init__(self, path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> None:
-        """Sort the content by what it is.
+        """Sort the content into files of bars, the listing and the rest.
 
         Args:
             path: Where the archive is.
@@ -159,13 +161,13 @@ class BarArchive(ABC):
             match = _BAR_FILE.fullmatch(name)
             if match:
                 is_etf = match["folder"].lower() == ETFS_FOLDER
-                files.append(BarFile(name, match["symbol"], is_etf, size))
+                files.append(BarFile(name, match["symbol"], is_etf, size, bool(match["copy"])))
             else:
                 others.append(name)
         if not files:
             raise SourceError(
                 f"{path}: no file of bars in it; expected CSV files in "
-                f"{STOCKS_FOLDER}/ and {ETFS_FOLDER}/, one a symbol"
+                f"{STOCKS_FOLDER}/ and {ETFS_FOLDER}/, one per symbol"
             )
         total = sum(file.size for file in files)
         if total > limits.max_total_mib * _MEBIBYTE:
@@ -173,18 +175,20 @@ class BarArchive(ABC):
                 f"{path}: would expand to {total:,} bytes, more than max_total_mib = "
                 f"{limits.max_total_mib:,} allows"
             )
-        self.files = tuple(sorted(files, key=lambda file: (file.symbol, file.is_etf, file.name)))
+        self.files = tuple(
+            sorted(files, key=lambda file: (file.symbol, file.is_copy, file.is_etf, file.name))
+        )
         listings = [name for name in others if PurePosixPath(name).name == LISTING_FILE]
         self.listing = min(listings, key=len, default=None)
         self.ignored = tuple(sorted(set(others) - {self.listing}))
         self.absent: dict[str, str] = {}
 
     def everything(self) -> Self:
-        """Give itself."""
+        """Return the archive itself."""
         return self
 
     def recent(self, wanted: pl.DataFrame) -> Self:  # noqa: ARG002
-        """Give itself: what is older than wanted is held already."""
+        """Return the archive itself: older bars than requested are held already."""
         return self
 
     def read(self, name: str) -> bytes:
@@ -201,6 +205,8 @@ class BarArchive(ABC):
         """
         try:
             content = self._read(name, self._max_file_bytes + 1)
+        except UnicodeError as error:
+            raise UnreadableFileError("has a name that is not UTF-8 text: rename it") from error
         except (*_DAMAGE, OSError) as error:
             raise UnreadableFileError(f"cannot be read: {error}") from error
         if len(content) > self._max_file_bytes:
@@ -224,29 +230,30 @@ class ZipArchive(BarArchive):
             SourceError: It is no zip file, or it holds no bars.
         """
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = open_zip(path)
         except (*_DAMAGE, OSError) as error:
             raise SourceError(f"{path}: not a readable zip archive: {error}") from error
-        members = [
-            member
-            for member in self._zip.infolist()
-            if not member.is_dir() and not member.filename.startswith(_NOT_CONTENT)
-        ]
-        self._occurrences = Counter(member.filename for member in members)
-        sizes = {member.filename: member.file_size for member in members}
+        named = [(member_name(member), member) for member in self._zip.infolist()]
+        self._members = {
+            name: member
+            for name, member in named
+            if not name.endswith("/") and not name.startswith(_NOT_CONTENT)
+        }
+        self._occurrences = Counter(name for name, _ in named)
+        sizes = {name: member.file_size for name, member in self._members.items()}
         super().__init__(path, sizes, limits)
 
     def _read(self, name: str, limit: int) -> bytes:
         if self._occurrences[name] > 1:
             raise UnreadableFileError(
-                f"stands {self._occurrences[name]} times in the zip; which is meant is unknown"
+                f"is {self._occurrences[name]} times in the zip; which is meant is unknown"
             )
-        with self._zip.open(name) as member:
+        with self._zip.open(self._members[name]) as member:
             return member.read(limit)
 
 
 class FolderArchive(BarArchive):
-    """A folder in the same layout."""
+    """A folder in the same layout, and what links in it lead to."""
 
     def __init__(self, path: Path, limits: ArchiveLimits) -> None:
         """List the folder.
@@ -254,17 +261,46 @@ class FolderArchive(BarArchive):
         Raises:
             SourceError: It holds no bars.
         """
-        sizes = {
-            file.relative_to(path).as_posix(): file.stat().st_size
-            for file in path.rglob("*")
-            if file.is_file()
-        }
+        self._paths = {_shown(os.path.relpath(file, path)): file for file in _files_below(path)}
+        sizes = {name: _size(file) for name, file in self._paths.items()}
         super().__init__(path, sizes, limits)
 
     def _read(self, name: str, limit: int) -> bytes:
-        with open(f"{self.path}/{name}", "rb") as file:  # noqa: PTH123 (thousands of times)
+        path = self._paths[name]
+        path.encode()  # its symbol would be no text either
+        with open(path, "rb") as file:  # noqa: PTH123 (thousands of times)
             # Asked for more than there is, read() would first make room for it.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
+
+
+def _shown(path: str) -> str:
+    """Write a path as text, with escapes for bytes that are not UTF-8."""
+    return os.fsencode(Path(path).as_posix()).decode("utf-8", errors="backslashreplace")
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """List the files of a folder and of those below it, each folder once though links loop."""
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)  # noqa: PTH116 (thousands of times)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # A folder itself before a link to it: its files keep their names.
+        folders.sort(key=lambda name: (os.path.islink(f"{parent}/{name}"), name))  # noqa: PTH114
+        for path in (f"{parent}/{file}" for file in files):
+            # A link that leads nowhere is a file that cannot be read; a pipe is no file.
+            if os.path.isfile(path) or not os.path.exists(path):  # noqa: PTH110, PTH113
+                yield path
+
+
+def _size(file: str) -> int:
+    """Measure a file; one that cannot be measured cannot be read either, which says why."""
+    try:
+        return os.stat(file).st_size  # noqa: PTH116 (thousands of times)
+    except OSError:
+        return 0
 
 
 def open_archive(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:

@@ -1,12 +1,10 @@
 """From an archive of raw bars to judged rows, a bounded chunk of symbols at a time."""
 
-import csv
 import hashlib
-import io
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
@@ -18,25 +16,25 @@ import polars as pl
 from pydantic import Field
 
 from stock_volume import columns
-from stock_volume.bars.archive import BarArchive, BarFile
+from stock_volume.bars.archive import BarArchive
+from stock_volume.bars.judge import Judge, JudgedRows
+from stock_volume.bars.listing import Listing, read_listing
 from stock_volume.bars.parse import (
     AS_READ,
     FILE_INDEX,
     CsvRows,
     ParsedRows,
+    ParseParameters,
     parse_rows,
     read_rows,
 )
 from stock_volume.bars.rules import (
-    DATE_OUT_OF_ORDER,
-    DUPLICATE_BAR,
     FLAGGING_RULES,
-    SYMBOL_INDEX,
-    RowRule,
+    SUPERSEDED_BAR,
     RuleParameters,
-    rejecting_rules,
-    screening,
+    describe_rejection,
 )
+from stock_volume.bars.same_symbol import SettledFile, settle_files, unlisted_symbols
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError, UnreadableFileError
 
@@ -57,8 +55,7 @@ ROWS_QUARANTINED: Final = "rows_quarantined"
 PENDING: Final = "pending"
 """Whether the layers after the prices do not know the file's bars yet."""
 
-_BROKEN: Final = "broken"
-_MISPLACED: Final = "misplaced"
+_SHOWN: Final = 10
 
 
 class FileStatus(StrEnum):
@@ -67,6 +64,12 @@ class FileStatus(StrEnum):
     READ = "read"
     EMPTY = "empty"
     UNREADABLE = "unreadable"
+    REJECTED = "rejected"
+    """Every row of it was set aside; the note says why."""
+    COPY = "copy"
+    """Another file has the same content, and is read in its place."""
+    CONFLICTING = "conflicting"
+    """Another file of its symbol has other bars; all rows of this one are set aside."""
     KNOWN = "known"
     """The same content was read before."""
     SET_ASIDE = "set_aside"
@@ -79,12 +82,15 @@ LOOKED_INTO: Final = (
     FileStatus.READ,
     FileStatus.EMPTY,
     FileStatus.UNREADABLE,
+    FileStatus.REJECTED,
+    FileStatus.COPY,
+    FileStatus.CONFLICTING,
     FileStatus.SET_ASIDE,
 )
 """What becomes of a file that the layers are made from."""
 
 
-class IngestionParameters(RuleParameters):
+class IngestionParameters(RuleParameters, ParseParameters):
     """Parameters of the ingestion.
 
     Attributes:
@@ -93,18 +99,6 @@ class IngestionParameters(RuleParameters):
     """
 
     chunk_mib: float = Field(default=3.0, gt=0)
-
-
-class Security(NamedTuple):
-    """What a listing says of a symbol.
-
-    Attributes:
-        name: The security's name.
-        is_etf: Whether it is an exchange-traded fund.
-    """
-
-    name: str
-    is_etf: bool
 
 
 class IngestedChunk(NamedTuple):
@@ -123,49 +117,16 @@ class IngestedChunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _ReadFile:
-    file: BarFile
+    settled: SettledFile
     status: FileStatus
-    note: str
-    sha256: str | None
-    rows: CsvRows
+    note: str = ""
+    sha256: str | None = None
+    rows: CsvRows = field(default_factory=CsvRows)
 
 
 class _ReadFiles(NamedTuple):
     files: Sequence[_ReadFile]
     parsed: ParsedRows
-
-
-def read_listing(archive: BarArchive) -> dict[str, Security]:
-    """Read the securities' names and kinds.
-
-    Args:
-        archive: An archive, with or without a listing.
-
-    Returns:
-        What the listing says, by symbol; empty, with a warning, where the archive has
-        no listing or one that cannot be read.
-    """
-    if archive.listing is None:
-        logger.warning("%s: no listing of securities; folders tell the ETFs", archive.path)
-        return {}
-    try:
-        text = archive.read(archive.listing).decode("utf-8-sig")
-        # Not a frame: NA, NAN and TRUE are symbols, and no value may be guessed a type.
-        return {
-            row[columns.SYMBOL]: Security(
-                row[columns.SECURITY_NAME] or row[columns.SYMBOL], row[columns.ETF] == "Y"
-            )
-            for row in csv.DictReader(io.StringIO(text))
-            if row[columns.SYMBOL]
-        }
-    except (UnreadableFileError, UnicodeDecodeError, KeyError, csv.Error) as error:
-        logger.warning(
-            "%s: listing %s cannot be used (%s); folders tell the ETFs",
-            archive.path,
-            archive.listing,
-            error,
-        )
-        return {}
 
 
 def ingest(
@@ -188,21 +149,16 @@ def ingest(
             is known; this shows only at the end.
     """
     listing = read_listing(archive)
-    unlisted = sorted({file.symbol for file in archive.files} - listing.keys())
-    if listing and unlisted:
-        logger.warning(
-            "%d symbols are not in the listing, folders tell the ETFs: %s",
-            len(unlisted),
-            ", ".join(unlisted[:10]),
-        )
-    judge = Judge(rejecting_rules(parameters))
+    judge = Judge(parameters)
+    files = settle_files(archive, listing, judge, parameters)
+    _warn_of_unlisted(files, listing)
     kept = 0
     any_known = False
     problem = ""
-    batches = _batches(archive.files, parameters.chunk_mib * 2**20)
+    batches = _batches(files, parameters.chunk_mib * 2**20)
     # One thread reads and parses, the caller's judges and writes: about equal shares.
-    read = map_ahead(partial(_read_files, archive, known), batches, workers=1)
-    for chunk in map(partial(_judge_files, listing, judge), read):
+    read = map_ahead(partial(_read_files, archive, known, parameters), batches, workers=1)
+    for chunk in map(partial(_judge_files, judge), read):
         kept += chunk.prices.height
         any_known |= bool((chunk.files[STATUS] == FileStatus.KNOWN).any())
         problem = problem or _first_problem(chunk)
@@ -212,12 +168,23 @@ def ingest(
         raise SourceError(f"{archive.path}: nothing in it can be used; first problem: {problem}")
 
 
-def _batches(files: Sequence[BarFile], size: float) -> Iterator[list[BarFile]]:
-    """Group files into batches of about a size, never parting a symbol's files."""
-    batch: list[BarFile] = []
+def _warn_of_unlisted(files: Sequence[SettledFile], listing: Listing) -> None:
+    unlisted = unlisted_symbols(files, listing)
+    if listing and unlisted:
+        logger.warning(
+            "%d symbols are not in the listing: they have no name, count as no common stock, "
+            "and the folders say which are ETFs: %s",
+            len(unlisted),
+            ", ".join(unlisted[:_SHOWN]),
+        )
+
+
+def _batches(files: Sequence[SettledFile], size: float) -> Iterator[list[SettledFile]]:
+    """Group files into batches of about a size, never splitting a symbol's files."""
+    batch: list[SettledFile] = []
     for _, of_symbol in groupby(files, key=lambda file: file.symbol):
         batch.extend(of_symbol)
-        if sum(file.size for file in batch) >= size:
+        if sum(one.file.size for one in batch) >= size:
             yield batch
             batch = []
     if batch:
@@ -228,158 +195,139 @@ def _first_problem(chunk: IngestedChunk) -> str:
     troubled = chunk.files.filter(~pl.col(STATUS).is_in([FileStatus.READ, FileStatus.KNOWN]))
     if troubled.height:
         return "{file} {note}".format(**troubled.row(0, named=True))
-    if chunk.quarantine.height:
-        return "{file}, line {line}: {rule}".format(**chunk.quarantine.row(0, named=True))
     return ""
 
 
 def _read_files(
-    archive: BarArchive, known: AbstractSet[tuple[str, str]], files: Sequence[BarFile]
+    archive: BarArchive,
+    known: AbstractSet[tuple[str, str]],
+    parameters: ParseParameters,
+    files: Sequence[SettledFile],
 ) -> _ReadFiles:
-    read = [_read_file(archive, file, known) for file in files]
+    read = [_read_file(archive, one, known, parameters) for one in files]
     return _ReadFiles(read, parse_rows([one.rows for one in read]))
 
 
-def _judge_files(
-    listing: Mapping[str, Security], judge: "Judge", read: _ReadFiles
-) -> IngestedChunk:
-    files = [one.file for one in read.files]
-    securities = [listing.get(file.symbol, Security(file.symbol, file.is_etf)) for file in files]
-    symbols = [file.symbol for file in files]
-    kept, rejected = judge.part(read.parsed, symbols)
-    prices = kept.select(
+def _read_file(
+    archive: BarArchive,
+    settled: SettledFile,
+    known: AbstractSet[tuple[str, str]],
+    parameters: ParseParameters,
+) -> _ReadFile:
+    try:
+        content = archive.read(settled.file.name)
+    except UnreadableFileError as error:
+        return _ReadFile(settled, FileStatus.UNREADABLE, error.reason)
+    digest = hashlib.sha256(content).hexdigest()
+    if settled.copy_of:
+        note = f"has the same content as {settled.copy_of}"
+        return _ReadFile(settled, FileStatus.COPY, note, digest)
+    if (settled.symbol, digest) in known:
+        return _ReadFile(settled, FileStatus.KNOWN, "", digest)
+    return _parse_file(settled, content, digest, parameters)
+
+
+def _parse_file(
+    settled: SettledFile, content: bytes, digest: str, parameters: ParseParameters
+) -> _ReadFile:
+    try:
+        rows = read_rows(content, parameters)
+    except UnreadableFileError as error:
+        return _ReadFile(settled, FileStatus.UNREADABLE, error.reason, digest)
+    if not rows.count:
+        return _ReadFile(settled, FileStatus.EMPTY, "has no rows", digest)
+    if settled.conflict:
+        return _ReadFile(settled, FileStatus.CONFLICTING, settled.conflict, digest, rows)
+    notes = [note for note in (settled.note, rows.note, _note_of_ticker(settled, rows)) if note]
+    return _ReadFile(settled, FileStatus.READ, "; ".join(notes), digest, rows)
+
+
+def _note_of_ticker(settled: SettledFile, rows: CsvRows) -> str:
+    ticker = rows.layout.ticker if rows.layout else ""
+    if ticker.casefold() in {"", settled.symbol.casefold()}:
+        return ""
+    return f"its header names the symbol {ticker}, its file name counts"
+
+
+def _judge_files(judge: Judge, read: _ReadFiles) -> IngestedChunk:
+    files = [one.settled for one in read.files]
+    symbols = [one.symbol for one in files]
+    judged = judge.split(read.parsed, symbols, [bool(one.conflict) for one in files])
+    prices = judged.kept.select(
         _per_file(columns.SYMBOL, symbols),
-        _per_file(columns.SECURITY_NAME, [security.name for security in securities]),
-        _per_file(columns.ETF, [security.is_etf for security in securities]),
+        _per_file(columns.SECURITY_NAME, [one.security.name for one in files]),
+        _per_file(columns.ETF, [one.security.is_etf for one in files]),
         columns.DATE,
         pl.when(pl.col(columns.OPEN) != 0).then(columns.OPEN).alias(columns.OPEN),
         *columns.PRICES[1:],
         pl.col(columns.VOLUME).cast(pl.Int64),
     )
-    quarantine = rejected.select(
-        _per_file(columns.FILE, [file.name for file in files]),
+    quarantine = judged.rejected.select(
+        _per_file(columns.FILE, [one.file.name for one in files]),
         columns.LINE,
         columns.RULE,
         *(pl.col(text).alias(name) for name, text in AS_READ.items()),
     )
-    return IngestedChunk(prices, quarantine, _file_report(read.files, kept, rejected))
-
-
-def _read_file(
-    archive: BarArchive, file: BarFile, known: AbstractSet[tuple[str, str]]
-) -> _ReadFile:
-    nothing = CsvRows()
-    try:
-        content = archive.read(file.name)
-    except UnreadableFileError as error:
-        return _ReadFile(file, FileStatus.UNREADABLE, error.reason, None, nothing)
-    digest = hashlib.sha256(content).hexdigest()
-    if (file.symbol, digest) in known:
-        return _ReadFile(file, FileStatus.KNOWN, "", digest, nothing)
-    try:
-        rows = read_rows(content)
-    except UnreadableFileError as error:
-        return _ReadFile(file, FileStatus.UNREADABLE, error.reason, digest, nothing)
-    if not rows.text:
-        return _ReadFile(file, FileStatus.EMPTY, "has no rows", digest, rows)
-    return _ReadFile(file, FileStatus.READ, rows.note, digest, rows)
+    return IngestedChunk(prices, quarantine, _file_report(read.files, judged, quarantine))
 
 
 def _per_file(name: str, values: Iterable[object]) -> pl.Expr:
-    """Spread one value a file over the file's rows."""
+    """Spread one value per file over the file's rows."""
     return pl.lit(pl.Series(name, list(values))).gather(pl.col(FILE_INDEX)).alias(name)
 
 
-def _mark(broken: pl.Expr, name: str) -> pl.Expr:
-    return broken.fill_null(value=False).alias(name)
-
-
-class Judge:
-    """Parts rows by the rules; its expressions are built once, for every chunk."""
-
-    def __init__(self, rules: Sequence[RowRule]) -> None:
-        """Prepare the expressions.
-
-        Args:
-            rules: The rejecting rules, in order of precedence.
-        """
-        symbol, day = pl.col(SYMBOL_INDEX), pl.col(columns.DATE)
-        misplaced = (symbol == symbol.shift(1)) & (day < day.shift(1))
-        self._repeated = _mark(DUPLICATE_BAR.broken, DUPLICATE_BAR.name)
-        self._marks_by_row = [
-            _mark(screening(rules), _BROKEN),
-            *(
-                _mark(rule.broken, rule.name)
-                for rule in FLAGGING_RULES
-                if rule is not DATE_OUT_OF_ORDER
-            ),
-        ]
-        self._marks_by_neighbour = [
-            _mark(misplaced, _MISPLACED),
-            _mark(DATE_OUT_OF_ORDER.broken, DATE_OUT_OF_ORDER.name),
-            self._repeated,
-        ]
-        self._first_broken = pl.coalesce(
-            *(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules),
-            pl.lit(DUPLICATE_BAR.name),
-        ).alias(columns.RULE)
-
-    def part(self, parsed: ParsedRows, symbols: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Part parsed rows into those to keep and those to set aside.
-
-        Args:
-            parsed: All rows of some symbols, the files of a symbol next to each other.
-            symbols: The symbol of each file.
-
-        Returns:
-            The rows that break no rejecting rule, by symbol and date, with one boolean
-            column a flagging rule; and the others, each with the name of the first rule
-            it breaks and its fields as read, in file order. Together they have as many
-            rows as came in.
-        """
-        # Comparing whole numbers is far cheaper than comparing symbols.
-        _, symbol_index = np.unique(np.asarray(symbols), return_inverse=True)
-        index = pl.Series(SYMBOL_INDEX, symbol_index[parsed.frame[FILE_INDEX].to_numpy()])
-        rows = parsed.frame.hstack([index])
-        marked = rows.with_columns(self._marks_by_row)
-        rejected = rows.clear()
-        if marked[_BROKEN].any():
-            rejected = rows.filter(marked[_BROKEN])
-            marked = marked.filter(~pl.col(_BROKEN))
-        marked = marked.with_columns(self._marks_by_neighbour)
-        if marked[_MISPLACED].any():
-            by_date = marked.sort(SYMBOL_INDEX, columns.DATE, maintain_order=True)
-            marked = by_date.with_columns(self._repeated)
-        if marked[DUPLICATE_BAR.name].any():
-            repeated = marked.filter(DUPLICATE_BAR.name).select(rows.columns)
-            rejected = pl.concat([rejected, repeated]).sort(FILE_INDEX, columns.LINE)
-            marked = marked.filter(~pl.col(DUPLICATE_BAR.name))
-        with_text = rejected.hstack(parsed.as_read(rejected))
-        return marked, with_text.with_columns(self._first_broken)
-
-
 def _file_report(
-    read: Sequence[_ReadFile], kept: pl.DataFrame, rejected: pl.DataFrame
+    read: Sequence[_ReadFile], judged: JudgedRows, quarantine: pl.DataFrame
 ) -> pl.DataFrame:
-    kept_in, rejected_in = (rows[FILE_INDEX].to_numpy() for rows in (kept, rejected))
+    kept_in, rejected_in = (rows[FILE_INDEX].to_numpy() for rows in judged)
 
     def count(file_index: Indices) -> Indices:
         return np.bincount(file_index, minlength=len(read))
 
-    return pl.DataFrame(
+    report = pl.DataFrame(
         {
-            columns.FILE: [one.file.name for one in read],
-            columns.SYMBOL: [one.file.symbol for one in read],
+            columns.FILE: [one.settled.file.name for one in read],
+            columns.SYMBOL: [one.settled.symbol for one in read],
             STATUS: [one.status.value for one in read],
             NOTE: [one.note for one in read],
-            SIZE: [one.file.size for one in read],
+            SIZE: [one.settled.file.size for one in read],
             SHA256: [one.sha256 for one in read],
             ROWS_READ: [one.rows.count for one in read],
             ROWS_KEPT: count(kept_in),
             ROWS_KNOWN: 0,
             ROWS_QUARANTINED: count(rejected_in),
-            **{rule.name: count(kept_in[kept[rule.name].to_numpy()]) for rule in FLAGGING_RULES},
+            **{
+                rule.name: count(kept_in[judged.kept[rule.name].to_numpy()])
+                for rule in FLAGGING_RULES
+            },
             PENDING: False,
         },
         schema_overrides={SHA256: pl.String, ROWS_KNOWN: pl.Int64},
     )
+    return _with_rejections_noted(report, quarantine) if quarantine.height else report
+
+
+def _with_rejections_noted(report: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
+    """Note files of which every row was set aside, and rows that a later row supersedes."""
+    first = {
+        row[columns.FILE]: row for row in quarantine.unique(columns.FILE, keep="first").to_dicts()
+    }
+    superseded = dict(
+        quarantine.filter(pl.col(columns.RULE) == SUPERSEDED_BAR.name)
+        .group_by(columns.FILE)
+        .len()
+        .rows()
+    )
+    statuses, notes = [], []
+    for file, status, note, rows, kept in report.select(
+        columns.FILE, STATUS, NOTE, ROWS_READ, ROWS_KEPT
+    ).rows():
+        is_rejected = status == FileStatus.READ and rows and not kept
+        added = ""
+        if is_rejected:
+            added = f"all {rows:,} rows are set aside; {describe_rejection(first[file])}"
+        elif file in superseded:
+            added = f"rows that a later row of the same day supersedes: {superseded[file]:,}"
+        statuses.append(FileStatus.REJECTED.value if is_rejected else status)
+        notes.append("; ".join(filter(None, [note, added])))
+    return report.with_columns(pl.Series(STATUS, statuses), pl.Series(NOTE, notes))

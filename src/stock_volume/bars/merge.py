@@ -1,9 +1,9 @@
-"""Recent bars of some symbols joined to those held: new ones added, restated ones replaced.
+"""Merge recent bars into the bars held: add new ones, replace restated ones.
 
-A source restates its past: a bar is corrected, adjusted closes are all divided by one
-factor after a dividend, prices and volumes by another after a split. So bars that are held
-are asked for again; where a source answers them by other values that differ by one factor,
-the held bars that it does not answer are brought to the same base.
+A source restates its past: it corrects a bar, divides all adjusted closes by one factor
+after a dividend, and all prices and volumes by another after a split. An update therefore
+requests some held bars again. Where their new values differ from the held ones by one
+factor, the older held bars are rescaled to the same base.
 """
 
 from typing import Final, NamedTuple
@@ -15,10 +15,10 @@ from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
 
 BASE_UNKNOWN: Final = "base_unknown"
-"""Rule of the quarantine: the bars overlap those held, but by no one factor."""
+"""Rule of the quarantine: the bars overlap held bars, but differ by no single factor."""
 
 NO_OVERLAP: Final = "no_overlap"
-"""Rule of the quarantine: no bar is held as well, so that nothing tells the base."""
+"""Rule of the quarantine: the bars overlap no held bar, so their base is unknown."""
 
 PRICE_FACTOR: Final = "price_factor"
 VOLUME_FACTOR: Final = "volume_factor"
@@ -33,24 +33,23 @@ ADDED: Final = "added"
 _KEY: Final = (columns.SYMBOL, columns.DATE)
 _SUFFIX: Final = "_recent"
 _FACTOR_OF: Final = {columns.ADJ_CLOSE: ADJ_CLOSE_FACTOR, columns.VOLUME: VOLUME_FACTOR}
-"""The factor of each field; the other prices have that of prices."""
+"""The factor of each field; every other field has the factor of prices."""
 
 _LEAST_EVIDENCE: Final = 3
-"""Overlapping bars that it takes to believe in another base."""
+"""Overlapping bars required as evidence of another base."""
 
 
 class MergeParameters(BaseModel):
-    """Parameters of joining recent bars to those held.
+    """Parameters of the merge of recent bars into the bars held.
 
     Attributes:
         tolerance: Relative difference up to which two prices are the same.
-        base_bars: First overlapping bars that tell whether a symbol has another base.
-        agreeing_share: Share of them that have to agree on the factor.
-        split_tolerance: Relative difference up to which a factor of volumes is the inverse
-            of that of prices: volumes are rounded to whole shares.
-        overlap_required: Whether bars of a symbol that is held are set aside if they
-            overlap none of its bars. Without an overlap a split between the two shows as a
-            crash or a boom.
+        base_bars: Number of first overlapping bars that determine a symbol's base.
+        agreeing_share: Share of them that must agree on the factor.
+        split_tolerance: Relative difference up to which the factor of volumes is the inverse
+            of the factor of prices: volumes are rounded to whole shares.
+        overlap_required: Whether bars of a held symbol are set aside if they overlap none of
+            its bars. Without an overlap, a split in between looks like a crash or a boom.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,16 +62,16 @@ class MergeParameters(BaseModel):
 
 
 class MergedBars(NamedTuple):
-    """What became of the recent bars of some symbols.
+    """The result of merging recent bars of some symbols.
 
     Attributes:
         prices: All bars of these symbols, sorted by symbol and date.
-        restatements: Held values that were replaced, and are not explained by another
-            base: Symbol, Date, field, held, recent.
-        rebasings: Symbols that were brought to another base: the factors, and the number
-            of bars that only the factors reach.
-        set_aside: Recent bars that cannot be joined, and the rule that says why.
-        counts: Bars by symbol: held, and added.
+        restatements: Held values that were replaced and that no change of base explains:
+            Symbol, Date, field, held, recent.
+        rebasings: Symbols moved to another base: the factors, and the number of held bars
+            that were rescaled by them.
+        set_aside: Recent bars that cannot be merged, with the rule they break.
+        counts: Number of bars held and added, by symbol.
     """
 
     prices: pl.DataFrame
@@ -83,7 +82,7 @@ class MergedBars(NamedTuple):
 
 
 def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParameters) -> MergedBars:
-    """Join the recent bars of some symbols to those that are held.
+    """Merge recent bars of some symbols into the bars held.
 
     Args:
         held: Bars, sorted by symbol and date.
@@ -91,12 +90,12 @@ def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParame
         parameters: Tolerances.
 
     Returns:
-        The joined bars, and what was changed.
+        The merged bars, and what has changed.
     """
     numbers = recent.drop(columns.SECURITY_NAME, columns.ETF)
     both = held.join(numbers, on=_KEY, suffix=_SUFFIX, maintain_order="left")
-    unanswered = held.join(recent, on=_KEY, how="anti", maintain_order="left")
-    bases = _bases(both, recent, unanswered, parameters)
+    unmatched = held.join(recent, on=_KEY, how="anti", maintain_order="left")
+    bases = _determine_bases(both, recent, unmatched, parameters)
     unjoinable = bases.filter(pl.col(columns.RULE).is_not_null()).select(
         columns.SYMBOL, columns.RULE
     )
@@ -107,18 +106,20 @@ def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParame
         pl.col(columns.RULE).is_null() & pl.any_horizontal(pl.col(FACTORS) != 1)
     ).drop(columns.RULE)
     differing = both.filter(
-        pl.any_horizontal(_differs(name, pl.lit(1.0), parameters) for name in columns.NUMBERS)
+        pl.any_horizontal(
+            _mark_differences(name, pl.lit(1.0), parameters) for name in columns.NUMBERS
+        )
     )
     replaced = taken.join(differing, on=_KEY, how="semi", maintain_order="left")
     added = taken.join(held, on=_KEY, how="anti", maintain_order="left")
-    other = pl.concat([unanswered.select(_KEY), replaced.select(_KEY)])
+    other = pl.concat([unmatched.select(_KEY), replaced.select(_KEY)])
     same = held.join(other, on=_KEY, how="anti", maintain_order="left")
     prices = (
         pl.concat(
             [
                 same,
-                _rescaled(unanswered, both, rebased),
-                _named_as_held(pl.concat([replaced, added]), held),
+                _rescale(unmatched, both, rebased),
+                _keep_names(pl.concat([replaced, added]), held),
             ]
         )
         .select(held.columns)
@@ -130,7 +131,7 @@ def merge_bars(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParame
         .join(_count(added, ADDED), on=columns.SYMBOL, how="full", coalesce=True)
         .with_columns(pl.col(HELD, ADDED).fill_null(0))
     )
-    return MergedBars(prices, _restatements(explained, parameters), rebased, set_aside, counts)
+    return MergedBars(prices, _list_restatements(explained, parameters), rebased, set_aside, counts)
 
 
 def _count(bars: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -141,17 +142,17 @@ def _ratio(name: str) -> pl.Expr:
     return pl.col(name + _SUFFIX) / pl.col(name)
 
 
-def _bases(
+def _determine_bases(
     both: pl.DataFrame,
     recent: pl.DataFrame,
-    unanswered: pl.DataFrame,
+    unmatched: pl.DataFrame,
     parameters: MergeParameters,
 ) -> pl.DataFrame:
-    """Tell the factors of each recent symbol, or the rule that its bars break."""
-    measured = _measured(both, parameters)
+    """Determine the factors of each recent symbol, or the rule that its bars break."""
+    measured = _measure_factors(both, parameters)
     symbols = recent.select(pl.col(columns.SYMBOL).unique(maintain_order=True))
     inverse = 1 / pl.col(PRICE_FACTOR)
-    ratio = pl.col("volume_ratio").fill_null(inverse)  # no trade says otherwise
+    ratio = pl.col("volume_ratio").fill_null(inverse)  # no trade contradicts it
     split = (ratio / inverse - 1).abs() <= parameters.split_tolerance
     as_traded = (ratio - 1).abs() <= parameters.split_tolerance
     same_price = pl.col(PRICE_FACTOR) == 1
@@ -160,7 +161,7 @@ def _bases(
     apart = pl.col("agrees").is_null()  # none of the held bars overlaps
     return (
         symbols.join(measured, on=columns.SYMBOL, how="left", maintain_order="left")
-        .join(_extremes(unanswered), on=columns.SYMBOL, how="left", maintain_order="left")
+        .join(_find_extremes(unmatched), on=columns.SYMBOL, how="left", maintain_order="left")
         .with_columns(
             pl.col(PRICE_FACTOR, ADJ_CLOSE_FACTOR).fill_null(1.0),
             pl.col(REBASED_BARS).fill_null(0),
@@ -171,7 +172,7 @@ def _bases(
             volume_factor.alias(VOLUME_FACTOR),
             ADJ_CLOSE_FACTOR,
             REBASED_BARS,
-            # Where every held bar is answered anew, no factor is needed.
+            # Where every held bar is replaced, no factor is needed.
             pl.when(pl.col(REBASED_BARS) > 0)
             .then(
                 pl.when(apart & parameters.overlap_required)
@@ -184,10 +185,10 @@ def _bases(
     )
 
 
-def _extremes(unanswered: pl.DataFrame) -> pl.DataFrame:
+def _find_extremes(unmatched: pl.DataFrame) -> pl.DataFrame:
     """Count the bars of each symbol that only factors reach, and give their extreme values."""
     known = [name for name in columns.PRICES if name != columns.ADJ_CLOSE]
-    return unanswered.group_by(columns.SYMBOL).agg(
+    return unmatched.group_by(columns.SYMBOL).agg(
         pl.len().cast(pl.Int64).alias(REBASED_BARS),
         pl.min_horizontal(pl.col(known).min()).alias("least_price"),
         pl.max_horizontal(pl.col(known).max()).alias("greatest_price"),
@@ -208,8 +209,8 @@ def _is_out_of_bounds(volume_factor: pl.Expr) -> pl.Expr:
     return pl.any_horizontal(beyond).fill_null(value=False)
 
 
-def _measured(both: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
-    """Measure the factors of each symbol by the first bars that overlap."""
+def _measure_factors(both: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
+    """Measure the factors of each symbol on the first overlapping bars."""
     tolerance = parameters.tolerance
     first = both.group_by(columns.SYMBOL, maintain_order=True).head(parameters.base_bars)
     traded = (pl.col(columns.VOLUME) > 0) & (pl.col(columns.VOLUME + _SUFFIX) > 0)
@@ -223,7 +224,7 @@ def _measured(both: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
     def other(ratio: pl.Expr) -> pl.Expr:
         return (ratio.median() - 1).abs() > tolerance
 
-    # One bar that differs may as well have been corrected.
+    # A single bar that differs may just have been corrected.
     enough = pl.len() >= min(_LEAST_EVIDENCE, parameters.base_bars)
     one_factor = pl.min_horizontal(agreeing(price), agreeing(adjusted)) >= parameters.agreeing_share
     agree = one_factor & (enough | ~(other(price) | other(adjusted)))
@@ -239,21 +240,22 @@ def _measured(both: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
     )
 
 
-def _rescaled(unanswered: pl.DataFrame, both: pl.DataFrame, rebased: pl.DataFrame) -> pl.DataFrame:
-    """Bring the held bars that the source does not answer to the base of the recent ones.
+def _rescale(unmatched: pl.DataFrame, both: pl.DataFrame, rebased: pl.DataFrame) -> pl.DataFrame:
+    """Rescale held bars without a recent counterpart to the base of the recent bars.
 
-    A bar held since a split is on the new base already: the overlapping bar before it tells.
+    A bar added after a split is on the new base already: the overlapping bar before it, whose
+    ratio is about 1, shows that.
     """
     if not rebased.height:
-        return unanswered
-    told = both.select(
+        return unmatched
+    overlap = both.select(
         *_KEY,
         _ratio(columns.CLOSE).alias("price_ratio"),
         _ratio(columns.ADJ_CLOSE).alias("adjusted_ratio"),
     )
-    factors = unanswered.join(
+    factors = unmatched.join(
         rebased, on=columns.SYMBOL, how="left", maintain_order="left"
-    ).join_asof(told, on=columns.DATE, by=columns.SYMBOL, check_sortedness=False)
+    ).join_asof(overlap, on=columns.DATE, by=columns.SYMBOL, check_sortedness=False)
 
     def on_old_base(factor: str, ratio: str) -> pl.Expr:
         nearer = (pl.col(ratio) / pl.col(factor)).log().abs() <= pl.col(ratio).log().abs()
@@ -269,28 +271,28 @@ def _rescaled(unanswered: pl.DataFrame, both: pl.DataFrame, rebased: pl.DataFram
         old = of_adjusted if name == columns.ADJ_CLOSE else of_prices
         return pl.when(old).then(scaled).otherwise(name).alias(name)
 
-    return factors.with_columns(times(name) for name in columns.NUMBERS).select(unanswered.columns)
+    return factors.with_columns(times(name) for name in columns.NUMBERS).select(unmatched.columns)
 
 
-def _differs(name: str, factor: pl.Expr, parameters: MergeParameters) -> pl.Expr:
-    """Tell where the recent value of a field is another than the held one on its base."""
+def _mark_differences(name: str, factor: pl.Expr, parameters: MergeParameters) -> pl.Expr:
+    """Mark where a field's recent value differs from the held one, rescaled."""
     held, recent = pl.col(name) * factor, pl.col(name + _SUFFIX)
     tolerance: float | pl.Expr = parameters.tolerance
     if name == columns.VOLUME:
         # Whole shares are compared as they are, unless they were divided and rounded.
         tolerance = pl.when(factor == 1).then(0.0).otherwise(parameters.split_tolerance)
     differs = (recent - held).abs() > tolerance * held
-    # An Open that is no longer told is no correction; one that is told now is.
+    # An Open that is missing now is no correction; one that was missing before is.
     return (differs | (held.is_null() & recent.is_not_null())).fill_null(value=False)
 
 
-def _restatements(explained: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
-    """List what was corrected, value by value, apart from another base."""
+def _list_restatements(explained: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:
+    """List corrected values, one row per value, apart from changes of base."""
     lists = []
     for name in columns.NUMBERS:
         factor = pl.col(_FACTOR_OF.get(name, PRICE_FACTOR)).fill_null(1.0)
         lists.append(
-            explained.filter(_differs(name, factor, parameters)).select(
+            explained.filter(_mark_differences(name, factor, parameters)).select(
                 *_KEY,
                 pl.lit(name).alias(FIELD),
                 pl.col(name).cast(pl.Float64).alias(HELD),
@@ -300,8 +302,8 @@ def _restatements(explained: pl.DataFrame, parameters: MergeParameters) -> pl.Da
     return pl.concat(lists).sort(*_KEY, FIELD)
 
 
-def _named_as_held(bars: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Keep the names that are held: recent bars often come without a listing."""
+def _keep_names(bars: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """Keep the names held: recent bars often come without a listing."""
     names = held.group_by(columns.SYMBOL).agg(
         pl.col(columns.SECURITY_NAME, columns.ETF).first().name.suffix(_SUFFIX)
     )

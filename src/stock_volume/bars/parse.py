@@ -1,23 +1,32 @@
 """From the bytes of CSV files to one frame of rows, with nothing lost on the way.
 
-Parsing is lenient where nothing can go wrong (a byte-order mark, line ends of any
-system, quoted fields, columns in another order) and otherwise leaves a field null,
-for the rules to judge. Every line after the header is one row: lines are counted in
-the bytes, apart from the parser, so that a lost row would show.
+Most files are plain: the header of the Kaggle archive and rows that need no
+interpretation. Their bytes go to Polars as they are. Any other file is rewritten line by
+line into plain rows first (line ends, quotes, separators, the order of columns, dates,
+thousands separators), and gives the same frame as the plain file of the same bars.
+
+What cannot be read leaves its field null, for the rules to judge. Every line after the
+header that is not blank is one row; the rows are counted apart from the parser, so that a
+lost row would show.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from stock_volume import columns
-from stock_volume.errors import UnreadableFileError
+from stock_volume.bars.dates import check_format, is_ambiguous, read_date
+from stock_volume.bars.layout import Layout, Line, find_layout, lines_of, several_symbols
+from stock_volume.bars.text import plain_text
+from stock_volume.errors import UndecidedFileError
 
 AS_READ: Final = {name: f"{name} (as read)" for name in columns.BAR}
 """Column of each bar field's text, by the field's name."""
@@ -30,121 +39,210 @@ FILE_INDEX: Final = "file_index"
 _HEADER: Final = ",".join(columns.BAR).encode()
 _FIRST_ROW_LINE: Final = 2
 _WIDTH: Final = len(columns.BAR)
+_HEADER_LINES: Final = 3
 _TYPED: Final = {
     columns.DATE: pl.String(),
     **dict.fromkeys(columns.NUMBERS, pl.Float64()),
     EXTRA: pl.String(),
 }
-_UTF8_MARK: Final = b"\xef\xbb\xbf"
-_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-_QUOTED_FIELD: Final = re.compile(rb'(?m)(?:^|(?<=,))"([^",\n]*)"(?=,|$)')
-_EMPTY_EXTRA: Final = re.compile(rb"^((?:[^,]*,){%d}[^,]*),(?=,|$)" % (_WIDTH - 1))
 _ISO_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_DATE_WIDTH: Final = 10
+_DATE_MARKS: Final = {4: "-", 7: "-", _DATE_WIDTH: ","}
+"""Characters of a row that begins with an ISO date, by their position."""
+
+_NEVER_PLAIN: Final = (b'"', b" ", b"\t")
+
+_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
+
+
+class ParseParameters(BaseModel):
+    """How to read what files leave open.
+
+    Attributes:
+        date_format: Format (of ``strptime``) of dates that can mean several days, such as
+            ``%m/%d/%Y``; files with such dates are refused without it.
+        adj_close_from_close: Whether Close serves for Adj Close in files without it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    date_format: str | None = None
+    adj_close_from_close: bool = False
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_format(cls, value: str | None) -> str | None:
+        return None if value is None else check_format(value)
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRows:
-    """The rows of one file, its columns in the order of ``columns.BAR``.
+    """The rows of one file.
 
     Attributes:
-        text: The rows, each ended by a line feed, without the header.
-        count: Number of rows.
+        text: The rows as plain CSV in the order of ``columns.BAR``, each ended by a line
+            feed, without header.
+        lines: Number of each row's line in the file, from 1.
         note: What is odd about the file although its rows can be used, or "".
+        layout: Where the fields are in ``original``; None where the text is the file's own.
+        original: Text of each row as the file has it; empty without ``layout``.
     """
 
     text: bytes = b""
-    count: int = 0
+    lines: Sequence[int] = ()
     note: str = ""
+    layout: Layout | None = None
+    original: Sequence[str] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self.lines)
+
+    def fields_as_read(self, lines: Iterable[int]) -> Iterator[list[str]]:
+        """Look up the text of some rows.
+
+        Args:
+            lines: Numbers of their lines.
+
+        Yields:
+            The fields of a bar, without blanks around them; "" where the row is too short.
+        """
+        if self.layout is None:
+            plain = self.text.split(b"\n")
+            for line in lines:
+                fields = plain[line - _FIRST_ROW_LINE].decode().split(",")
+                yield (fields + [""] * _WIDTH)[:_WIDTH]
+        else:
+            place = {line: index for index, line in enumerate(self.lines)}
+            for line in lines:
+                yield self.layout.fields(self.original[place[line]])[0]
 
 
-def read_rows(content: bytes) -> CsvRows:
+def read_rows(content: bytes, parameters: ParseParameters | None = None) -> CsvRows:
     """Find the rows of a file of bars.
 
     Args:
         content: The whole file.
+        parameters: How to read what the file leaves open; the defaults without.
 
     Returns:
         Its rows; none where it has only a header, or nothing at all.
 
     Raises:
-        UnreadableFileError: The file is binary or in another encoding, or has no
-            header with the columns of a bar.
+        UnreadableFileError: The file is binary or in another encoding, has no header with
+            the columns of a bar, or holds bars of several symbols.
+        UndecidedFileError: Its dates can mean several days, or it has no Adj Close, and the
+            parameters do not say what to do.
     """
-    text = _as_plain_text(content)
+    parameters = parameters or ParseParameters()
+    text = plain_text(content)
     if not text or text.isspace():
         return CsvRows()
     notes = []
     if not text.endswith(b"\n"):
         notes.append("no line end after the last row, the file may be cut short")
         text += b"\n"
-    if b'"' in text:
-        text = _QUOTED_FIELD.sub(rb"\1", text)
     header, _, body = text.partition(b"\n")
-    if header != _HEADER:
-        names = [name.strip() for name in header.decode().split(",")]
-        order = _column_order(names, header)
-        extra = [name for place, name in enumerate(names) if place not in order]
-        body = _reordered(body, order, len(names))
-        if extra:
-            notes.append(f"extra columns left out: {', '.join(extra)}")
-    count = _count(body, b"\n")
-    if _count(body, b",") != count * (_WIDTH - 1):
-        body = _with_extras_shown(body)
-    return CsvRows(body, count, "; ".join(notes))
+    if header == _HEADER and _is_plain(body):
+        lines = range(_FIRST_ROW_LINE, _FIRST_ROW_LINE + _count_lines(body))
+        return CsvRows(body, lines, "; ".join(notes))
+    return _rewrite(text.decode(), parameters, notes)
 
 
-def _as_plain_text(content: bytes) -> bytes:
-    """Undo what systems and spreadsheets do to plain text, or refuse what is not text."""
-    if content.startswith(_UTF16_MARKS):
-        raise UnreadableFileError("is UTF-16 text, expected UTF-8")
-    if b"\0" in content:
-        raise UnreadableFileError("is binary, expected CSV text")
-    if not content.isascii():
-        try:
-            content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UnreadableFileError(f"is not UTF-8 text: {error}") from error
-        content = content.removeprefix(_UTF8_MARK)
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return content
+def _is_plain(body: bytes) -> bool:
+    """Return whether rows, each ended by a line feed, can go to the parser as they are.
+
+    Plain rows begin with an ISO date, have no quotes and no blanks, and no empty field beyond
+    the last column, which would hide those after it from the parser.
+    """
+    if not body or not body.isascii() or any(mark in body for mark in _NEVER_PLAIN):
+        return False
+    characters = np.frombuffer(body, dtype=np.uint8)
+    line_feeds, commas = characters == ord("\n"), characters == ord(",")
+    ends = np.flatnonzero(line_feeds)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if (ends - starts).min() <= _DATE_WIDTH:
+        return False
+    has_empty_fields = (commas[:-1] & (commas | line_feeds)[1:]).any()
+    if has_empty_fields and np.add.reduceat(commas, starts, dtype=np.int32).max() >= _WIDTH:
+        return False
+    return all(
+        (characters[starts + place] == ord(mark)).all() for place, mark in _DATE_MARKS.items()
+    )
 
 
-def _count(text: bytes, character: bytes) -> int:
-    """Count a frequent character; ``bytes.count`` is made for rare ones, and slower."""
-    return int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord(character)))
+def _count_lines(body: bytes) -> int:
+    """Count line feeds; ``bytes.count`` is made for rare characters, and slower."""
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == ord("\n")))
 
 
-def _column_order(names: Sequence[str], header: bytes) -> list[int]:
-    """Tell where in a row each field of a bar stands."""
-    missing = [name for name in columns.BAR if name not in names]
-    if len(missing) == _WIDTH:
-        raise UnreadableFileError(f"has no header, its first line is {_shortened(header)}")
-    if missing:
-        raise UnreadableFileError(f"has no column {', '.join(missing)}")
-    return [names.index(name) for name in columns.BAR]
+def _rewrite(text: str, parameters: ParseParameters, notes: list[str]) -> CsvRows:
+    """Rewrite the rows of a file into plain ones."""
+    lines = lines_of(text)
+    first = list(islice(lines, _HEADER_LINES))
+    if not first:
+        return CsvRows()
+    layout, height = find_layout(first, adj_close_from_close=parameters.adj_close_from_close)
+    rows = [*first[height:], *lines]
+    if not rows:
+        return CsvRows(note="; ".join(notes))
+    _check_dates(layout, rows[:1], parameters)
+    _check_symbols(layout, rows)
+    if layout.extra:
+        notes.append(f"extra columns left out: {', '.join(layout.extra)}")
+    has_points = "." in text
+    plain = [
+        _plain_row(*layout.fields(row.text), parameters.date_format, has_points=has_points)
+        for row in rows
+    ]
+    return CsvRows(
+        "".join(plain).encode(),
+        tuple(row.number for row in rows),
+        "; ".join(notes),
+        layout,
+        tuple(row.text for row in rows),
+    )
 
 
-def _reordered(body: bytes, order: Sequence[int], width: int) -> bytes:
-    """Put the fields of every row into the order of a bar, any beyond the header last."""
-    rows = []
-    for row in body.splitlines():
-        fields = row.split(b",")
-        fields += [b""] * (width - len(fields))
-        moved = [*(fields[place] for place in order), *fields[width:]]
-        rows.append(b",".join(moved) + b"\n")
-    return b"".join(rows)
+def _check_dates(layout: Layout, rows: Sequence[Line], parameters: ParseParameters) -> None:
+    """Refuse a file whose first date can mean several days."""
+    for row in rows:
+        day = layout.fields(row.text)[0][0]
+        if is_ambiguous(day) and read_date(day, parameters.date_format) is None:
+            raise UndecidedFileError(
+                f"its dates can mean several days ({day} in line {row.number}): name their "
+                "format, such as --params ingestion.date_format=%m/%d/%Y"
+            )
 
 
-def _with_extras_shown(body: bytes) -> bytes:
-    """Mark an empty field beyond the last, which the parser takes for none."""
-    rows = body.split(b"\n")[:-1]
-    return b"".join(_EMPTY_EXTRA.sub(rb"\1,?", row) + b"\n" for row in rows)
+def _check_symbols(layout: Layout, rows: Sequence[Line]) -> None:
+    """Refuse a file whose column of symbols names several: they would become one series."""
+    if layout.symbol_place is None:
+        return
+    by_symbol = Layout(layout.separator, (layout.symbol_place,), layout.width)
+    symbols = {by_symbol.fields(row.text)[0][0] for row in rows} - {""}
+    if len(symbols) > 1:
+        raise several_symbols(sorted(symbols))
 
 
-def _shortened(text: bytes, length: int = 60) -> str:
-    shown = text[:length].decode(errors="replace")
-    return repr(shown) + ("..." if len(text) > length else "")
+def _plain_row(
+    fields: Sequence[str], extra: Sequence[str], date_format: str | None, *, has_points: bool
+) -> str:
+    day = read_date(fields[0], date_format)
+    written = [fields[0] if day is None else day.isoformat()]
+    for name, field in zip(columns.NUMBERS, fields[1:], strict=True):
+        is_grouped = (
+            "," in field
+            # 1,234 may be a decimal comma, unless points are: a count of shares has neither.
+            and (has_points or name == columns.VOLUME)
+            and _THOUSANDS.fullmatch(field)
+        )
+        written.append(field.replace(",", "") if is_grouped else field)
+    if extra:
+        written.append("".join(extra))
+    # Commas that are left are in rows that no rule lets pass.
+    return ",".join(field.replace(",", ";") for field in written) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +250,8 @@ class ParsedRows:
     """The rows of several files.
 
     Attributes:
-        frame: One row a line: ``file_index`` (position of its file), ``line`` (in its
-            file, from 1), each field typed (Date, the others Float64; null where
+        frame: One row per row of the files: ``file_index`` (position of its file), ``line``
+            (in its file, from 1), each field typed (Date, the others Float64; null where
             missing or unparsable), and ``extra`` (null where a row has no more fields).
         files: What was parsed.
     """
@@ -168,16 +266,14 @@ class ParsedRows:
             rows: Some rows of ``frame``; those of a file next to each other.
 
         Returns:
-            The fields as text under ``AS_READ``, a row each; null where empty.
+            The fields as text under ``AS_READ``, one row each; null where empty.
         """
         places = zip(rows[FILE_INDEX], rows[columns.LINE], strict=True)
-        texts: list[list[str | None]] = []
-        for file_index, of_file in groupby(places, key=itemgetter(0)):
-            lines = self.files[file_index].text.split(b"\n")
-            for _, line in of_file:
-                fields = lines[line - _FIRST_ROW_LINE].decode().split(",")
-                padded = [*fields, *[""] * (_WIDTH - len(fields))]
-                texts.append([field or None for field in padded[:_WIDTH]])
+        texts = [
+            [field or None for field in fields]
+            for file_index, of_file in groupby(places, key=itemgetter(0))
+            for fields in self.files[file_index].fields_as_read(line for _, line in of_file)
+        ]
         return pl.DataFrame(texts, schema=dict.fromkeys(AS_READ.values(), pl.String), orient="row")
 
 
@@ -195,10 +291,15 @@ def parse_rows(files: Sequence[CsvRows]) -> ParsedRows:
     if frame.height != sum(counts):
         raise AssertionError(f"{sum(counts)} lines were parsed into {frame.height} rows")
     file_index = np.repeat(np.arange(len(files), dtype=np.int32), counts)
-    firsts = np.cumsum([0, *counts[:-1]])
-    line = np.arange(_FIRST_ROW_LINE, frame.height + _FIRST_ROW_LINE) - firsts[file_index]
+    line = np.concatenate([np.empty(0, np.int32), *map(_numbers, files)])
     places = [pl.Series(FILE_INDEX, file_index), pl.Series(columns.LINE, line, pl.Int32)]
     return ParsedRows(frame.with_columns(_as_date()).hstack(places), files)
+
+
+def _numbers(rows: CsvRows) -> npt.NDArray[np.int32]:
+    if isinstance(rows.lines, range):
+        return np.arange(rows.lines.start, rows.lines.stop, dtype=np.int32)
+    return np.array(rows.lines, dtype=np.int32)
 
 
 def _as_date() -> pl.Expr:

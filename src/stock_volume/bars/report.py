@@ -1,14 +1,14 @@
-"""The data's part of the report, in words."""
+"""The section on data quality of the report."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def report_data(quality: Mapping[str, Any]) -> str:
-    """Write up the quality of the data.
+    """Write the section on data quality.
 
     Args:
-        quality: Counts, as ``report_quality`` gives them.
+        quality: The result of ``report_quality``.
 
     Returns:
         Markdown.

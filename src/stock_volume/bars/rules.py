@@ -5,10 +5,11 @@ rule it breaks, in the order of the table. A flagging rule only counts its rows.
 docs/validation.md says how many rows of the reference archive each one meets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from math import isfinite
+from typing import Final, Literal, NamedTuple
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,12 +20,37 @@ from stock_volume.bars.parse import AS_READ, EXTRA, FILE_INDEX
 SYMBOL_INDEX: Final = "symbol_index"
 """Column of a row's symbol, as a number."""
 
+ON_CLOSED_DAY: Final = "on_closed_day"
+"""Column of whether the exchange was closed on a weekday all day."""
+
+IN_CONFLICTING_FILE: Final = "in_conflicting_file"
+"""Column of whether a row's file contradicts another file of its symbol."""
+
 EARLIEST_DATE: Final = date(1900, 1, 1)
 FRIDAY: Final = 5
 """ISO number of the last weekday."""
 
 FIRST_INEXACT_WHOLE_NUMBER: Final = 2**53
-"""From here on a float64 no longer tells one whole number from the next."""
+"""From here on a float64 cannot represent every whole number."""
+
+
+REMEDIES: Final = {
+    "too_many_fields": "write one value per column, and quote text that holds the separator",
+    "missing_field": "write every field of a bar",
+    "unparsable_date": (
+        "write dates as 2019-03-28, or name their format: --params "
+        "ingestion.date_format=%m/%d/%Y; bars within a day are not supported"
+    ),
+    "unparsable_number": (
+        "write plain numbers: a decimal point, and neither currency signs nor units"
+    ),
+    "future_date": "correct the dates, or the clock of this machine",
+    "open_outside_range": "a wider ingestion.price_tolerance accepts such bars",
+    "close_outside_range": "a wider ingestion.price_tolerance accepts such bars",
+    "absurd_adj_close": "a larger ingestion.max_adj_close_ratio accepts such bars",
+    "volume_not_whole": "write volumes as whole shares",
+}
+"""What to do about a file whose every row breaks a rule, by the rule's name."""
 
 LEAST_PRICE: Final = 1e-12
 PRICE_BOUND: Final = 1e12
@@ -65,6 +91,8 @@ class RuleParameters(BaseModel):
         price_tolerance: How far Close or Open may leave [Low, High], relative to the
             bound, and still count as rounded.
         max_adj_close_ratio: Largest Adj Close, in units of Close.
+        closed_days: Whether bars of weekdays on which the exchange was closed all day are
+            flagged and enter the windows of features (``keep``), or are rejected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +100,7 @@ class RuleParameters(BaseModel):
     as_of: date = Field(default_factory=lambda: datetime.now(tz=UTC).date())
     price_tolerance: float = Field(default=1e-3, ge=0, lt=1)
     max_adj_close_ratio: float = Field(default=10.0, ge=1)
+    closed_days: Literal["keep", "reject"] = "keep"
 
 
 def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
@@ -103,7 +132,11 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
             "a field is empty; the feed writes such rows on days without trading",
             pl.any_horizontal(pl.col(text).is_null() for text in AS_READ.values()),
         ),
-        ("unparsable_date", "the date is not a calendar day YYYY-MM-DD", day.is_null()),
+        (
+            "unparsable_date",
+            "the date is no calendar day, or can be several",
+            day.is_null(),
+        ),
         (
             "unparsable_number",
             "a price or the volume is not a finite number",
@@ -152,7 +185,8 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
             (pl.min_horizontal(prices) < LEAST_PRICE) | (pl.max_horizontal(prices) >= PRICE_BOUND),
         ),
     )
-    return tuple(RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)
+    by_itself = (RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)
+    return (*by_itself, *([_CLOSED_DAY] if parameters.closed_days == "reject" else []))
 
 
 def rules_of_typed_fields(rules: Iterable[RowRule]) -> list[RowRule]:
@@ -169,7 +203,7 @@ def rules_of_typed_fields(rules: Iterable[RowRule]) -> list[RowRule]:
 
 
 def screening(rules: Iterable[RowRule]) -> pl.Expr:
-    """Tell, from the typed fields alone, which rows break any of the rejecting rules.
+    """Mark rows that break any rejecting rule, judged by typed fields alone.
 
     Args:
         rules: The rejecting rules.
@@ -180,19 +214,47 @@ def screening(rules: Iterable[RowRule]) -> pl.Expr:
     return pl.any_horizontal(rule.broken for rule in rules_of_typed_fields(rules))
 
 
+_CLOSED_DAY: Final = RowRule(
+    "exchange_closed",
+    Action.REJECT,
+    "the exchange was closed that day",
+    pl.col(ON_CLOSED_DAY),
+)
+
+CONFLICTING_FILE: Final = RowRule(
+    "conflicting_file",
+    Action.REJECT,
+    "another file of the symbol has other bars; which are right cannot be known",
+    pl.col(IN_CONFLICTING_FILE),
+)
+"""Judged after the rules that a row breaks on its own."""
+
+_SAME_BAR_AS_NEXT: Final = (pl.col(SYMBOL_INDEX) == pl.col(SYMBOL_INDEX).shift(-1)) & (
+    pl.col(columns.DATE) == pl.col(columns.DATE).shift(-1)
+)
+
+SUPERSEDED_BAR: Final = RowRule(
+    "superseded_bar",
+    Action.REJECT,
+    "a later row of the same symbol and date has other values; the later row is kept, for a "
+    "source that repeats its last day settles it in the second row",
+    _SAME_BAR_AS_NEXT
+    & pl.any_horizontal(pl.col(name) != pl.col(name).shift(-1) for name in columns.NUMBERS),
+)
+
 DUPLICATE_BAR: Final = RowRule(
     "duplicate_bar",
     Action.REJECT,
-    "the symbol has a valid bar of this date already; the first read is kept",
-    (pl.col(SYMBOL_INDEX) == pl.col(SYMBOL_INDEX).shift(1))
-    & (pl.col(columns.DATE) == pl.col(columns.DATE).shift(1)),
+    "a later row repeats this bar",
+    _SAME_BAR_AS_NEXT,
 )
-"""Judged last, among rows that break no other rule, sorted by symbol and date."""
+"""Judged last, like ``SUPERSEDED_BAR`` before it, among rows that break no other rule, sorted
+by symbol and date."""
 
 DATE_OUT_OF_ORDER: Final = RowRule(
     "date_out_of_order",
     Action.FLAG,
-    "stands below a later date in its file; kept, in its place by date",
+    "below a later date in its file; kept, in its place by date",
     (pl.col(FILE_INDEX) == pl.col(FILE_INDEX).shift(1))
     & (pl.col(columns.DATE) < pl.col(columns.DATE).shift(1)),
 )
@@ -212,5 +274,45 @@ FLAGGING_RULES: Final = (
         "no trade that day: true of thinly traded symbols; kept",
         pl.col(columns.VOLUME) == 0,
     ),
+    RowRule(
+        "exchange_closed",
+        Action.FLAG,
+        "the exchange was closed that day; kept, and enters the windows of features unless "
+        "ingestion.closed_days is reject",
+        pl.col(ON_CLOSED_DAY),
+    ),
 )
 """Counted among the rows that are kept."""
+
+
+def describe_rejection(row: Mapping[str, str | int | None]) -> str:
+    """Describe why a row was rejected, with an example value and what to do.
+
+    Args:
+        row: A row of the quarantine.
+
+    Returns:
+        One line, such as ``line 2: unparsable_number (Volume is '91.35K'); write ...``.
+    """
+    rule = str(row[columns.RULE])
+    shown = ", ".join(f"{name} is {row[name]!r}" for name in _offending_fields(rule, row))
+    remedy = REMEDIES.get(rule)
+    return f"line {row[columns.LINE]}: {rule} ({shown})" + (f"; {remedy}" if remedy else "")
+
+
+def _offending_fields(rule: str, row: Mapping[str, str | int | None]) -> Sequence[str]:
+    """Choose the fields that show how a row breaks a rule."""
+    if rule.endswith("_date") or rule == _CLOSED_DAY.name:
+        return [columns.DATE]
+    if rule == "missing_field":
+        return [name for name in columns.BAR if row[name] is None]
+    if rule == "unparsable_number":
+        return [name for name in columns.NUMBERS if not _is_number(str(row[name]))]
+    return [columns.VOLUME] if rule == "volume_not_whole" else columns.BAR
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

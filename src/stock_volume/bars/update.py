@@ -1,7 +1,7 @@
 """What a source has told since the last time, taken into the layers, row by row."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -37,6 +37,9 @@ _PLACE: Final = "place"
 _REJECTED: Final = "rejected"
 _BEFORE: Final = "before"
 _LISTED: Final = 50
+
+FORECAST_ORIGIN: Final = "forecast_origin"
+"""Of an absent symbol: the session of the bar that its forecast rests on."""
 
 
 class UpdateParameters(MergeParameters):
@@ -115,16 +118,91 @@ def wanted_bars(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFr
     Returns:
         Symbol, ETF and ``since``, one row a live symbol, sorted.
     """
+    overlap = pl.duration(days=parameters.overlap_days)
+    return (
+        live_symbols(prices, parameters)
+        .with_columns((pl.col(columns.DATE) - overlap).alias(SINCE))
+        .drop(columns.DATE)
+    )
+
+
+def live_symbols(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFrame:
+    """List the symbols that updates ask for.
+
+    Args:
+        prices: The bars that are held.
+        parameters: Say how old the latest bar of such a symbol may be.
+
+    Returns:
+        Symbol, ETF and Date of the latest bar, one row a live symbol, sorted.
+    """
     latest = pl.col(columns.DATE)
     return (
         prices.group_by(columns.SYMBOL)
         .agg(pl.col(columns.ETF).first(), latest.max())
         .collect(engine="streaming")
         .filter(latest >= latest.max() - pl.duration(days=parameters.live_days))
-        .with_columns((latest - pl.duration(days=parameters.overlap_days)).alias(SINCE))
-        .drop(columns.DATE)
         .sort(columns.SYMBOL)
     )
+
+
+def absent_symbols(
+    wanted: pl.DataFrame, told: Mapping[str, str], found: pl.DataFrame, held: pl.DataFrame
+) -> dict[str, str]:
+    """Find the symbols of which a source has no file, or again the one that gave no bars.
+
+    Args:
+        wanted: What the source was asked for: a row a symbol.
+        told: Why a symbol is absent, by symbol, where the source itself says so.
+        found: All files that the source has, those that were read before among them.
+        held: Files that the layers were made from.
+
+    Returns:
+        The reason by symbol, sorted.
+    """
+    barren = (
+        latest_files(held)
+        .filter(_gave_nothing())
+        .select(columns.SYMBOL, SHA256, _reason().alias(NOTE))
+        .drop_nulls(SHA256)
+    )
+    known = found.filter(pl.col(STATUS) == FileStatus.KNOWN).drop(NOTE)
+    again = known.join(barren, on=[columns.SYMBOL, SHA256])
+    others = found.join(again, on=columns.FILE, how="anti")
+    unanswered = wanted.select(columns.SYMBOL).join(others, on=columns.SYMBOL, how="anti")
+    reasons = dict(again.select(columns.SYMBOL, NOTE).rows())
+    missing = {
+        symbol: reasons.get(symbol, "the source has no file of it")
+        for symbol in unanswered[columns.SYMBOL]
+    }
+    return dict(sorted((missing | dict(told)).items()))
+
+
+def unanswered_symbols(recent_files: pl.DataFrame) -> pl.DataFrame:
+    """List the symbols of which an update got no bars.
+
+    Args:
+        recent_files: Files of the update, absent ones among them.
+
+    Returns:
+        Symbol and the reason as ``note``, one row a symbol, sorted.
+    """
+    answered = recent_files.filter(~_gave_nothing())
+    return (
+        recent_files.join(answered, on=columns.SYMBOL, how="anti")
+        .select(columns.SYMBOL, _reason().alias(NOTE))
+        .unique(columns.SYMBOL, keep="first", maintain_order=True)
+        .sort(columns.SYMBOL)
+    )
+
+
+def _gave_nothing() -> pl.Expr:
+    return pl.col(ROWS_KEPT) + pl.col(ROWS_KNOWN) == 0
+
+
+def _reason() -> pl.Expr:
+    """Give the note of a file without bars, or say that its rows were rejected."""
+    return pl.when(pl.col(NOTE) != "").then(NOTE).otherwise(pl.lit("no row of it is valid"))
 
 
 def latest_files(files: pl.DataFrame) -> pl.DataFrame:
@@ -151,10 +229,10 @@ def known_contents(files: pl.DataFrame) -> frozenset[tuple[str, str]]:
         files: Files that the layers were made from.
 
     Returns:
-        Symbol and digest. Files whose bars were set aside are not among them: with other
-        tolerances they may be joined.
+        Symbol and digest of files that were read. The others are read again: with other
+        parameters their bars may be used.
     """
-    settled = latest_files(files).filter(pl.col(STATUS) != FileStatus.SET_ASIDE)
+    settled = latest_files(files).filter(pl.col(STATUS).is_in([FileStatus.READ, FileStatus.EMPTY]))
     return frozenset(settled.select(columns.SYMBOL, SHA256).drop_nulls().rows())
 
 
@@ -292,10 +370,10 @@ def _news(
     """Choose the files of an update that tell something new."""
     latest = latest_files(files)
     content = [columns.SYMBOL, _PLACE, SHA256]
-    # A file that could not be read has no digest; it is news once.
+    # A file that could not be read has no digest; it is news once, and again once it is read.
     unread = latest_files(recent.files.collect()).join(
         latest.filter(pl.col(STATUS) != FileStatus.SET_ASIDE),
-        on=content,
+        on=[*content, STATUS],
         how="anti",
         nulls_equal=True,
         maintain_order="left",
@@ -414,7 +492,8 @@ def describe_update(
     layers: IngestedLayers,
     restatements: pl.DataFrame,
     rebasings: pl.DataFrame,
-    absent: pl.DataFrame,
+    unanswered: pl.DataFrame,
+    forecasts: pl.DataFrame,
 ) -> dict[str, Any]:
     """Describe an update.
 
@@ -422,7 +501,8 @@ def describe_update(
         layers: The layers, updated; the files of the update are pending.
         restatements: Held values that were replaced.
         rebasings: Symbols that were brought to another base.
-        absent: Files that the source was asked for and does not have.
+        unanswered: What ``unanswered_symbols`` gives.
+        forecasts: The forecasts, updated: they say what an absent symbol's rests on.
 
     Returns:
         The report: counts, the first fifty of each list, and the quarantine by rule.
@@ -456,8 +536,14 @@ def describe_update(
         "set_aside": _listed(set_aside_symbols(files)),
         "rebasings": _listed(rebasings),
         "restatements": _listed(restatements),
-        "absent": _listed(absent.select(columns.SYMBOL, NOTE)),
+        "absent": _listed(_with_origin(unanswered, forecasts)),
     }
+
+
+def _with_origin(unanswered: pl.DataFrame, forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Add the session that the forecast of a symbol rests on, null where it has none."""
+    origins = forecasts.select(columns.SYMBOL, pl.col(columns.DATE).alias(FORECAST_ORIGIN))
+    return unanswered.join(origins, on=columns.SYMBOL, how="left", maintain_order="left")
 
 
 def set_aside_symbols(files: pl.DataFrame) -> pl.DataFrame:

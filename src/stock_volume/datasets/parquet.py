@@ -47,7 +47,7 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.Lazy
         """Scan the file; rows are read when the frame is collected."""
         if not self.path.is_file():
             raise DatasetError(f"{self.path}: no such file; run the node that makes it")
-        return pl.scan_parquet(self.path)
+        return pl.scan_parquet(self.path, glob=False)  # brackets are part of a name
 
     def save(self, data: pl.DataFrame | pl.LazyFrame) -> None:
         """Append rows; small chunks wait until they fill a row group together.

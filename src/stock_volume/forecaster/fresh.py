@@ -9,7 +9,6 @@ from stock_volume import columns
 from stock_volume.bars.parse import EXTRA
 from stock_volume.bars.rules import (
     DUPLICATE_BAR,
-    SYMBOL_INDEX,
     Action,
     RowRule,
     RuleParameters,
@@ -30,6 +29,15 @@ _JUMP = RowRule(
 )
 """Ingestion has no such rule: there one bar of many is wrong, here the answer may rest on it. The
 largest jump of the reference archive is of 2,488 times."""
+
+
+_REPEATED = RowRule(
+    DUPLICATE_BAR.name,
+    Action.REJECT,
+    "an earlier bar has the same date",
+    pl.col(columns.DATE) == pl.col(columns.DATE).shift(1),
+)
+"""In a request neither of two bars is more likely than the other."""
 
 
 class BrokenBar(NamedTuple):
@@ -80,7 +88,6 @@ def features_of_bars(
         raise InvalidBarsError("there are no bars")
     judged = bars.with_row_index(_PLACE).with_columns(
         pl.col(columns.OPEN).fill_null(0),
-        pl.lit(0).alias(SYMBOL_INDEX),
         pl.lit(None, pl.String).alias(EXTRA),
     )
     broken = _broken(judged, rules)
@@ -107,7 +114,7 @@ def _broken(bars: pl.DataFrame, parameters: RuleParameters) -> list[BrokenBar]:
     for rule in rules_of_typed_fields(rejecting_rules(parameters)):
         _note(found, rule, bars)
     valid = bars.filter(~pl.col(_PLACE).is_in(list(found)))
-    for rule in (DUPLICATE_BAR, _JUMP):
+    for rule in (_REPEATED, _JUMP):
         _note(found, rule, valid.sort(columns.DATE, maintain_order=True))
     return sorted(found.values())
 

@@ -62,6 +62,18 @@ def logged_forecasts(
     )
 
 
+def forecasts_to_come(forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Leave out forecasts of sessions that have come: they were logged when they were made.
+
+    Args:
+        forecasts: What ``forecast_next_session`` gives.
+
+    Returns:
+        The forecasts of sessions after the latest origin.
+    """
+    return forecasts.filter(pl.col(columns.TARGET_DATE) > pl.col(columns.DATE).max())
+
+
 def by_latest_origin(logged: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Put forecasts under their origin: the latest session that any of them rests on.
 

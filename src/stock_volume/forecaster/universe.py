@@ -23,17 +23,21 @@ _EDGES: Final = tuple(math.log(dollars) for dollars in (1e5, 1e6, 5e6, 1e8))
 
 
 def is_common_stock() -> pl.Expr:
-    """Tell common stocks by their names; a nameless stock counts as one.
+    """Recognize common stocks by their names.
+
+    A security without a name has its symbol in its place. It may be a preferred stock or a
+    warrant, and does not count as a common stock.
 
     Returns:
-        Boolean expression over rows with ``ETF`` and ``Security Name``.
+        Boolean expression over rows with ``Symbol``, ``ETF`` and ``Security Name``.
     """
     name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
     # The description follows the last dash, if there is one; else the company's first word.
     after_dash = name.str.extract(r"^.* - (.*)$")
     description = pl.coalesce(after_dash, name.str.replace(r"^\S+\s+", ""))
     other = description.str.contains(OTHER_SECURITIES) | name.str.contains(FUNDS)
-    return ~pl.col(columns.ETF) & ~other
+    is_named = (name != "") & (name != pl.col(columns.SYMBOL).str.to_lowercase())
+    return ~pl.col(columns.ETF) & is_named & ~other
 
 
 def bucket_number(size: str) -> pl.Expr:

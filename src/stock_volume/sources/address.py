@@ -4,6 +4,9 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+SAMPLE: Final = "sample"
+"""What stands for the embedded sample where a path or an address may be."""
+
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")
 """An address, or as much of one as urllib3 tells."""
 

@@ -13,12 +13,13 @@ from http import HTTPStatus
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import is_same_server, redacted, shown
+from stock_volume.sources.answer import no_bars_reason
 from stock_volume.sources.requested import Answer, Request, RequestedSource
 from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for, status_may_pass
 
@@ -34,6 +35,9 @@ _AHEAD: Final = 8
 _HEADER_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _NEVER_SECRET: Final = {"accept", "user-agent"}
 """Headers that another server may see, to which one redirects."""
+
+_SHORTEST_SECRET: Final = 4
+"""Characters; shorter words are no keys, and would be missing from what is quoted."""
 
 
 class HttpCsvParameters(BaseModel):
@@ -108,6 +112,23 @@ class HttpCsvParameters(BaseModel):
             if name not in _named(self.url)
         }
         return {**self.headers, **secret}
+
+    def secrets(self) -> frozenset[str]:
+        """List what a server may repeat in its answers and no message may show.
+
+        Returns:
+            Credentials, values of headers and of the address' query, user and password; and
+            the words of each, because a server leaves out the ``Bearer`` before a key.
+        """
+        parts = urlsplit(self.url)
+        values = [
+            *(value.get_secret_value() for value in self.credentials.values()),
+            *(text for name, text in self.headers.items() if name.lower() not in _NEVER_SECRET),
+            *(value for _, value in parse_qsl(parts.query)),
+            *(unquote(value) for value in (parts.username, parts.password) if value),
+        ]
+        words = {word for value in values for word in (value, *value.split())}
+        return frozenset(word for word in words if len(word) >= _SHORTEST_SECRET)
 
 
 def _named(url: str) -> set[str]:
@@ -265,8 +286,8 @@ def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters
                 f"{shown(parameters.url)}: HTTP {status} for {request.symbol}; give a key under "
                 "`credentials`, see docs/sources/http.md"
             )
+        wait = seconds_asked_for(response.headers.get("retry-after"))
         if status_may_pass(status):
-            wait = seconds_asked_for(response.headers.get("retry-after"))
             raise _AnswerError(f"HTTP {status}", wait)
         if status != HTTPStatus.OK:
             return f"HTTP {status}"
@@ -278,7 +299,12 @@ def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters
                 return f"longer than max_mib = {parameters.max_mib:g} allows"
             if time.monotonic() > deadline:  # httpx limits the wait for a part, not for all
                 raise _AnswerError(f"not complete after {parameters.seconds:g} seconds")
-    return _with_our_names(b"".join(parts), parameters.columns)
+    content = _with_our_names(b"".join(parts), parameters.columns)
+    reason = no_bars_reason(content, parameters.secrets())
+    if reason:
+        # Servers that limit requests often say so with a status of success.
+        raise _AnswerError(f"HTTP {status}, but {reason}", wait)
+    return content
 
 
 def _with_our_names(content: bytes, ours: Mapping[str, str]) -> bytes:

@@ -1,8 +1,7 @@
 """Sources that are asked for each symbol by itself."""
 
-import csv
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from itertools import chain
@@ -19,8 +18,10 @@ from stock_volume.bars.archive import (
     open_archive,
     warn_of_absent,
 )
-from stock_volume.errors import SourceError
+from stock_volume.bars.listing import parse_listing
+from stock_volume.errors import SourceError, UnreadableFileError
 from stock_volume.progress import progress
+from stock_volume.sources.answer import no_bars_reason
 from stock_volume.sources.landing import is_nameable, land, member_name
 
 
@@ -55,8 +56,7 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
     """Make the requests of a first run.
 
     Args:
-        symbols: Symbols, or the path of a listing (a CSV file with the columns Symbol and
-            perhaps ETF).
+        symbols: Symbols, or the path of a listing, as an archive has it.
 
     Returns:
         One request a symbol, for all its bars.
@@ -72,10 +72,12 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
     if not isinstance(symbols, str):
         return [Request(symbol) for symbol in symbols]
     try:
-        with Path(symbols).open(encoding="utf-8-sig", newline="") as file:
-            requests = list(_listed(csv.DictReader(file)))
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+        listed = parse_listing(Path(symbols).read_bytes())
+    except (OSError, UnreadableFileError) as error:
         raise SourceError(f"{symbols}: not a listing of symbols: {error}") from error
+    requests = [
+        Request(row.symbol or row.nasdaq_symbol, is_etf=bool(row.security.is_etf)) for row in listed
+    ]
     if not requests:
         raise SourceError(f"{symbols}: lists no symbol")
     return requests
@@ -95,18 +97,19 @@ def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
     return {}
 
 
-def _listed(rows: Iterable[dict[str, str]]) -> Iterable[Request]:
-    for row in rows:
-        if row[columns.SYMBOL]:
-            yield Request(row[columns.SYMBOL], row.get(columns.ETF) == "Y")
-
-
 Answer: TypeAlias = bytes | str
 """A file of bars, or why there is none."""
 
 
+def _judged(answer: Answer) -> Answer:
+    """Take an answer without bars for a reason, whatever the source takes it for."""
+    return answer if isinstance(answer, str) else no_bars_reason(answer) or answer
+
+
 class RequestedSource(ABC):
     """A source that is asked for each symbol by itself; its answers are kept as an archive.
+
+    An answer that has no bars counts as none: a note about limits, a page, a header alone.
 
     Attributes:
         name: What errors call it.
@@ -185,7 +188,7 @@ class RequestedSource(ABC):
             progress("fetching bars", len(sound), "files") as advance,
             closing(self.fetch([request for _, request in sound])) as answers,
         ):
-            for (name, request), answer in zip(sound, answers, strict=True):
+            for (name, request), answer in zip(sound, map(_judged, answers), strict=True):
                 if isinstance(answer, str):
                     absent[request.symbol] = answer
                     self._check(absent, len(names))
@@ -214,7 +217,8 @@ class RequestedSource(ABC):
             requests: One a symbol.
 
         Yields:
-            In their order, a file of bars each, or why there is none.
+            In their order, a file of bars each, or why there is none. Bytes that are no file
+            of bars are taken for none, with their first words as the reason.
 
         Raises:
             SourceError: The source refused.

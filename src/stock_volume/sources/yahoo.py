@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BATCH: Final = 100
 """Symbols asked for at once."""
 
+_DELISTED_SHARE: Final = 0.1
+"""Share of a batch that may be delisted; where more are not answered, Yahoo blocks the client."""
+
 _SETTLED: Final = timedelta(minutes=30)
 """How long after its close a session's volume is still counted up."""
 
@@ -44,7 +47,7 @@ class YahooSource(RequestedSource):
             symbols: Symbols of a first run, or the path of a listing.
             landing: Folder in which answers are kept.
             max_failed_share: Share of the symbols that may have no bars; more fail the whole.
-            retry: How often a batch without any bar is asked for again.
+            retry: How often symbols without any bar are asked for again.
         """
         super().__init__("Yahoo Finance", symbols, landing, max_failed_share)
         # A block passes in minutes, not in seconds.
@@ -67,21 +70,50 @@ class YahooSource(RequestedSource):
                 yield files.get(request.symbol, "Yahoo answers no bars")
 
     def _files(self, batch: Sequence[Request], last: date) -> dict[str, bytes]:
-        with suppress(_NothingError):
-            for attempt in attempts(self._retry, lambda error: isinstance(error, _NothingError)):
+        """Ask for a batch, and for those of it that are not answered again while it may help."""
+        files: dict[str, bytes] = {}
+        missing = batch
+        with suppress(_MissingError):
+            for attempt in attempts(self._retry, _may_come):
                 with attempt:
-                    bars = _download(batch, last)
-                    files = {
-                        request.symbol: _as_csv(bars, request.symbol, last) for request in batch
-                    }
-                    if not any(files.values()):
-                        raise _NothingError(f"Yahoo answers nothing of {len(batch)} symbols")
-                    return {symbol: file for symbol, file in files.items() if file}
-        return {}
+                    answered = _answered(missing, last)
+                    is_first = missing is batch
+                    files |= answered
+                    missing = [request for request in missing if request.symbol not in answered]
+                    if missing:
+                        raise _MissingError(
+                            f"Yahoo answers nothing of {len(missing)} of {len(batch)} symbols",
+                            may_come=is_first or bool(answered) or _may_be_block(missing, batch),
+                        )
+        return files
 
 
-class _NothingError(Exception):
-    """No bar of any symbol, as when Yahoo blocks a client."""
+class _MissingError(Exception):
+    """No bar of some symbols: they are delisted, or Yahoo blocks a client.
+
+    Attributes:
+        may_come: Whether it may help to ask again.
+    """
+
+    def __init__(self, message: str, *, may_come: bool) -> None:
+        super().__init__(message)
+        self.may_come = may_come
+
+
+def _may_be_block(missing: Sequence[Request], batch: Sequence[Request]) -> bool:
+    """Return whether more symbols are missing than may be delisted: one or a tenth."""
+    return len(missing) == len(batch) or len(missing) > max(1, _DELISTED_SHARE * len(batch))
+
+
+def _may_come(error: Exception) -> bool:
+    return isinstance(error, _MissingError) and error.may_come
+
+
+def _answered(requests: Sequence[Request], last: date) -> dict[str, bytes]:
+    """Ask once for some symbols; those without any bar are left out."""
+    bars = _download(requests, last)
+    files = {request.symbol: _as_csv(bars, request.symbol, last) for request in requests}
+    return {symbol: file for symbol, file in files.items() if file}
 
 
 def last_settled_session(now: datetime) -> date:

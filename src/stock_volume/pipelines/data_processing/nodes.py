@@ -1,18 +1,27 @@
 """Nodes of the pipeline data_processing."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from stock_volume.bars.archive import BarArchive, BarSource
-from stock_volume.bars.ingest import ROWS_READ, IngestedChunk, IngestionParameters, ingest
+from stock_volume.bars.ingest import (
+    ROWS_READ,
+    FileStatus,
+    IngestedChunk,
+    IngestionParameters,
+    ingest,
+)
 from stock_volume.bars.quality import report_quality
 from stock_volume.progress import progress
 
 logger = logging.getLogger(__name__)
+
+_WARNINGS: Final = 20
+"""Troubled files that warnings name; the report names all."""
 
 
 def ingest_bars(source: BarSource, parameters: IngestionParameters) -> Iterator[IngestedChunk]:
@@ -53,6 +62,17 @@ def assess_quality(
             "measures are undefined",
             report["constant_volume"],
         )
-    for file in report["troubled_files"]:
-        logger.warning("%(file)s (%(status)s): %(note)s", file)
+    _warn_of_troubled(report["troubled_files"])
     return report
+
+
+def _warn_of_troubled(files: Sequence[Mapping[str, str]]) -> None:
+    """Warn of troubled files by name, first of all of those that gave no bar."""
+    ranked = sorted(files, key=lambda file: file["status"] == FileStatus.READ)
+    for file in ranked[:_WARNINGS]:
+        logger.warning("%(file)s (%(status)s): %(note)s", file)
+    if len(ranked) > _WARNINGS:
+        logger.warning(
+            "%d more files are troubled: see troubled_files in data_quality.json",
+            len(ranked) - _WARNINGS,
+        )

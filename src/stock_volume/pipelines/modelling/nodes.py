@@ -42,7 +42,7 @@ from stock_volume.forecaster.snapshot import take_snapshot
 from stock_volume.forecaster.train import check_enough, latest_training_rows, train_forecaster
 from stock_volume.lineage import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
-from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
+from stock_volume.stored_model import ESTIMATOR_FILE, BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -205,15 +205,21 @@ def register_snapshot(
 
 def package_service(
     estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel
-) -> dict[str, str]:
-    """Label the Bento by the models of its run."""
-    return {
-        "estimator": str(estimator.tag).replace(":", "-"),
-        "forecaster": str(forecaster.tag).replace(":", "-"),
-        "snapshot": str(snapshot.tag).replace(":", "-"),
-        **estimator.labels,
-        **forecaster.labels,
-    }
+) -> BentoContents:
+    """Name the models that the Bento pins, and label it by them."""
+    estimator_tag, forecaster_tag, snapshot_tag = (
+        str(model.tag) for model in (estimator, forecaster, snapshot)
+    )
+    return BentoContents(
+        models=(estimator_tag, forecaster_tag, snapshot_tag),
+        labels={
+            "estimator": estimator_tag.replace(":", "-"),
+            "forecaster": forecaster_tag.replace(":", "-"),
+            "snapshot": snapshot_tag.replace(":", "-"),
+            **estimator.labels,
+            **forecaster.labels,
+        },
+    )
 
 
 def write_report(

@@ -22,9 +22,12 @@ from stock_volume.bars.update import (
     UnchangedLayers,
     UpdatedChunk,
     UpdateParameters,
+    absent_symbols,
     describe_update,
     known_contents,
+    live_symbols,
     set_aside_symbols,
+    unanswered_symbols,
     unchanged_layers,
     unread_name,
     update_layers,
@@ -32,7 +35,12 @@ from stock_volume.bars.update import (
 )
 from stock_volume.features.registry import FeatureParameters
 from stock_volume.forecaster.live import forecast_next_session
-from stock_volume.forecaster.log import by_latest_origin, logged_forecasts, missed_forecasts
+from stock_volume.forecaster.log import (
+    by_latest_origin,
+    forecasts_to_come,
+    logged_forecasts,
+    missed_forecasts,
+)
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.data_processing.nodes import assess_quality, ingest_watched
@@ -42,7 +50,7 @@ from stock_volume.pipelines.feature_engineering.nodes import (
     renew_forecast_features,
 )
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
-from stock_volume.stored_model import StoredModel
+from stock_volume.stored_model import BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -64,16 +72,19 @@ def fetch_recent_bars(
     in_archive = (pl.lit(f"{name}/") + pl.col(columns.FILE)).alias(columns.FILE)
     logger.info("%s: looking for news of %d symbols", archive.path, wanted.height)
     news = pl.col(STATUS) != FileStatus.KNOWN
+    found = []
     for chunk in ingest_watched(archive, ingestion, known_contents(held)):
+        found.append(chunk.files)
         yield IngestedChunk(
             chunk.prices,
             chunk.quarantine.with_columns(in_archive),
             chunk.files.filter(news).with_columns(in_archive),
         )
-    warn_of_absent(archive.path, archive.absent)
-    if archive.absent:
-        absent = _absent(archive.absent, chunk.files)
-        yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), absent)
+    absent = absent_symbols(wanted, archive.absent, pl.concat(found), held)
+    warn_of_absent(archive.path, absent)
+    if absent:
+        rows = _absent(absent, chunk.files)
+        yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), rows)
 
 
 def _absent(absent: Mapping[str, str], like: pl.DataFrame) -> pl.DataFrame:
@@ -139,6 +150,7 @@ def report_update(  # noqa: PLR0913, PLR0917 (they are what it tells of)
     restatements: pl.LazyFrame,
     rebasings: pl.LazyFrame,
     recent_files: pl.LazyFrame,
+    forecasts: pl.LazyFrame,
 ) -> Iterator[dict[str, Any]]:
     """Report on the update."""
     if not _pending(files).height:
@@ -147,7 +159,8 @@ def report_update(  # noqa: PLR0913, PLR0917 (they are what it tells of)
         IngestedLayers(prices, quarantine, files),
         restatements.collect(),
         rebasings.collect(),
-        recent_files.filter(pl.col(STATUS) == FileStatus.ABSENT).collect(),
+        unanswered_symbols(recent_files.collect()),
+        forecasts.collect(),
     )
     logger.info(
         "%(added)d bars added, %(restated)d restated, %(rebased)d brought to another base",
@@ -190,15 +203,49 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
         )
 
 
-def update_forecasts(
+def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     forecaster: Forecaster,
     features: pl.LazyFrame,
+    prices: pl.LazyFrame,
     files: pl.LazyFrame,
+    recent_files: pl.LazyFrame,
+    held: pl.LazyFrame,
     parameters: ForecasterParameters,
+    update: UpdateParameters,
 ) -> Iterator[pl.DataFrame]:
-    """Forecast the next session of every live symbol."""
-    if _pending(files).height:
-        yield forecast_next_session(forecaster, features, parameters)
+    """Forecast the next session of every live symbol, answered or not."""
+    if not _pending(files).height:
+        return
+    unanswered = unanswered_symbols(recent_files.collect())
+    kept = unanswered.join(live_symbols(prices, update), on=columns.SYMBOL, how="semi")
+    forecasts = forecast_next_session(forecaster, features, parameters, kept[columns.SYMBOL])
+    yield forecasts
+    _warn_of_forecasts(forecasts, kept, held.collect())
+
+
+def _warn_of_forecasts(forecasts: pl.DataFrame, kept: pl.DataFrame, held: pl.DataFrame) -> None:
+    """Name the symbols whose forecasts are of earlier sessions, or are there no more."""
+    of_kept = forecasts.join(kept, on=columns.SYMBOL, how="semi", maintain_order="left")
+    earlier = of_kept.filter(pl.col(columns.DATE) < forecasts[columns.DATE].max())
+    if earlier.height:
+        logger.warning(
+            "%d symbols were not answered: their forecasts rest on earlier sessions: %s",
+            earlier.height,
+            _named_with_dates(earlier),
+        )
+    dropped = held.join(forecasts, on=columns.SYMBOL, how="anti", maintain_order="left")
+    if dropped.height:
+        logger.warning(
+            "%d symbols are no longer live and have no forecast any more (docs/updates.md); "
+            "their last ones rested on: %s",
+            dropped.height,
+            _named_with_dates(dropped),
+        )
+
+
+def _named_with_dates(forecasts: pl.DataFrame) -> str:
+    first = forecasts.select(columns.SYMBOL, columns.DATE).head(_NAMED).rows()
+    return ", ".join(f"{symbol} ({day})" for symbol, day in first)
 
 
 def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
@@ -213,7 +260,7 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     """Log the forecasts of the sessions that came since the last update, and of the next."""
     if _pending(files).height:
         sessions = update.catch_up_sessions
-        made = logged_forecasts(forecaster, forecasts.collect(), features)
+        made = logged_forecasts(forecaster, forecasts_to_come(forecasts.collect()), features)
         missed = missed_forecasts(forecaster, features, logged, parameters, sessions)
         yield missed | by_latest_origin(made)
 
@@ -232,7 +279,7 @@ def update_snapshot(
 
 def update_service(
     estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel, files: pl.LazyFrame
-) -> Iterator[dict[str, str]]:
+) -> Iterator[BentoContents]:
     """Package the models with the new snapshot."""
     if _pending(files).height:
         yield package_service(estimator, forecaster, snapshot)

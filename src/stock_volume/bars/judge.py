@@ -1,0 +1,129 @@
+"""The judgement of parsed rows by the rules: which are kept, and why the others are not."""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.bars.parse import FILE_INDEX, ParsedRows
+from stock_volume.bars.rules import (
+    CONFLICTING_FILE,
+    DATE_OUT_OF_ORDER,
+    DUPLICATE_BAR,
+    EARLIEST_DATE,
+    FLAGGING_RULES,
+    IN_CONFLICTING_FILE,
+    ON_CLOSED_DAY,
+    SUPERSEDED_BAR,
+    SYMBOL_INDEX,
+    RuleParameters,
+    rejecting_rules,
+    screening,
+)
+from stock_volume.exchange import sessions_held
+
+_BROKEN: Final = "broken"
+_MISPLACED: Final = "misplaced"
+_REPEATED: Final = "repeated"
+_SUPERSEDED: Final = "superseded"
+
+
+class JudgedRows(NamedTuple):
+    """Rows by their fate; together they are as many as came in.
+
+    Attributes:
+        kept: The rows that break no rejecting rule, by symbol and date, with one boolean
+            column per flagging rule.
+        rejected: The others, in file order, each with the name of the first rule it breaks
+            and its fields as read.
+    """
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def _mark(broken: pl.Expr, name: str) -> pl.Expr:
+    return broken.fill_null(value=False).alias(name)
+
+
+@cache
+def _closed_days(last: date) -> pl.Series:
+    """List the weekdays from ``EARLIEST_DATE`` on which the exchange was closed all day."""
+    weekdays = pl.date_range(EARLIEST_DATE, last, eager=True)
+    weekdays = weekdays.filter(weekdays.dt.weekday() <= 5)  # noqa: PLR2004 (Monday is 1)
+    return weekdays.filter(~weekdays.is_in(sessions_held(EARLIEST_DATE, last).implode()))
+
+
+class Judge:
+    """Splits rows by the rules; its expressions are built once, for every chunk."""
+
+    def __init__(self, parameters: RuleParameters) -> None:
+        """Prepare the expressions.
+
+        Args:
+            parameters: Bounds of the rules.
+        """
+        rules = (*rejecting_rules(parameters), CONFLICTING_FILE)
+        symbol, day = pl.col(SYMBOL_INDEX), pl.col(columns.DATE)
+        misplaced = (symbol == symbol.shift(1)) & (day < day.shift(1))
+        self._on_closed_day = day.is_in(_closed_days(parameters.as_of).implode())
+        self._repetitions = [
+            _mark(DUPLICATE_BAR.broken, _REPEATED),
+            _mark(SUPERSEDED_BAR.broken, _SUPERSEDED),
+        ]
+        self._marks_by_row = [
+            _mark(screening(rules), _BROKEN),
+            *(
+                _mark(rule.broken, rule.name)
+                for rule in FLAGGING_RULES
+                if rule is not DATE_OUT_OF_ORDER
+            ),
+        ]
+        self._marks_by_neighbour = [
+            _mark(misplaced, _MISPLACED),
+            _mark(DATE_OUT_OF_ORDER.broken, DATE_OUT_OF_ORDER.name),
+            *self._repetitions,
+        ]
+        self._rule = pl.coalesce(
+            *(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules),
+            pl.when(_SUPERSEDED).then(pl.lit(SUPERSEDED_BAR.name)),
+            pl.lit(DUPLICATE_BAR.name),
+        ).alias(columns.RULE)
+
+    def split(
+        self, parsed: ParsedRows, symbols: Sequence[str], conflicting: Sequence[bool]
+    ) -> JudgedRows:
+        """Split parsed rows into those to keep and those to set aside.
+
+        Args:
+            parsed: All rows of some symbols, the files of a symbol next to each other, those
+                that matter most last.
+            symbols: The symbol of each file.
+            conflicting: Whether each file contradicts another file of its symbol.
+
+        Returns:
+            The rows by their fate.
+        """
+        file_index = parsed.frame[FILE_INDEX].to_numpy()
+        # Comparing whole numbers is far cheaper than comparing symbols.
+        _, symbol_index = np.unique(np.asarray(symbols), return_inverse=True)
+        rows = parsed.frame.hstack(
+            [
+                pl.Series(SYMBOL_INDEX, symbol_index[file_index]),
+                pl.Series(IN_CONFLICTING_FILE, np.asarray(conflicting, bool)[file_index]),
+            ]
+        ).with_columns(_mark(self._on_closed_day, ON_CLOSED_DAY))
+        marked = rows.with_columns(self._marks_by_row)
+        broken = marked.filter(_BROKEN).with_columns(pl.lit(value=False).alias(_SUPERSEDED))
+        marked = marked.filter(~pl.col(_BROKEN)).with_columns(self._marks_by_neighbour)
+        if marked[_MISPLACED].any():
+            by_date = marked.sort(SYMBOL_INDEX, columns.DATE, maintain_order=True)
+            marked = by_date.with_columns(self._repetitions)
+        repeated = marked.filter(_REPEATED).select(broken.columns)
+        rejected = pl.concat([broken, repeated]).sort(FILE_INDEX, columns.LINE)
+        with_text = rejected.hstack(parsed.as_read(rejected)).with_columns(self._rule)
+        return JudgedRows(marked.filter(~pl.col(_REPEATED)), with_text)

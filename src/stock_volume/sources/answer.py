@@ -1,0 +1,126 @@
+"""Answers that say nothing of bars although the source calls them a success."""
+
+import html
+import json
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final
+from urllib.parse import quote
+
+from stock_volume.bars.parse import read_rows
+from stock_volume.errors import UndecidedFileError, UnreadableFileError
+from stock_volume.sources.address import redacted
+
+_LONGEST_QUOTE: Final = 100
+_LOOKED_AT: Final = 16_384
+"""Bytes of an answer that its quotation is made from."""
+
+_FEWEST_PRINTABLE: Final = 0.7
+"""Share of its characters; text of any language has more, and data that is no text less."""
+
+_HIDDEN: Final = "…"
+_NOT_SHOWN: Final = re.compile(
+    r"<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)|<[^>]*(>|\Z)", re.IGNORECASE | re.DOTALL
+)
+"""What a browser does not show of a page: scripts, styles, comments and tags."""
+
+
+def no_bars_reason(content: bytes, secrets: Collection[str] = ()) -> str | None:
+    """Say why an answer has no bars.
+
+    Args:
+        content: The answer.
+        secrets: Text that the source may repeat and that nobody is to see, such as keys.
+
+    Returns:
+        What the answer is instead, with its first words, on one line and without secrets;
+        None if it is a file of bars with at least one row.
+    """
+    try:
+        if read_rows(content).count:
+            return None
+    except UndecidedFileError:
+        return None  # these are bars: ingestion reads them by its parameters, or names them
+    except UnreadableFileError:
+        return _kind_of_unreadable(content, secrets)
+    if not content.strip():
+        return "an empty answer"
+    return f"a header without rows: {quoted(content, secrets)}"
+
+
+def is_page_or_json(content: bytes) -> bool:
+    """Return whether content is HTML, XML or JSON, to judge by how it begins.
+
+    Args:
+        content: The first bytes of a file or more; no file of bars begins so.
+    """
+    return _begins_as(content, b"<") or _begins_as(content, b"{[")
+
+
+def quoted(content: bytes, secrets: Collection[str] = ()) -> str:
+    """Quote the beginning of an answer in a message.
+
+    Args:
+        content: The answer.
+        secrets: Text that is left out.
+
+    Returns:
+        Up to 100 printable characters on one line, as a reader of the page would see them
+        where it is HTML, without secrets.
+    """
+    text = content[:_LOOKED_AT].decode("utf-8-sig", errors="replace")
+    if _begins_as(content, b"<"):
+        text = html.unescape(_NOT_SHOWN.sub(" ", text))
+    elif _begins_as(content, b"{["):
+        with suppress(ValueError, RecursionError):
+            text = json.dumps(json.loads(text), ensure_ascii=False)
+    words = " ".join(_printable(redacted(_without(text, secrets))).split())
+    return words if len(words) <= _LONGEST_QUOTE else f"{words[:_LONGEST_QUOTE]}…"
+
+
+def _kind_of_unreadable(content: bytes, secrets: Collection[str]) -> str:
+    words = quoted(content, secrets)
+    if _begins_as(content, b"<"):
+        return f"a page in place of bars: {words}"
+    if _begins_as(content, b"{["):
+        return f"JSON in place of bars: {words}"
+    if _is_binary(content):
+        return f"binary data in place of bars ({len(content):,} bytes)"
+    try:
+        # Read again, because the reason may quote a secret.
+        read_rows(_without(content.decode("utf-8", errors="replace"), secrets).encode())
+    except UnreadableFileError as error:
+        said = words[: _LONGEST_QUOTE // 4] in error.reason
+        return f"the answer {error.reason}" if said else f"the answer {error.reason}: {words}"
+    return f"text in place of bars: {words}"
+
+
+def _begins_as(content: bytes, firsts: bytes) -> bool:
+    return content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {bytes([one]) for one in firsts}
+
+
+def _is_binary(content: bytes) -> bool:
+    text = content[:_LOOKED_AT].decode("utf-8", errors="replace")
+    printable = len(_printable(text, other="").replace("\ufffd", ""))
+    return "\0" in text or printable < _FEWEST_PRINTABLE * len(text)
+
+
+def _printable(text: str, other: str = " ") -> str:
+    return "".join(
+        character if character.isprintable() else " " if character.isspace() else other
+        for character in text
+    )
+
+
+def _without(text: str, secrets: Collection[str]) -> str:
+    """Take secrets out of a text, as they are and as addresses and JSON write them."""
+    forms = {
+        form
+        for secret in secrets
+        for form in (secret, quote(secret, ""), json.dumps(secret)[1:-1])
+        if form
+    }
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, _HIDDEN)
+    return text

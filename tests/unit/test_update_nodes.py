@@ -1,0 +1,214 @@
+"""The nodes of an update: what becomes of the forecast of a symbol that is not answered."""
+
+import logging
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from stock_volume import columns
+from stock_volume.bars.archive import open_archive
+from stock_volume.bars.ingest import IngestedChunk, IngestionParameters
+from stock_volume.bars.update import (
+    IngestedLayers,
+    UpdatedChunk,
+    UpdateParameters,
+    update_layers,
+)
+from stock_volume.features.registry import ETA
+from stock_volume.forecaster.live import forecast_next_session
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.train import train_forecaster
+from stock_volume.pipelines.update.nodes import fetch_recent_bars, update_forecasts
+from tests.unit.forecast_helpers import forecast_frame, small_parameters
+from tests.unit.helpers import (
+    AS_OF,
+    bars,
+    csv_of,
+    files_frame,
+    ingested,
+    trading_days,
+    write_folder,
+)
+
+FRAME = forecast_frame(symbols=4, sessions=60)
+DAYS = FRAME[columns.DATE].unique().sort().to_list()
+PARAMETERS = small_parameters(live_sessions=5)
+HELD_TO = 30
+"""Sessions that every symbol has; later ones come with updates."""
+
+UPDATE = UpdateParameters(live_days=30)
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> Forecaster:
+    return train_forecaster(FRAME.filter(pl.col(ETA).is_not_null()), PARAMETERS)
+
+
+def held_to(sessions: int, symbols: Sequence[str] = ("S00", "S01", "S02", "S03")) -> pl.Expr:
+    """Select the rows of symbols up to a session, and of the others up to that held by all."""
+    end = pl.when(pl.col(columns.SYMBOL).is_in(symbols)).then(sessions).otherwise(HELD_TO)
+    return pl.col(columns.DATE).rank("dense").over(columns.SYMBOL) <= end
+
+
+def forecasts_after(
+    forecaster: Forecaster, frame: pl.DataFrame, held: pl.DataFrame, absent: Sequence[str]
+) -> pl.DataFrame:
+    """Forecast after an update in which some symbols were absent."""
+    recent = [
+        {"file": symbol, "Symbol": symbol, "status": "absent", "note": "No data"}
+        if symbol in absent
+        else {"file": f"{symbol}.csv", "Symbol": symbol, "rows_read": 1, "rows_kept": 1}
+        for symbol in frame[columns.SYMBOL].unique().sort()
+    ]
+    files = files_frame(*({**file, "pending": True} for file in recent))
+    (forecasts,) = update_forecasts(
+        forecaster,
+        frame.lazy(),
+        frame.lazy(),
+        files.lazy(),
+        files.lazy(),
+        held.lazy(),
+        PARAMETERS,
+        UPDATE,
+    )
+    return forecasts
+
+
+def test_an_unanswered_symbol_keeps_its_forecast_until_it_is_no_longer_live(
+    forecaster: Forecaster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its row stays as it was, update after update, and is named; so is its end after live_days."""
+    before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
+    of_absent = before.filter(pl.col(columns.SYMBOL) != "S00")
+    absent = ["S01", "S02", "S03"]
+    held = before
+    last_live = next(
+        number
+        for number, day in enumerate(DAYS, 1)
+        if day > DAYS[HELD_TO - 1] + timedelta(days=UPDATE.live_days)
+    )
+    for sessions in (HELD_TO + 7, HELD_TO + 14, last_live - 1):
+        caplog.clear()
+        frame = FRAME.filter(held_to(sessions, ["S00"]))
+        held = forecasts_after(forecaster, frame, held, absent)
+        assert_frame_equal(held.filter(pl.col(columns.SYMBOL) != "S00"), of_absent)
+        assert held[columns.DATE][0] == DAYS[sessions - 1]
+        assert "3 symbols were not answered: their forecasts rest on earlier" in caplog.text
+        assert f"S01 ({DAYS[HELD_TO - 1]})" in caplog.text
+        assert "no longer live" not in caplog.text
+    frame = FRAME.filter(held_to(last_live, ["S00"]))
+    after = forecasts_after(forecaster, frame, held, absent)
+    assert after[columns.SYMBOL].to_list() == ["S00"]
+    assert "3 symbols are no longer live" in caplog.text
+    assert f"S02 ({DAYS[HELD_TO - 1]})" in caplog.text
+
+
+def test_an_answered_symbol_is_forecast_as_by_a_run(
+    forecaster: Forecaster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where all are answered, forecasts are those of a run: an old bar has none, and is named."""
+    before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
+    frame = FRAME.filter(held_to(HELD_TO + 7, ["S00", "S02", "S03"]))
+    after = forecasts_after(forecaster, frame, before, [])
+    assert_frame_equal(after, forecast_next_session(forecaster, frame.lazy(), PARAMETERS))
+    assert after[columns.SYMBOL].to_list() == ["S00", "S02", "S03"]
+    assert "1 symbols are no longer live" in caplog.text
+    assert "were not answered" not in caplog.text
+
+
+def test_a_symbol_that_comes_back_is_forecast_from_its_new_bar(forecaster: Forecaster) -> None:
+    """After a gap without answers, forecasts are those of a run on all bars."""
+    before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
+    gap = forecasts_after(
+        forecaster, FRAME.filter(held_to(HELD_TO + 9, ["S00"])), before, ["S01", "S02", "S03"]
+    )
+    whole = FRAME.filter(held_to(HELD_TO + 10))
+    after = forecasts_after(forecaster, whole, gap, [])
+    assert_frame_equal(after, forecast_next_session(forecaster, whole.lazy(), PARAMETERS))
+
+
+def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An update names each live symbol that it gets no bars of, again and again."""
+    caplog.set_level(logging.WARNING)
+    sound = csv_of(*bars(20))
+    names = ("A", "B", "C")
+    first = write_folder(tmp_path / "old", {f"stocks/{name}.csv": sound for name in names})
+    chunk = ingested(first)
+    held = chunk.files.lazy()
+    recent = write_folder(
+        tmp_path / "new", {"stocks/A.csv": csv_of(*bars(21)), "stocks/B.csv": "<html>wait</html>"}
+    )
+    for _ in range(2):
+        fetched = list(
+            fetch_recent_bars(
+                open_archive(recent),
+                chunk.prices.lazy(),
+                held,
+                IngestionParameters(as_of=date(2020, 12, 31)),
+                UPDATE,
+            )
+        )
+        files = pl.concat([part.files for part in fetched])
+        assert set(files.filter(status="absent")["Symbol"]) | set(
+            files.filter(status="unreadable")["Symbol"]
+        ) == {"B", "C"}
+        assert "C: the source has no file of it" in caplog.text
+        held = pl.concat([held.collect(), files.filter(pl.col("status") != "absent")]).lazy()
+    assert files.select("Symbol", "status").rows() == [("B", "unreadable"), ("C", "absent")]
+    assert files["note"][0].startswith("names no column of a bar")
+
+
+ODD_FILES = {
+    "stocks/A.csv": csv_of(*bars(20)),
+    "stocks/A (1).csv": csv_of(*bars(20)),
+    "etfs/A.csv": csv_of(*(row.replace(",10,12,8,11,11,", ",50,60,40,55,55,") for row in bars(9))),
+    "stocks/B.csv": csv_of(*(f"{row}.5" for row in bars(3))),
+    "stocks/C.csv": "no header\n",
+    "stocks/D.csv": csv_of(*(f"{day:%m/%d/%Y},10,12,8,11,11,100" for day in trading_days(20))),
+    "stocks/E.csv": csv_of(),
+}
+STATUSES = {
+    "stocks/A.csv": "read",
+    "stocks/A (1).csv": "copy",
+    "etfs/A.csv": "conflicting",
+    "stocks/B.csv": "rejected",
+    "stocks/C.csv": "unreadable",
+    "stocks/D.csv": "unreadable",
+    "stocks/E.csv": "empty",
+}
+
+
+def updated_layers(
+    held: IngestedChunk, folder: Path, ingestion: IngestionParameters
+) -> list[UpdatedChunk]:
+    """Update held layers from a folder."""
+    layers = IngestedLayers(*(frame.lazy() for frame in held))
+    fetched = list(
+        fetch_recent_bars(open_archive(folder), layers.prices, layers.files, ingestion, UPDATE)
+    )
+    recent = IngestedLayers(*(pl.concat(frames).lazy() for frames in zip(*fetched, strict=True)))
+    return list(update_layers(layers, recent, UPDATE, 1_000))
+
+
+def test_an_update_from_the_same_odd_files_changes_nothing(tmp_path: Path) -> None:
+    """Copies, conflicts and unreadable files are no news the second time."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    held = ingested(folder)
+    assert dict(held.files.select("file", "status").rows()) == STATUSES
+    assert updated_layers(held, folder, IngestionParameters(as_of=AS_OF)) == []
+
+
+def test_an_update_reads_again_what_another_parameter_makes_readable(tmp_path: Path) -> None:
+    """A file refused for its dates is read once their format is named, although it is the same."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    held = ingested(folder)
+    ingestion = IngestionParameters(as_of=AS_OF, date_format="%m/%d/%Y")
+    chunks = updated_layers(held, folder, ingestion)
+    prices = pl.concat([chunk.prices for chunk in chunks])
+    assert prices.filter(Symbol="D").height == 20
+    news = pl.concat([chunk.files for chunk in chunks]).filter("pending")
+    assert news.select("Symbol", "status", "rows_kept").rows() == [("D", "read", 20)]
