@@ -11,7 +11,7 @@ import pandera.polars as pa
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.ingest import (
+from stock_volume.bars.ledger import (
     NOTE,
     PENDING,
     ROWS_KEPT,

@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stock_volume.bars.quality import check_balance, report_quality
+from stock_volume.bars.ledger import RowCounts, check_balance
+from stock_volume.bars.quality import report_quality
 from stock_volume.errors import NoVolumeError, UnbalancedRowsError
 from tests.unit.helpers import files_frame, prices_frame, quarantine_frame
 
@@ -35,7 +36,8 @@ def report(
     quarantine: pl.DataFrame = QUARANTINE,
     files: pl.DataFrame = FILES,
 ) -> dict[str, Any]:
-    return report_quality(prices.lazy(), quarantine.lazy(), files.lazy())
+    """Make a report, as its JSON file has it."""
+    return report_quality(prices.lazy(), quarantine.lazy(), files.lazy()).model_dump(mode="json")
 
 
 def test_the_whole_report() -> None:
@@ -142,15 +144,15 @@ def test_losses_that_cancel_out_are_an_error() -> None:
         {"file": "stocks/C.csv", "rows_read": 1, "rows_kept": 1},
     )
     with pytest.raises(UnbalancedRowsError, match=r"\['stocks/A.csv', 'stocks/B.csv'\]"):
-        check_balance({"read": 7, "kept": 7, "known": 0, "quarantined": 0}, files)
+        check_balance(RowCounts(read=7, kept=7, known=0, quarantined=0), files)
 
 
 def test_balanced_rows_pass() -> None:
     """Counts that add up, in sum and in each file, raise nothing; one row less does."""
-    rows = {"read": 6, "kept": 3, "known": 0, "quarantined": 3}
+    rows = RowCounts(read=6, kept=3, known=0, quarantined=3)
     check_balance(rows, FILES)
     with pytest.raises(UnbalancedRowsError):
-        check_balance({**rows, "kept": 2}, FILES)
+        check_balance(rows.model_copy(update={"kept": 2}), FILES)
 
 
 def test_bars_without_any_volume_are_an_error() -> None:

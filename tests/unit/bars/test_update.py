@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from stock_volume.bars.ingest import FileStatus
+from stock_volume.bars.ledger import FileStatus
 from stock_volume.bars.merge import MergedBars, MergeParameters, merge_bars
 from stock_volume.bars.quality import report_quality
 from stock_volume.bars.update import (

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.ingest import SHA256
+from stock_volume.bars.ledger import SHA256
+from stock_volume.bars.quality import QualityReport
 from stock_volume.bars.report import report_data
 from stock_volume.estimator.report import report_estimator
 from stock_volume.estimator.train import (
@@ -227,7 +228,7 @@ def write_report(
 ) -> tuple[dict[str, Any], str]:
     """Gather the models' errors, as figures and in words."""
     words = [
-        report_data(data_quality),
+        report_data(QualityReport.model_validate(data_quality)),
         report_estimator(estimator),
         "\n",
         report_forecaster(forecaster),
