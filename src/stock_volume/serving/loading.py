@@ -13,7 +13,6 @@ from stock_volume import columns
 from stock_volume.errors import StockVolumeError
 from stock_volume.estimator.table import EstimateTable
 from stock_volume.features.registry import FORECAST_FEATURES
-from stock_volume.forecaster.book import Book
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.serving.answers import (
     EstimatorInfo,
@@ -22,6 +21,7 @@ from stock_volume.serving.answers import (
     Models,
     SnapshotInfo,
 )
+from stock_volume.snapshot.lookup import Book
 from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
 
 logger = logging.getLogger("bentoml.stock_volume")
