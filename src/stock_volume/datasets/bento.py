@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from stock_volume.datasets.preview import DescribedDataset
 from stock_volume.stored_model import StoredModel
 
 if TYPE_CHECKING:
     import bentoml
 
 
-class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
+class BentoModelDataset(DescribedDataset, AbstractDataset[StoredModel, StoredModel]):
     """A model in the BentoML store, as files of text and of Parquet."""
 
     def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
@@ -22,7 +23,7 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
 
         Args:
             name: Name in the store; each save makes a new version.
-            metadata: For Kedro-Viz.
+            metadata: Description, and layer in Kedro-Viz.
         """
         self._name = name
         self.metadata = metadata
@@ -60,7 +61,7 @@ class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
         return {"name": self._name}
 
 
-class BentoDataset(AbstractDataset[dict[str, str], str]):
+class BentoDataset(DescribedDataset, AbstractDataset[dict[str, str], str]):
     """The servable Bento, built from the project's bentofile."""
 
     def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -69,7 +70,7 @@ class BentoDataset(AbstractDataset[dict[str, str], str]):
         Args:
             name: Name in the store; each save makes a new version.
             filepath: The bentofile; its folder is the project.
-            metadata: For Kedro-Viz.
+            metadata: Description, and layer in Kedro-Viz.
         """
         self._name = name
         self._bentofile = Path(filepath)
