@@ -233,7 +233,7 @@ def test_an_update_that_was_stopped_is_completed(
 ) -> None:
     """If an update ends after the bars were joined, the next one renews what rests on them."""
     run = copy_of(first_part, tmp_path)
-    stopped = updated(run, sample, "--to-nodes", "merge_recent_bars")
+    stopped = updated(run, sample, "--to-nodes", "data_processing.merge_recent_bars")
     assert stopped.process.returncode == 0, stopped.output
     assert frame(run, "02_intermediate/files")["pending"].sum() == 5
     assert frame(run, "04_feature/features").height == 12059

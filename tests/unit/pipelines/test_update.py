@@ -23,11 +23,12 @@ from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
-from stock_volume.pipelines.feature_engineering.nodes import (
-    engineer_forecast_features,
-    renew_forecast_features,
+from stock_volume.pipelines.feature_engineering.nodes import engineer_forecast_features
+from stock_volume.pipelines.update.nodes import (
+    fetch_recent_bars,
+    update_forecast_features,
+    update_forecasts,
 )
-from stock_volume.pipelines.update.nodes import fetch_recent_bars, update_forecasts
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
@@ -149,8 +150,8 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
         engineer_forecast_features(before.lazy(), sessions_of(before).lazy(), *parameters)
     )
     now = (bars.lazy(), sessions_of(bars).lazy(), *parameters)
-    touched = pl.Series(["LATE"])
-    renewed = pl.concat(renew_forecast_features(held.lazy(), touched, *now))
+    files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
+    renewed = pl.concat(update_forecast_features(held.lazy(), *now[:2], files, *parameters))
     assert_frame_equal(renewed, pl.concat(engineer_forecast_features(*now)), check_exact=True)
 
 
