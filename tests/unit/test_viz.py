@@ -22,6 +22,7 @@ LAYERS = [
     "02_intermediate",
     "03_primary",
     "04_feature",
+    "05_model_input",
     "06_models",
     "07_model_output",
     "08_reporting",

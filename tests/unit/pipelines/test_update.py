@@ -145,14 +145,26 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
     last = LAST - timedelta(days=20)
     bars = whole.filter((pl.col(columns.SYMBOL) == "LATE") | (pl.col(columns.DATE) <= last))
     before = bars.filter(pl.col(columns.DATE) <= last)
-    parameters = (PARAMETERS, BacktestParameters(), chunk_rows)
-    held = pl.concat(
-        engineer_forecast_features(before.lazy(), sessions_of(before).lazy(), *parameters)
-    )
-    now = (bars.lazy(), sessions_of(bars).lazy(), *parameters)
+    backtest = BacktestParameters()
+
+    def engineer(prices: pl.DataFrame) -> pl.DataFrame:
+        layers = prices.lazy(), sessions_of(prices).lazy()
+        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, chunk_rows))
+
+    held = engineer(before)
     files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
-    renewed = pl.concat(update_forecast_features(held.lazy(), *now[:2], files, *parameters))
-    assert_frame_equal(renewed, pl.concat(engineer_forecast_features(*now)), check_exact=True)
+    renewed = pl.concat(
+        update_forecast_features(
+            held.lazy(),
+            bars.lazy(),
+            sessions_of(bars).lazy(),
+            files,
+            PARAMETERS,
+            backtest,
+            chunk_rows,
+        )
+    )
+    assert_frame_equal(renewed, engineer(bars), check_exact=True)
 
 
 def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
