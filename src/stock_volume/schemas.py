@@ -23,7 +23,8 @@ from stock_volume.bars.ingest import (
     STATUS,
 )
 from stock_volume.bars.merge import FACTORS, FIELD, HELD, REBASED_BARS, RECENT
-from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
+from stock_volume.bars.rules import FLAGGING_RULES
+from stock_volume.exchange import EARLIEST_DATE
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
