@@ -8,8 +8,9 @@ SERVE_VENV := .venv-serve
 # Airflow and BentoML cannot share an environment.
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_DAGS := deploy/airflow/dags
-# Passed on to `kedro run`: make run SOURCE=archive.zip DATA_ROOT=folder
-PARAMS := $(if $(SOURCE),source=$(SOURCE)),$(if $(DATA_ROOT),data_root=$(DATA_ROOT))
+# Passed on to `kedro run` by the shell, as typed: make run SOURCE='my archive.zip' DATA_ROOT=folder
+export SOURCE DATA_ROOT ARTEFACT
+PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 EXTRAS := --extra sample --extra viz --extra dev
 # The lock files name no registry: each machine asks its own.
@@ -30,7 +31,7 @@ help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 run: $(VENV)/.installed ## Set up, then make layers, report, model and Bento (SOURCE=, DATA_ROOT=)
-	$(BIN)/kedro run $(if $(SOURCE)$(DATA_ROOT),--params $(PARAMS:,=))
+	$(BIN)/kedro run $(PARAMS)
 
 test: $(VENV)/.installed ## Run the test suite
 	$(BIN)/pytest
@@ -54,16 +55,16 @@ serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 	$(BIN)/bentoml serve stock_volume:latest
 
 bench: $(VENV)/.installed ## Measure our stages beside the original's way (SOURCE=archive.zip)
-	$(BIN)/python benchmarks/run.py $(SOURCE)
+	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}
 
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
-	$(BIN)/python benchmarks/forecaster.py $(SOURCE) --options
+	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
 
 bench-update: $(VENV)/.installed ## Measure an update beside a run on all bars, and compare layers (SOURCE=archive.zip)
-	$(BIN)/python benchmarks/update.py $(SOURCE)
+	$(BIN)/python benchmarks/update.py $${SOURCE:+"$$SOURCE"}
 
 bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service beside Flask and bare FastAPI (needs wrk; DATA_ROOT=)
-	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
+	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
 soak: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, bad input mixed in (needs wrk)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
@@ -72,10 +73,10 @@ container-check: $(VENV)/.installed ## Make the latest Bento a container image a
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
 
 tune: $(VENV)/.installed ## Search for better parameters; conf/tuned, used by kedro run --env tuned
-	$(BIN)/kedro run --pipelines tuning $(if $(SOURCE)$(DATA_ROOT),--params $(PARAMS:,=))
+	$(BIN)/kedro run --pipelines tuning $(PARAMS)
 
 lineage: $(VENV)/.installed ## Print what an artefact was made from (ARTEFACT=stock_volume:latest, DATA_ROOT=)
-	$(BIN)/kedro lineage $(ARTEFACT) $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
+	$(BIN)/kedro lineage $${ARTEFACT:+"$$ARTEFACT"} $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
 lock: $(VENV)/.installed ## Choose new versions of all dependencies
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock

@@ -80,7 +80,7 @@ def train(source: Path, target: Path) -> Figures:
     parameters = ForecasterParameters()
     figures: Figures = {}
     with measured(figures):
-        rows = latest_training_rows(pl.scan_parquet(source), parameters)
+        rows = latest_training_rows(pl.scan_parquet(source), parameters).collect(engine="streaming")
         forecaster = train_forecaster(rows, parameters)
     target.write_text(json.dumps(forecaster.to_files()), encoding="utf-8")
     return {**figures, "rows": rows.height, "trees": forecaster.about["trees"]}
@@ -91,7 +91,7 @@ def bare(source: Path, target: Path) -> Figures:
     import lightgbm
 
     parameters = ForecasterParameters()
-    rows = latest_training_rows(pl.scan_parquet(source), parameters)
+    rows = latest_training_rows(pl.scan_parquet(source), parameters).collect(engine="streaming")
     matrix, eta = rows.select(FEATURE_NAMES).to_numpy(), rows["eta"].to_numpy()
     weights = row_weights(rows, parameters)
     trees = Forecaster.from_files(json.loads(target.read_text("utf-8"))).about["trees"]

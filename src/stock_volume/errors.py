@@ -26,5 +26,13 @@ class UndecidedFileError(UnreadableFileError):
     """A file of bars that a parameter of the ingestion would make readable."""
 
 
+class NoVolumeError(StockVolumeError):
+    """No bar has a volume, so that there is nothing to learn a volume from."""
+
+
+class TooFewRowsError(StockVolumeError):
+    """There are not enough rows to train and test a model on."""
+
+
 class UnbalancedRowsError(StockVolumeError):
     """Rows went in that came out neither kept nor quarantined."""

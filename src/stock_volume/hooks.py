@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from pydantic_core import to_jsonable_python
 
+from stock_volume.failures import full_traceback
 from stock_volume.lineage import digest_path, git_revision, package_versions
 from stock_volume.sources.address import is_remote, shown
 
@@ -77,8 +79,12 @@ class StageLogHook:
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """Leave the error in the log of the stage that failed."""
-        logger.error("%s: %s", type(error).__name__, error)
+        """Leave the error in the log of the stage that failed, there alone: others show it."""
+        if self._handler:
+            record = logger.makeRecord(
+                logger.name, logging.ERROR, __file__, 0, full_traceback(error), (), None
+            )
+            self._handler.handle(record)
         self._close()
 
     def _open(self, stage: str) -> None:
@@ -99,6 +105,35 @@ class StageLogHook:
             logging.getLogger().removeHandler(self._handler)
             self._handler.close()
         self._stage, self._handler = "", None
+
+
+class FailedNodeHook:
+    """Notes on an error which node it ended, where that is certain."""
+
+    def __init__(self) -> None:
+        """Start with no node."""
+        self._node = ""
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Forget the run before."""
+        self._node = ""
+
+    @hook_impl
+    def before_dataset_loaded(self, node: Node) -> None:
+        """Note the node whose input is about to be loaded."""
+        self._node = node.name
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note the node that is about to run; what it yields is saved before the next one."""
+        self._node = node.name
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
+        """Add the note; where nodes run side by side, the last one need not be the one."""
+        if self._node and "SequentialRunner" in run_params["runner"]:
+            error.add_note(f"in the node {self._node}")
 
 
 class ReleaseOnErrorHook:
@@ -218,7 +253,7 @@ class RunManifestHook:
             "seconds": round(seconds, 3),
             "git_revision": git_revision(self._project_path),
             "versions": package_versions(),
-            "parameters": _without_secrets(to_jsonable_python(self._catalog.load(PARAMETERS))),
+            "parameters": _for_json(to_jsonable_python(self._catalog.load(PARAMETERS))),
             "inputs": self._contents(inputs),
             "nodes": {
                 node.name: {
@@ -265,15 +300,17 @@ def _is_unchanged(data: Any) -> bool:
     return isinstance(data, pl.LazyFrame)
 
 
-def _without_secrets(parameters: Any) -> Any:
-    """Take queries and passwords out of the addresses among parameters."""
+def _for_json(parameters: Any) -> Any:
+    """Take queries and passwords out of addresses, and write infinity as text."""
     match parameters:
         case dict():
-            return {name: _without_secrets(value) for name, value in parameters.items()}
+            return {name: _for_json(value) for name, value in parameters.items()}
         case list():
-            return [_without_secrets(value) for value in parameters]
+            return [_for_json(value) for value in parameters]
         case str() if is_remote(parameters):
             return shown(parameters)
+        case float() if not isfinite(parameters):
+            return str(parameters)
     return parameters
 
 

@@ -1,6 +1,15 @@
 """Settings of the Kedro project."""
 
-from stock_volume.hooks import ReleaseOnErrorHook, RunManifestHook, StageLogHook
+from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
+from stock_volume.hooks import FailedNodeHook, ReleaseOnErrorHook, RunManifestHook, StageLogHook
 from stock_volume.verdict_hook import VerdictHook
 
-HOOKS = (StageLogHook(), ReleaseOnErrorHook(), RunManifestHook(), VerdictHook())
+CONFIG_LOADER_CLASS = ProjectConfigLoader
+HOOKS = (
+    ConfigurationHook(),
+    FailedNodeHook(),
+    StageLogHook(),
+    ReleaseOnErrorHook(),
+    RunManifestHook(),
+    VerdictHook(),
+)

@@ -11,9 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.features.quantities import BASE, SESSIONS
 from stock_volume.features.registry import ETA, NEXT_VOLUME
+from stock_volume.forecaster import backtest
 from stock_volume.forecaster.backtest import (
     BUCKET,
     COMMON_STOCK,
@@ -21,13 +22,14 @@ from stock_volume.forecaster.backtest import (
     Fold,
     NoBacktestError,
     Plan,
+    check_windows,
     first_session_wanted,
     plan_backtest,
     run_backtest,
     target_sessions,
 )
 from stock_volume.forecaster.baselines import BASELINES, MA5, baseline_forecasts
-from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.schemas import Backtest
@@ -217,7 +219,7 @@ def test_a_holiday_at_the_ends_is_not_noted(first: str | None, last: str | None)
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_sessions_have_no_windows(count: int) -> None:
     """Without two sessions there is nothing to plan."""
-    with pytest.raises(NoBacktestError, match=f"{count} sessions are too few"):
+    with pytest.raises(NoBacktestError, match=f"too few sessions.*has {count} with"):
         _plan(EIGHT_YEARS[:count])
 
 
@@ -461,15 +463,37 @@ def test_rows_of_young_symbols_are_not_trained_on(plan: Plan, folds: list[pl.Dat
     assert not whole.equals(pl.concat(folds))
 
 
-def test_folds_are_made_one_at_a_time(frame: pl.DataFrame, plan: Plan) -> None:
-    """The first fold comes before a later one is looked at, so that memory holds one."""
-    later = Fold(**dict.fromkeys(Fold.model_fields, date(1990, 1, 1)))
-    chunks = run_backtest(
-        frame.lazy(), plan.model_copy(update={"folds": (plan.folds[0], later)}), PARAMETERS
-    )
-    assert next(chunks).height > 0
-    with pytest.raises(StockVolumeError):
-        next(chunks)
+def test_folds_are_made_one_at_a_time(
+    frame: pl.DataFrame, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first fold comes before a later one is trained, so that memory holds one."""
+    trained: list[int] = []
+
+    def train(rows: pl.DataFrame, parameters: ForecasterParameters) -> Forecaster:
+        trained.append(rows.height)
+        return train_forecaster(rows, parameters)
+
+    monkeypatch.setattr(backtest, "train_forecaster", train)
+    chunks = run_backtest(frame.lazy(), plan, PARAMETERS)
+    for number in range(1, len(plan.folds) + 1):
+        assert next(chunks).height > 0
+        assert len(trained) == number
+
+
+@pytest.mark.parametrize("lacking", ["train", "test"])
+def test_a_window_without_rows_is_refused_before_any_training(
+    frame: pl.DataFrame, plan: Plan, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later window that cannot be trained or tested is an error before the first is trained."""
+    monkeypatch.setattr(backtest, "train_forecaster", lambda *_: pytest.fail("trained"))
+    empty = {f"{lacking}_start": date(1990, 1, 1), f"{lacking}_end": date(1990, 1, 2)}
+    later = plan.folds[-1].model_copy(update=empty)
+    asked = plan.model_copy(update={"folds": (*plan.folds, later)})
+    words = "no symbol with" if lacking == "test" else f"window {len(asked.folds)} of"
+    with pytest.raises((NoBacktestError, TooFewRowsError), match=words):
+        check_windows(frame.lazy(), asked, PARAMETERS)
+    with pytest.raises((NoBacktestError, TooFewRowsError), match=words):
+        next(run_backtest(frame.lazy(), asked, PARAMETERS))
 
 
 def test_a_test_without_history_is_refused(frame: pl.DataFrame, plan: Plan) -> None:

@@ -434,6 +434,24 @@ class TestBentoModelDataset:
         assert files == {"history.parquet", "sessions.parquet", "a.txt", "b.json", "model.yaml"}
 
     @pytest.mark.usefixtures("model_store")
+    def test_what_is_undefined_is_left_out(self) -> None:
+        """The store refuses None: metadata that are None, at any depth, are not stored."""
+        metrics = {"eta_r2": None, "n": 1, "by_bucket": {"low": {"level_r2": None, "n": 1}}}
+        dataset = BentoModelDataset("forecaster")
+        dataset.save(replace(self.MODEL, metadata={"metrics": metrics, "some": [1, None]}))
+        expected = {"metrics": {"n": 1, "by_bucket": {"low": {"n": 1}}}, "some": [1]}
+        assert dataset.load().metadata == expected
+
+    @pytest.mark.usefixtures("model_store")
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_metadata_that_json_cannot_hold_are_refused(self, value: float) -> None:
+        """A number that is not finite stores no model, and is named."""
+        dataset = BentoModelDataset("forecaster")
+        with pytest.raises(DatasetError, match="eta_r2 is"):
+            dataset.save(replace(self.MODEL, metadata={"metrics": {"eta_r2": value}}))
+        assert not dataset.exists()
+
+    @pytest.mark.usefixtures("model_store")
     def test_frames_alone_are_a_model(self) -> None:
         """A model may be frames and no text, and the next version has none of the earlier's."""
         dataset = BentoModelDataset("snapshot")

@@ -281,8 +281,9 @@ def test_intervals_hold_the_figures(seed: int) -> None:
     point = _headline(rows)
     intervals = bootstrap_intervals(rows, PARAMETERS)
     assert set(intervals) == set(point)
-    for name, (low, high) in intervals.items():
-        assert low < point[name] < high
+    for name, bounds in intervals.items():
+        assert bounds is not None
+        assert bounds[0] < point[name] < bounds[1]
 
 
 def test_intervals_repeat() -> None:
@@ -322,8 +323,9 @@ def test_blocks_keep_neighbouring_sessions_together() -> None:
     )
     widths = []
     for block in (1, 30):
-        low, high = bootstrap_intervals(rows, BacktestParameters(block_sessions=block))["mae"]
-        widths.append(high - low)
+        bounds = bootstrap_intervals(rows, BacktestParameters(block_sessions=block))["mae"]
+        assert bounds is not None
+        widths.append(bounds[1] - bounds[0])
     assert widths[1] > 1.5 * widths[0]
 
 
@@ -352,3 +354,35 @@ def test_intervals_are_those_of_the_moving_block_bootstrap() -> None:
     slow = np.percentile(resampled, [2.5, 97.5])
     fast = bootstrap_intervals(ROWS, BacktestParameters(resamples=2000))["mae"]
     assert fast == pytest.approx(slow, abs=0.05 * float(np.ptp(slow)))
+
+
+def _constant(rows: pl.DataFrame, rounding: float = 0.0) -> pl.DataFrame:
+    """Give all rows one volume and one price, and a base that is right but for its rounding."""
+    return rows.with_columns(
+        pl.lit(50_000).cast(pl.Int64).alias(columns.VOLUME),
+        pl.lit(20.0).alias(columns.CLOSE),
+        pl.lit(50_000.0).alias(MA5),
+        pl.lit(50_000.0).alias(FORECAST),
+        (pl.int_range(pl.len()) % 3 * rounding).alias(ETA),
+    )
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-15, 1e-12])
+def test_volumes_that_do_not_vary_have_no_r2(rounding: float) -> None:
+    """Where volumes and prices are constant both R2 are undefined, and the rest is measured."""
+    measured = evaluate_backtest(_constant(ROWS, rounding).lazy(), LEVELS, PARAMETERS)
+    assert (measured["eta_r2"], measured["level_r2"]) == (None, None)
+    assert measured["mae"] == measured["mdape"] == 0
+    intervals = measured["intervals_95"]
+    assert (intervals["eta_r2"], intervals["eta_r2_over_har"]) == (None, None)
+    assert intervals["mae"] == [0, 0]
+    json.dumps(measured, allow_nan=False)
+
+
+def test_an_interval_without_value_in_some_resample_is_undefined() -> None:
+    """Where chance may draw constant sessions alone, eta-R2 has a value and no interval."""
+    first = pl.col(columns.TARGET_DATE) == ROWS[columns.TARGET_DATE].min()
+    rows = pl.concat([ROWS.filter(first), _constant(ROWS.filter(~first))])
+    measured = evaluate_backtest(rows.lazy(), LEVELS, PARAMETERS)
+    assert measured["eta_r2"] is not None
+    assert measured["intervals_95"]["eta_r2"] is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
@@ -219,3 +220,16 @@ def test_descriptions_name_the_unit() -> None:
     """Each feature is described, in shares or in dollars."""
     for feature in features(PARAMETERS):
         assert feature.description.endswith(("in shares", "in dollars"))
+
+
+@pytest.mark.parametrize("spike", [2**53 - 1, 10**13 + 1])
+def test_nothing_stays_of_a_huge_volume_that_has_left_the_window(spike: int) -> None:
+    """Averages after a huge volume are those of the bars in the window, not off by its rounding."""
+    days = [START + timedelta(days=day) for day in range(100)]
+    volumes = [1, spike, 3] * 20 + [1] * 40
+    made = add_features(_bars("A", days, volumes, [1.0] * 100), PARAMETERS)
+    windows = [volumes[max(0, day - 29) : day + 1] for day in range(100)]
+    expected = [float(Fraction(sum(window), len(window))) for window in windows]
+    averages = made[columns.VOL_MOVING_AVG].to_list()
+    assert averages == pytest.approx(expected, rel=1e-15)
+    assert averages[90:] == [1.0] * 10

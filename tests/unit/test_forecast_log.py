@@ -6,13 +6,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     FORECASTER,
     TRAINED_TO,
+    by_latest_origin,
     forecasts_to_come,
     identity_of,
-    latest_origin,
     logged_forecasts,
     missed_forecasts,
 )
@@ -61,7 +62,7 @@ def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.Da
         assert logged[name].to_list() == latest[name].to_list()
     assert set(logged[FORECASTER]) == {identity_of(forecaster)}
     assert set(logged[TRAINED_TO]) == {date.fromisoformat(forecaster.about["last_session"])}
-    assert latest_origin(logged) == str(rows["Date"].max())
+    assert list(by_latest_origin(logged)) == [str(rows["Date"].max())]
 
 
 def test_a_forecaster_is_known_by_what_it_is(
@@ -131,3 +132,10 @@ def test_forecasts_of_sessions_that_have_come_are_not_logged_again(
     early, late = (rows.filter(Date=day) for day in origins[-2:])
     assert early["TargetDate"].unique().to_list() == [origins[-1]]
     assert_frame_equal(forecasts_to_come(pl.concat([early, late])), late)
+
+
+def test_no_forecast_makes_no_partition(forecaster: Forecaster, rows: pl.DataFrame) -> None:
+    """Where no symbol can be forecast nothing is logged, under no name."""
+    none = rows.with_columns(pl.lit(None, pl.Float64).alias(BASE))
+    forecasts = forecast_next_session(forecaster, none.lazy(), PARAMETERS)
+    assert by_latest_origin(logged_forecasts(forecaster, forecasts, none.lazy())) == {}

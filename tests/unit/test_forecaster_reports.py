@@ -355,8 +355,8 @@ def test_coverage_is_always_told(rows: pl.DataFrame) -> None:
     assert f"{metrics['below_q50']:.1f} % below the median" in report
 
 
-def test_card_of_a_single_row_leaves_out_the_level_only() -> None:
-    """A group of one row has every figure but the R2 of a level, whose cell is empty."""
+def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
+    """A group of one row has every figure but the R2 of a level, and the card says why."""
     card = write_card(_metrics(ROWS.head(1)), ABOUT, "")
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
     *tables, _ = _tables(card)
@@ -364,5 +364,27 @@ def test_card_of_a_single_row_leaves_out_the_level_only() -> None:
     for head, _, *lines in tables:
         assert lines
         for row in lines:
-            empty = [name for name, cell in zip(head, row, strict=True) if not cell]
+            empty = [name for name, cell in zip(head, row, strict=True) if cell == "undefined"]
             assert empty == ["level R² %"]
+            assert all(row)
+    assert "Undefined: the volumes do not vary." in card
+
+
+def test_card_of_varying_volumes_has_nothing_undefined() -> None:
+    """Where every measure has a value the card has no word of undefined ones."""
+    assert "ndefined" not in write_card(METRICS, ABOUT, "")
+
+
+def test_card_of_constant_volumes_says_that_they_do_not_vary() -> None:
+    """Where nothing varies the headline is a word, and the card says why."""
+    constant = ROWS.with_columns(
+        pl.lit(50_000).cast(pl.Int64).alias(columns.VOLUME),
+        pl.lit(20.0).alias(columns.CLOSE),
+        *(pl.lit(50_000.0).alias(name) for name in (MA5, FORECAST)),
+        pl.lit(0.0).alias(ETA),
+    )
+    metrics = _metrics(constant)
+    for text in (report_forecaster(metrics), write_card(metrics, ABOUT, "")):
+        assert "**eta-R² is undefined**" in text
+        assert "Undefined: the volumes do not vary." in text
+        assert not re.search(r"\b(nan|inf|None|null)\b", text)

@@ -10,7 +10,7 @@ import pytest
 from lightgbm import Booster
 
 from stock_volume import columns
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.calibrate import LEAST_ROWS
@@ -23,7 +23,6 @@ from stock_volume.forecaster.model import (
 )
 from stock_volume.forecaster.train import (
     FEATURE_NAMES,
-    TooFewRowsError,
     latest_training_rows,
     mean_parameters,
     quantile_parameters,
@@ -366,14 +365,14 @@ def test_latest_training_rows_are_of_the_latest_years(years: float) -> None:
     last = known[columns.TARGET_DATE].to_list()[-1]
     days = known[columns.TARGET_DATE].to_list()
     expected = [n for n, day in enumerate(days) if (last - day).days < round(years * 365.25)]
-    rows = latest_training_rows(frame.lazy(), small_parameters(train_years=years))
+    rows = latest_training_rows(frame.lazy(), small_parameters(train_years=years)).collect()
     assert rows.equals(known[expected])
 
 
 def test_latest_training_rows_have_history() -> None:
     """The least history of a symbol holds for the shipped forecaster, too."""
     frame = forecast_frame(symbols=3, history=0)
-    rows = latest_training_rows(frame.lazy(), small_parameters(least_sessions=40))
+    rows = latest_training_rows(frame.lazy(), small_parameters(least_sessions=40)).collect()
     assert rows[SESSIONS].min() == 40
 
 

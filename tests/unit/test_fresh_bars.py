@@ -266,6 +266,8 @@ BROKEN: Final[list[tuple[str, Change]]] = [
     ("absurd_adj_close", _times(columns.ADJ_CLOSE, 10.01, columns.CLOSE)),
     ("volume_not_whole", _is(Volume=-1)),
     ("volume_not_whole", _is(Volume=2**53)),
+    ("price_out_of_bounds", _is(High=1e12)),
+    ("price_out_of_bounds", _adjusted(9e-13)),
 ]
 """A way or more to break each rule that a bar can break by itself."""
 

@@ -18,7 +18,7 @@ from kedro.runner import SequentialRunner
 
 from stock_volume import hooks
 from stock_volume.datasets import AtomicDataset
-from stock_volume.hooks import RunManifestHook, StageLogHook
+from stock_volume.hooks import FailedNodeHook, RunManifestHook, StageLogHook
 
 Frames = Iterator[pl.DataFrame]
 PARAMETERS = {"size": 3, "as_of": datetime(2020, 1, 2, tzinfo=UTC).date()}
@@ -40,7 +40,7 @@ def run(folder: Path, pipeline: Pipeline, catalog: DataCatalog, hook: object) ->
     manager.register(hook)
     context = SimpleNamespace(project_path=folder)
     around: dict[str, Any] = {
-        "run_params": {"run_id": "2020-01-02T00.00.00"},
+        "run_params": {"run_id": "2020-01-02T00.00.00", "runner": str(SequentialRunner())},
         "pipeline": pipeline,
         "catalog": catalog,
     }
@@ -129,17 +129,36 @@ def test_a_node_without_a_tag_has_no_log(tmp_path: Path) -> None:
     assert not (tmp_path / "logs").exists()
 
 
-def test_the_error_is_in_the_log_of_the_stage_that_failed(tmp_path: Path) -> None:
-    """A failure is told in the failing stage's log, and the exception goes on."""
+def fail(_: object) -> str:
+    raise ArithmeticError("nothing adds up")
 
-    def fail(_: object) -> str:
-        raise ArithmeticError("nothing adds up")
 
+def test_the_traceback_is_in_the_log_of_the_stage_that_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failing stage's log has it, other logs do not, and the exception goes on."""
     failing = Pipeline([Node(fail, "after_0", "never", name="fail", tags="two")])
     with pytest.raises(ArithmeticError):
         run(tmp_path, stages("one: a") + failing, start(), StageLogHook())
-    assert "ArithmeticError: nothing adds up" in (tmp_path / "logs/two.log").read_text()
-    assert "nothing adds up" not in (tmp_path / "logs/one.log").read_text()
+    log = (tmp_path / "logs/two.log").read_text(encoding="utf-8")
+    assert "Traceback (most recent call last):" in log
+    assert "ArithmeticError: nothing adds up" in log
+    assert "adds up" not in (tmp_path / "logs/one.log").read_text(encoding="utf-8")
+    assert not [record for record in caplog.records if record.name == "stock_volume.hooks"]
+
+
+def fail_at_the_second_chunk(_: object) -> Iterator[str]:
+    yield "first"
+    raise ArithmeticError("nothing adds up")
+
+
+@pytest.mark.parametrize("function", [fail, fail_at_the_second_chunk])
+def test_an_error_says_which_node_it_ended(tmp_path: Path, function: Any) -> None:
+    """A node that yields chunks fails while these are saved, and is named too."""
+    failing = Pipeline([Node(function, "after_0", "never", name="failing", tags="two")])
+    with pytest.raises(ArithmeticError) as caught:
+        run(tmp_path, stages("one: a") + failing, start(), FailedNodeHook())
+    assert caught.value.__notes__ == ["in the node failing"]
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
@@ -275,6 +294,24 @@ def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
     assert manifest["parameters"] == {"size": 3, "as_of": "2020-01-02"}
     assert {"python", "polars", "lightgbm"} <= set(manifest["versions"])
     assert datetime.fromisoformat(manifest["finished_at"]).tzinfo == UTC
+
+
+def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
+    """A parameter that is infinite, or no number, is a word in the manifest."""
+    path = tmp_path / "manifest.json"
+    strict = {**JSON, "save_args": {"allow_nan": False}}
+    catalog = DataCatalog(
+        {
+            "start": MemoryDataset("go"),
+            "parameters": MemoryDataset({"ratio": float("inf"), "none": float("nan")}),
+            "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
+            "run_manifest": AtomicDataset(str(path), strict),
+        }
+    )
+    node = Node(words("# Report"), "start", "report", name="write")
+    run(tmp_path, Pipeline([node]), catalog, RunManifestHook())
+    parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+    assert parameters == {"ratio": "inf", "none": "nan"}
 
 
 def test_manifest_has_the_seconds_of_run_and_nodes(

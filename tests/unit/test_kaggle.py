@@ -236,6 +236,23 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, cache: Path) -> No
     assert downloads(server) == 1
 
 
+def test_a_page_in_place_of_the_archive_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A page that passes costs a wait, and one that stays is quoted in the error."""
+    unchecked = {"Content-Type": "application/zip", "Accept-Ranges": "bytes"}
+    page = Answer(b"<html><p>Back\nsoon</p></html>", headers=unchecked)
+    with kaggle(monkeypatch, lambda *_: page) as server:
+        with pytest.raises(SourceError, match=r"cannot be unpacked \(.*it says: Back soon\)"):
+            download(HANDLE, 5, QUICK)
+        asked = downloads(server)
+    assert asked == QUICK.attempts
+    pages = iter([page])
+    with kaggle(monkeypatch, lambda *_: next(pages, Answer(CONTENT, headers=CHECKED))) as server:
+        assert (download(HANDLE, 5, QUICK) / "stocks" / "A.csv").read_bytes() == BARS
+        assert downloads(server) == 1 + 1
+
+
 @pytest.mark.parametrize("handle", ["owner/bars", "bars", "owner/bars/versions/latest"])
 def test_a_version_is_needed(handle: str) -> None:
     """A handle without version would not be found offline, and is refused."""

@@ -1,14 +1,12 @@
 """Measures of error, against scikit-learn's."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from stock_volume.metrics import point_errors
+from stock_volume.metrics import in_words, point_errors
 
 Volumes = st.lists(st.integers(0, 10**10), min_size=2, max_size=50)
 
@@ -23,6 +21,7 @@ def test_errors_are_those_of_scikit_learn(actual: list[int], seed: int) -> None:
     errors = point_errors(observed, predicted)
     assert errors.mae == pytest.approx(mean_absolute_error(observed, predicted), rel=1e-9)
     assert errors.mse == pytest.approx(mean_squared_error(observed, predicted), rel=1e-9)
+    assert errors.r2 is not None
     assert 1 - errors.r2 == pytest.approx(1 - r2_score(observed, predicted), rel=1e-6)
 
 
@@ -47,10 +46,10 @@ def test_errors_by_hand(
 @pytest.mark.parametrize("off", [0.0, 2.0])
 @pytest.mark.parametrize("rows", [1, 5])
 def test_constant_target_has_no_r2(volume: float, off: float, rows: int) -> None:
-    """Where the target does not vary R2 is NaN, and the other errors are still measured."""
+    """Where the target does not vary R2 is None, and the other errors are still measured."""
     actual = np.full(rows, volume)
     errors = point_errors(actual, actual + off)
-    assert math.isnan(errors.r2)
+    assert errors.r2 is None
     assert (errors.mae, errors.mse) == (off, off**2)
 
 
@@ -58,3 +57,11 @@ def test_errors_are_plain_floats() -> None:
     """The errors are Python floats, which JSON can hold."""
     errors = point_errors(np.array([1.0, 2.0]), np.array([1.5, 2.0]))
     assert [type(error) for error in errors] == [float, float, float]
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"), [(1234.567, "1,234.6"), (0.0, "0.0"), (None, "undefined")]
+)
+def test_a_measure_is_a_figure_or_a_word(measure: float | None, words: str) -> None:
+    """A measure is written in the form asked for, and one without value as a word."""
+    assert in_words(measure, ",.1f") == words

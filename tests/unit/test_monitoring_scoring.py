@@ -441,3 +441,16 @@ def test_distance_is_in_units_of_the_furthest_window() -> None:
     assert comparison_of(value=0.0).times_as_far_out() == 0
     assert comparison_of(value=9.0, high=None).times_as_far_out() == 0
     assert comparison_of(value=-9.0, low=None).times_as_far_out() == 0
+
+
+def test_a_window_in_which_ma5_is_right_has_no_eta_r2() -> None:
+    """Windows in which ma5 has no error have no eta-R2, in the series, or to compare."""
+    rows = backtest_frame(symbols=4, sessions=30).with_columns(
+        pl.col(columns.VOLUME).cast(pl.Float64).alias(MA5), pl.lit(0.0).alias(ETA)
+    )
+    sums = sums_by_session(rows)
+    assert np.isnan(rolling_measures(sums, 3)["eta_r2"]).all()
+    assert {one["eta_r2"] for one in by_session(sums)} == {None}
+    compared = compare_errors(sums.head(3), sums, MonitorParameters(least_windows=5))
+    assert [one.measure for one in compared] == ["rmse", "bias", "coverage_80"]
+    assert measures_of(rows)["eta_r2"] is None

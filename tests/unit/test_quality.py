@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from stock_volume.bars.quality import check_balance, report_quality
-from stock_volume.errors import UnbalancedRowsError
+from stock_volume.errors import NoVolumeError, UnbalancedRowsError
 from tests.unit.helpers import files_frame, prices_frame, quarantine_frame
 
 PRICES = prices_frame([("A", date(2020, 1, 3)), ("A", date(2020, 1, 6)), ("B", date(2019, 5, 2))])
@@ -68,7 +68,18 @@ def test_the_whole_report() -> None:
         "symbols": 2,
         "first_date": "2019-05-02",
         "last_date": "2020-01-06",
+        "constant_volume": None,
     }
+
+
+def test_volumes_that_do_not_vary_are_reported() -> None:
+    """Where every bar has one volume the report has it; a single bar is no sign of it."""
+    constant = PRICES.with_columns(pl.lit(50_000).cast(pl.Int64).alias("Volume"))
+    assert report(constant)["constant_volume"] == 50_000
+    one = report(
+        constant.head(1), quarantine_frame([]), files_frame({"rows_read": 1, "rows_kept": 1})
+    )
+    assert one["constant_volume"] is None
 
 
 def test_the_report_is_json() -> None:
@@ -140,3 +151,13 @@ def test_balanced_rows_pass() -> None:
     check_balance(rows, FILES)
     with pytest.raises(UnbalancedRowsError):
         check_balance({**rows, "kept": 2}, FILES)
+
+
+def test_bars_without_any_volume_are_an_error() -> None:
+    """Where every volume is 0 the error says so, with the number, the dates and a file."""
+    idle = PRICES.with_columns(pl.lit(0).cast(pl.Int64).alias("Volume"))
+    words = (
+        r"^all volumes are 0: not one of the 3 bars from 2019-05-02 to 2020-01-06.*stocks/A\.csv"
+    )
+    with pytest.raises(NoVolumeError, match=words):
+        report(idle)

@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+import re
 import threading
 import time
 import traceback
@@ -386,3 +387,95 @@ def test_a_zip_shows_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with answering(answer) as server:
         mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK)
     assert told[-1] == max(told) == len(content)
+
+
+NOTES = [
+    b"<html><body>Please sign in</body></html>",
+    b'{"message": "slow down"}',
+]
+
+
+@pytest.mark.parametrize("note", [*NOTES, b"slow down", b"", zipped(A=BARS)[:-30]])
+def test_a_note_in_place_of_a_zip_leaves_the_copy(tmp_path: Path, note: bytes) -> None:
+    """What is no zip is asked for again; the error quotes it, and the last zip stays."""
+    content = zipped(A=BARS)
+    sent = [content, note]
+    with answering(lambda *_: Answer(sent[0])) as server:
+        copy = mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK)
+        del sent[0]
+        with pytest.raises(SourceError, match="HTTP 200, but not a zip archive: ") as caught:
+            mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK)
+        before = len(server.asked)
+        sent.insert(0, content)
+        assert mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK) == copy
+    assert copy.read_bytes() == content
+    assert before > QUICK.attempts
+    assert str(caught.value).isprintable()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def of_folder(
+    pages: dict[str, str], file: Callable[[str, int], Answer]
+) -> Callable[[str, dict[str, str], int], Answer]:
+    """Answer as a server of a folder does: pages of links, and files."""
+
+    def answer(path: str, _headers: dict[str, str], before: int) -> Answer:
+        if path in pages:
+            return Answer(pages[path].encode(), headers={"Content-Type": "text/html"})
+        if f"{path}/" in pages:
+            return Answer(status=301, headers={"Location": f"{path}/"})
+        return file(path, before)
+
+    return answer
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_note_in_place_of_a_file_is_asked_for_again(tmp_path: Path, note: bytes) -> None:
+    """In a folder, too, a note that passes costs a wait, and one that stays ends the run."""
+    links = "".join(f'<a href="{symbol}.csv">{symbol}</a>' for symbol in "AB")
+    pages = {"/bars/": '<a href="stocks/">stocks</a>', "/bars/stocks/": links}
+    patience = [1, 99]
+
+    def file(path: str, before: int) -> Answer:
+        return Answer(note if path.endswith("B.csv") and before < patience[0] else BARS)
+
+    with answering(of_folder(pages, file)) as server:
+        folder = mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
+        assert (folder / "stocks" / "B.csv").read_bytes() == BARS
+        del patience[0]
+        with pytest.raises(
+            SourceError, match=r"B\.csv: HTTP 200, but not a CSV file: .*(sign|slow)"
+        ):
+            mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
+    assert (folder / "stocks" / "B.csv").read_bytes() == BARS
+
+
+def test_a_note_in_place_of_a_page_of_links_removes_no_copy(tmp_path: Path) -> None:
+    """A folder whose page lists no file is no empty folder, and its copies stay."""
+    pages = {
+        "/bars/": '<a href="stocks/">stocks</a><a href="etfs/">etfs</a>',
+        "/bars/stocks/": '<a href="A.csv">A</a>',
+        "/bars/etfs/": '<a href="SPY.csv">SPY</a>',
+    }
+    with answering(of_folder(pages, lambda *_: Answer(BARS))) as server:
+        folder = mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
+        assert len(open_archive(folder).files) == 2
+        pages["/bars/stocks/"] = '{"message": "slow down"}'
+        with pytest.raises(SourceError, match=r"/bars/stocks/ is linked to, and its page lists no"):
+            mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
+    assert len(open_archive(folder).files) == 2
+
+
+def test_no_note_shows_a_key(tmp_path: Path) -> None:
+    """A server that repeats a key is quoted without it."""
+    note = b'{"message": "key SECRET123 or OTHER456 has no more requests"}'
+    options = {
+        "headers": {"Authorization": "Bearer SECRET123"},
+        "client_kwargs": {"headers": {"X-Key": "SECRET123"}},
+    }
+    with (
+        answering(lambda *_: Answer(note)) as server,
+        pytest.raises(SourceError, match="has no more requests") as caught,
+    ):
+        mirror(f"{server.url}/a.zip?key=OTHER456", options, tmp_path, QUICK)
+    assert not re.search("SECRET|OTHER", str(caught.value))

@@ -21,10 +21,11 @@ QUALITY: dict[str, Any] = {
     "symbols": 1_005,
     "first_date": "1962-01-02",
     "last_date": "2020-04-01",
+    "constant_volume": None,
 }
 
 
-def _metrics(random_r2: float = 0.8125, time_r2: float = 0.75) -> EstimatorMetrics:
+def _metrics(random_r2: float | None = 0.8125, time_r2: float | None = 0.75) -> EstimatorMetrics:
     return EstimatorMetrics(
         random_split=SplitMetrics(
             mae=1_234_567.4, mse=1.5e14, r2=random_r2, n_train=80_000, n_test=20_001
@@ -76,6 +77,12 @@ def test_data_report_of_clean_data_has_no_table_and_no_list() -> None:
     assert "1,005 symbols" in report
 
 
+def test_data_report_says_that_all_volumes_are_one() -> None:
+    """Where the volumes do not vary the report has the volume, and otherwise no word of it."""
+    assert "**All volumes are 50,000.**" in report_data({**QUALITY, "constant_volume": 50_000})
+    assert "All volumes" not in report_data(QUALITY)
+
+
 def test_estimator_report_has_the_figures_of_both_splits() -> None:
     """The table has one row a split, with errors and numbers of rows."""
     assert _table_rows(report_estimator(_metrics())) == [
@@ -108,3 +115,15 @@ def test_parts_make_one_document() -> None:
     assert "\n## Estimator" in report_data(QUALITY) + report_estimator(_metrics())
     assert report_data(QUALITY).startswith("# Report\n")
     assert report_estimator(_metrics()).endswith("\n")
+
+
+@pytest.mark.parametrize(("random_r2", "time_r2"), [(None, None), (0.9, None), (None, 0.9)])
+def test_estimator_report_says_what_is_undefined(
+    random_r2: float | None, time_r2: float | None
+) -> None:
+    """Where volumes do not vary the cell of R² says undefined, and a sentence says why."""
+    report = report_estimator(_metrics(random_r2, time_r2))
+    cells = ["undefined" if r2 is None else "0.9000" for r2 in (random_r2, time_r2)]
+    assert [row[3] for row in _table_rows(report)] == cells
+    assert "Where R² is undefined, the volumes held out do not vary." in report
+    assert "flattered:" not in report

@@ -35,6 +35,13 @@ FIRST, LAST = bar("2020-01-02"), bar("2020-01-06")
 
 FRIDAY = "2020-01-03"
 
+
+def same_price(price: str, **changed: str) -> str:
+    """Make a row whose prices are all one, but for what is changed."""
+    prices = dict.fromkeys(("open", "high", "low", "close", "adj_close"), price)
+    return bar(FRIDAY, **(prices | changed))
+
+
 PRECEDENCE = [
     "too_many_fields",
     "missing_field",
@@ -49,6 +56,7 @@ PRECEDENCE = [
     "open_outside_range",
     "absurd_adj_close",
     "volume_not_whole",
+    "price_out_of_bounds",
 ]
 
 # Of a valid row: Open 10, High 12, Low 8, Close 11, Adj Close 11, Volume 100.
@@ -104,6 +112,16 @@ OFFENDING = {
         bar(FRIDAY, volume="9007199254740993"),
         bar(FRIDAY, volume="1e300"),
     ],
+    "price_out_of_bounds": [
+        *(bar(FRIDAY, **{name: "9e-13"}) for name in ("low", "adj_close")),
+        bar(FRIDAY, open="5e-324", low="5e-324"),
+        bar(FRIDAY, adj_close="1e-300"),
+        bar(FRIDAY, high="1e12"),
+        same_price("9e-13"),
+        same_price("1e12"),
+        same_price("1e300", volume="9007199254740991"),
+        same_price("9e11", adj_close="1e12"),
+    ],
 }
 
 FLAGGED = {
@@ -118,7 +136,10 @@ KEPT = {
     "earliest-date": bar("1900-01-01"),
     "leap-day": bar("2016-02-29"),
     "friday": bar(FRIDAY),
-    "smallest-price": bar(FRIDAY, open="5e-324", low="5e-324"),
+    "lowest-price": same_price("1e-12"),
+    "highest-price": same_price("999999999999.9999"),
+    "lowest-and-highest-price": bar(FRIDAY, open="0", low="1e-12", high="999999999999.9999"),
+    "highest-price-of-most-shares": same_price("999999999999.9999", volume="9007199254740991"),
     "high-is-low": bar(FRIDAY, open="11", high="11", low="11"),
     "close-is-high": bar(FRIDAY, close="12"),
     "close-rounded-above-high": bar(FRIDAY, close="12.0119"),
@@ -127,7 +148,7 @@ KEPT = {
     "open-rounded-below-low": bar(FRIDAY, open="7.9921"),
     "open-unknown": bar(FRIDAY, open="0"),
     "adj-close-at-the-ratio": bar(FRIDAY, adj_close="110"),
-    "adj-close-tiny": bar(FRIDAY, adj_close="1e-300"),
+    "adj-close-tiny": bar(FRIDAY, adj_close="1e-12"),
     "volume-zero": bar(FRIDAY, volume="0"),
     "volume-whole-with-a-point": bar(FRIDAY, volume="100.0"),
     "volume-with-an-exponent": bar(FRIDAY, volume="1e3"),
@@ -231,7 +252,8 @@ def test_a_flagged_row_is_kept_and_counted(tmp_path: Path, rule: str, row: str) 
         pytest.param(bar(FRIDAY, close="7", open="7"), "close_outside_range", id="close-open"),
         pytest.param(bar(FRIDAY, open="7", adj_close="0"), "open_outside_range", id="open-adj"),
         pytest.param(bar(FRIDAY, adj_close="0", volume="-1"), "absurd_adj_close", id="adj-volume"),
-        pytest.param(bar("2020-01-02", volume="0.5"), "volume_not_whole", id="volume-duplicate"),
+        pytest.param(same_price("1e300", volume="0.5"), "volume_not_whole", id="volume-bounds"),
+        pytest.param(bar("2020-01-02", high="1e12"), "price_out_of_bounds", id="bounds-duplicate"),
     ],
 )
 def test_the_first_broken_rule_is_named(tmp_path: Path, row: str, expected: str) -> None:

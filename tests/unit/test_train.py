@@ -12,12 +12,11 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
 
 from stock_volume import columns
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.estimator.train import (
     EstimatorParameters,
     Mask,
     SplitMetrics,
-    TooFewRowsError,
     TrainedEstimator,
     late_test,
     random_test,
@@ -156,7 +155,7 @@ def test_random_split_is_measured_on_the_shipped_model(
     _assert_measured(
         trained.metrics["random_split"], _volume(features)[held_out], predicted[held_out]
     )
-    assert trained.metrics["random_split"]["r2"] > 0.3
+    assert (trained.metrics["random_split"]["r2"] or 0) > 0.3
 
 
 def test_split_by_time_is_measured_on_a_model_of_the_earlier_days(features: pl.DataFrame) -> None:
@@ -220,7 +219,7 @@ def test_folding_costs_no_accuracy() -> None:
 @pytest.mark.parametrize("rows", [0, 1, 9])
 def test_few_rows_are_refused(features: pl.DataFrame, rows: int) -> None:
     """Fewer than ten rows are too few, and the error says how many there are."""
-    with pytest.raises(TooFewRowsError, match=rf"^{rows} rows are too few"):
+    with pytest.raises(TooFewRowsError, match=rf"has {rows} of the 10 bars"):
         train_estimator(features.head(rows).lazy(), PARAMETERS)
 
 

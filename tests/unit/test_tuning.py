@@ -10,6 +10,7 @@ from stock_volume import columns
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.backtest import (
     COMMON_STOCK,
+    NoBacktestError,
     plan_backtest,
     run_backtest,
     target_sessions,
@@ -198,3 +199,10 @@ def test_trials_have_one_booster(tuned: Tuned) -> None:
     found = _tune(forecaster=several)
     assert found.trials == tuned.trials
     assert found.parameters == tuned.parameters.model_copy(update={"boosters": 3})
+
+
+def test_volumes_that_do_not_vary_judge_no_setting() -> None:
+    """Where eta-R2 is undefined the search ends, and says which sessions do not vary."""
+    known = pl.when(pl.col(ETA).is_not_null()).then(0.0).alias(ETA)
+    with pytest.raises(NoBacktestError, match=r"the volumes from .* do not vary"):
+        _tune(FRAME.with_columns(known), trials=1)

@@ -231,6 +231,24 @@ def test_a_split_whose_volumes_disagree_is_set_aside() -> None:
     assert_frame_equal(merged.prices, whole[:30])
 
 
+@pytest.mark.parametrize(
+    ("price", "adjusted", "volume"),
+    [(1e11, None, 0), (1e-14, None, 0), (1e-11, None, 0), (1, 1e-13, 1)],
+    ids=["price-above", "price-below", "volume-above", "adjusted-close-below"],
+)
+def test_a_factor_beyond_the_bounds_is_set_aside(
+    price: float, adjusted: float | None, volume: float
+) -> None:
+    """Where the factor would take held bars out of the bounds of a bar, nothing is joined."""
+    whole = bars_of()
+    held = whole[:30].with_columns(
+        pl.when(pl.int_range(pl.len()) < 20).then("Volume").otherwise(volume * pl.col("Volume"))
+    )
+    merged = merge(held, rebased(whole, price, adjusted, volume)[20:])
+    assert merged.set_aside["rule"].to_list() == ["base_unknown"] * 20
+    assert_frame_equal(merged.prices, held)
+
+
 @pytest.mark.parametrize(("overlap", "believed"), [(1, False), (2, False), (3, True)])
 def test_another_base_takes_some_evidence(overlap: int, believed: bool) -> None:  # noqa: FBT001
     """One bar that differs does not rescale a history: it may as well have been corrected."""

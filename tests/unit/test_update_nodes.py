@@ -21,9 +21,15 @@ from stock_volume.bars.update import (
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
+from stock_volume.pipelines.feature_engineering.nodes import (
+    engineer_forecast_features,
+    renew_forecast_features,
+)
 from stock_volume.pipelines.update.nodes import fetch_recent_bars, update_forecasts
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
+from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
     AS_OF,
     bars,
@@ -129,6 +135,23 @@ def test_a_symbol_that_comes_back_is_forecast_from_its_new_bar(forecaster: Forec
     whole = FRAME.filter(held_to(HELD_TO + 10))
     after = forecasts_after(forecaster, whole, gap, [])
     assert_frame_equal(after, forecast_next_session(forecaster, whole.lazy(), PARAMETERS))
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 10**9])
+def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
+    """After news of one symbol, features are those that a run makes of all, in any chunks."""
+    whole = random_bars(3).filter(pl.col(columns.DATE) >= date(2019, 1, 2))
+    last = LAST - timedelta(days=20)
+    bars = whole.filter((pl.col(columns.SYMBOL) == "LATE") | (pl.col(columns.DATE) <= last))
+    before = bars.filter(pl.col(columns.DATE) <= last)
+    parameters = (PARAMETERS, BacktestParameters(), chunk_rows)
+    held = pl.concat(
+        engineer_forecast_features(before.lazy(), sessions_of(before).lazy(), *parameters)
+    )
+    now = (bars.lazy(), sessions_of(bars).lazy(), *parameters)
+    touched = pl.Series(["LATE"])
+    renewed = pl.concat(renew_forecast_features(held.lazy(), touched, *now))
+    assert_frame_equal(renewed, pl.concat(engineer_forecast_features(*now)), check_exact=True)
 
 
 def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

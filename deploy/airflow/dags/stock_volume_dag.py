@@ -36,13 +36,13 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "engineer_features": ("engineer_features",),
     "engineer_forecast_features": ("engineer_forecast_features",),
     "fit_estimator": ("fit_estimator",),
-    "fit_forecaster": ("fit_forecaster",),
     "plan_windows": ("plan_windows",),
     "register_estimator": ("register_estimator",),
     "backtest_forecaster": ("backtest_forecaster",),
-    "forecast_live_symbols": ("forecast_live_symbols",),
+    "fit_forecaster": ("fit_forecaster",),
     "draw_backtest": ("draw_backtest",),
     "evaluate_forecaster": ("evaluate_forecaster",),
+    "forecast_live_symbols": ("forecast_live_symbols",),
     "register_snapshot": ("register_snapshot",),
     "register_forecaster": ("register_forecaster",),
     "write_model_card": ("write_model_card",),
@@ -59,7 +59,6 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "describe_sessions",
     ),
     "fit_estimator": ("engineer_features",),
-    "fit_forecaster": ("engineer_forecast_features",),
     "plan_windows": ("engineer_forecast_features",),
     "register_estimator": (
         "ingest_bars",
@@ -70,17 +69,21 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_forecast_features",
         "plan_windows",
     ),
-    "forecast_live_symbols": (
+    "fit_forecaster": (
         "engineer_forecast_features",
-        "fit_forecaster",
+        "plan_windows",
     ),
     "draw_backtest": (
-        "fit_forecaster",
         "backtest_forecaster",
+        "fit_forecaster",
     ),
     "evaluate_forecaster": (
         "plan_windows",
         "backtest_forecaster",
+    ),
+    "forecast_live_symbols": (
+        "engineer_forecast_features",
+        "fit_forecaster",
     ),
     "register_snapshot": (
         "ingest_bars",

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
+from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
 
 BASE_UNKNOWN: Final = "base_unknown"
 """Rule of the quarantine: the bars overlap held bars, but differ by no single factor."""
@@ -155,11 +156,12 @@ def _determine_bases(
     split = (ratio / inverse - 1).abs() <= parameters.split_tolerance
     as_traded = (ratio - 1).abs() <= parameters.split_tolerance
     same_price = pl.col(PRICE_FACTOR) == 1
+    volume_factor = pl.when(same_price | ~split).then(1.0).otherwise(inverse)
     disagreeing = ~(pl.col("agrees") & (same_price | split | as_traded))
     apart = pl.col("agrees").is_null()  # none of the held bars overlaps
     return (
         symbols.join(measured, on=columns.SYMBOL, how="left", maintain_order="left")
-        .join(_count(unmatched, REBASED_BARS), on=columns.SYMBOL, how="left", maintain_order="left")
+        .join(_extremes(unmatched), on=columns.SYMBOL, how="left", maintain_order="left")
         .with_columns(
             pl.col(PRICE_FACTOR, ADJ_CLOSE_FACTOR).fill_null(1.0),
             pl.col(REBASED_BARS).fill_null(0),
@@ -167,7 +169,7 @@ def _determine_bases(
         .select(
             columns.SYMBOL,
             PRICE_FACTOR,
-            pl.when(same_price | ~split).then(1.0).otherwise(inverse).alias(VOLUME_FACTOR),
+            volume_factor.alias(VOLUME_FACTOR),
             ADJ_CLOSE_FACTOR,
             REBASED_BARS,
             # Where every held bar is replaced, no factor is needed.
@@ -175,12 +177,36 @@ def _determine_bases(
             .then(
                 pl.when(apart & parameters.overlap_required)
                 .then(pl.lit(NO_OVERLAP))
-                .when(disagreeing)
+                .when(disagreeing | _is_out_of_bounds(volume_factor))
                 .then(pl.lit(BASE_UNKNOWN))
             )
             .alias(columns.RULE),
         )
     )
+
+
+def _extremes(unmatched: pl.DataFrame) -> pl.DataFrame:
+    """Count the bars of each symbol without a recent counterpart, and find their extreme values."""
+    known = [name for name in columns.PRICES if name != columns.ADJ_CLOSE]
+    return unmatched.group_by(columns.SYMBOL).agg(
+        pl.len().cast(pl.Int64).alias(REBASED_BARS),
+        pl.min_horizontal(pl.col(known).min()).alias("least_price"),
+        pl.max_horizontal(pl.col(known).max()).alias("greatest_price"),
+        pl.col(columns.ADJ_CLOSE).min().alias("least_adjusted"),
+        pl.col(columns.ADJ_CLOSE).max().alias("greatest_adjusted"),
+        pl.col(columns.VOLUME).max().alias("greatest_volume"),
+    )
+
+
+def _is_out_of_bounds(volume_factor: pl.Expr) -> pl.Expr:
+    """Mark symbols whose factors would move bars out of the bounds of ingestion."""
+    prices = (("price", PRICE_FACTOR), ("adjusted", ADJ_CLOSE_FACTOR))
+    beyond = [pl.col("greatest_volume") * volume_factor >= FIRST_INEXACT_WHOLE_NUMBER]
+    for name, factor in prices:
+        too_low = pl.col(f"least_{name}") * pl.col(factor) < LEAST_PRICE
+        too_high = pl.col(f"greatest_{name}") * pl.col(factor) >= PRICE_BOUND
+        beyond.append((pl.col(factor) != 1) & (too_low | too_high))
+    return pl.any_horizontal(beyond).fill_null(value=False)
 
 
 def _measure_factors(both: pl.DataFrame, parameters: MergeParameters) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from stock_volume.bars.ingest import (
     FileStatus,
 )
 from stock_volume.bars.rules import FLAGGING_RULES
-from stock_volume.errors import UnbalancedRowsError
+from stock_volume.errors import NoVolumeError, UnbalancedRowsError
 
 
 def report_quality(
@@ -34,11 +34,12 @@ def report_quality(
     Returns:
         Counts of rows (``read``, ``kept``, ``known``, which updates brought of bars that
         were held, and ``quarantined``), of rows by rejecting and by flagging rule, and of
-        files by status, with the names of the troubled ones; the number of symbols, and
-        the first and last date.
+        files by status, with the names of the troubled ones; the number of symbols, the
+        first and last date, and the volume that all bars have, if it is one.
 
     Raises:
         UnbalancedRowsError: The rows read are not the rows kept, known and quarantined.
+        NoVolumeError: Every bar has Volume 0.
     """
     read = files.collect()
     bars = prices.select(
@@ -46,6 +47,8 @@ def report_quality(
         pl.col(columns.SYMBOL).n_unique().alias("symbols"),
         pl.col(columns.DATE).min().alias("first_date"),
         pl.col(columns.DATE).max().alias("last_date"),
+        pl.col(columns.VOLUME).min().alias("least_volume"),
+        pl.col(columns.VOLUME).max().alias("greatest_volume"),
     ).collect(engine="streaming")
     by_rule: dict[str, int] = dict(
         quarantine.group_by(columns.RULE)
@@ -54,7 +57,7 @@ def report_quality(
         .collect(engine="streaming")
         .rows()
     )
-    kept, symbols, first, last = bars.row(0)
+    kept, symbols, first, last, least, greatest = bars.row(0)
     rows = {
         "read": read[ROWS_READ].sum(),
         "kept": kept,
@@ -62,6 +65,12 @@ def report_quality(
         "quarantined": sum(by_rule.values()),
     }
     check_balance(rows, read)
+    if greatest == 0:
+        raise NoVolumeError(
+            f"all volumes are 0: not one of the {kept:,} bars from {first} to {last} has a Volume "
+            f"above 0, so that there is none to learn from. Look into {read[columns.FILE][0]}, the "
+            "first file: are the volumes in another column, or left out by the source?"
+        )
     return {
         "rows": rows,
         "quarantined_by_rule": by_rule,
@@ -81,6 +90,7 @@ def report_quality(
         "symbols": symbols,
         "first_date": _iso(first),
         "last_date": _iso(last),
+        "constant_volume": greatest if kept > 1 and least == greatest else None,
     }
 
 

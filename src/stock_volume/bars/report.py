@@ -36,10 +36,18 @@ def report_data(quality: Mapping[str, Any]) -> str:
                 f"{files['unreadable']:,} unreadable."
             ),
             "",
+            *([_constant(quality["constant_volume"]), ""] if quality["constant_volume"] else []),
             *(["| rule | fate | rows |", "|---|---|---:|", *rules, ""] if rules else []),
             *([*troubled, ""] if troubled else []),
             "",
         ]
+    )
+
+
+def _constant(volume: int) -> str:
+    return (
+        f"**All volumes are {volume:,}.** Nothing can be learned from volumes that do not vary, "
+        "and some measures are undefined. Did the source write its volumes into another column?"
     )
 
 

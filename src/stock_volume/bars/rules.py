@@ -49,6 +49,12 @@ REMEDIES: Final = {
 }
 """What to do about a file whose every row breaks a rule, by the rule's name."""
 
+LEAST_PRICE: Final = 1e-12
+PRICE_BOUND: Final = 1e12
+"""A price is at least the first and below the second. Of the reference archive, the lowest
+adjusted close is 2.7e-5 and the highest price, with many reverse splits undone, 2.1e8. Every
+ratio of two such prices, and every product with a volume, is a finite number."""
+
 
 class Action(StrEnum):
     """What becomes of a row that breaks a rule."""
@@ -109,6 +115,7 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
     close, adj_close = pl.col(columns.CLOSE), pl.col(columns.ADJ_CLOSE)
     floor = low * (1 - parameters.price_tolerance)
     ceiling = high * (1 + parameters.price_tolerance)
+    prices = [pl.when(open_ != 0).then(open_), high, low, close, adj_close]
     no_number = [pl.col(name).is_null() | ~pl.col(name).is_finite() for name in columns.NUMBERS]
     rules = (
         (
@@ -171,6 +178,11 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
             "volume_not_whole",
             "a volume counts shares: it is whole, not negative and below 2^53",
             (volume < 0) | (volume != volume.floor()) | (volume >= FIRST_INEXACT_WHOLE_NUMBER),
+        ),
+        (
+            "price_out_of_bounds",
+            f"no security has a price below {LEAST_PRICE:g}, or of {PRICE_BOUND:g} and more",
+            (pl.min_horizontal(prices) < LEAST_PRICE) | (pl.max_horizontal(prices) >= PRICE_BOUND),
         ),
     )
     by_itself = (RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)

@@ -2,22 +2,20 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.bars.archive import ArchiveLimits, BarArchive, BarSource, open_archive
 from stock_volume.bars.sample import lay_out_sample
 from stock_volume.exchange import NYSE, Exchange
-from stock_volume.sources.address import is_remote, shown
+from stock_volume.sources.address import SAMPLE, is_remote, shown
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.kaggle import download
 from stock_volume.sources.remote import mirror
 from stock_volume.sources.yahoo import YahooSource
 
 logger = logging.getLogger(__name__)
-
-SAMPLE: Final = "sample"
 
 
 class SourceDataset(AbstractDataset[Never, BarSource]):

@@ -1,113 +1,186 @@
 """Entries of the BentoML store: models, and the Bento that serves them.
 
+A store is shared by all data roots, so its latest version may be another data root's. Each
+dataset therefore keeps a file under its data root that names the version it saved there.
+
 BentoML is imported where it is used: it takes over a second, and most runs need none.
 """
 
+import json
+from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
+from omegaconf import OmegaConf
 
-from stock_volume.stored_model import StoredModel
+from stock_volume.files import written_aside
+from stock_volume.stored_model import BentoContents, StoredModel, known_only
 
 if TYPE_CHECKING:
     import bentoml
 
+_TAG: Final = "tag"
+_Saved = TypeVar("_Saved")
+_Loaded = TypeVar("_Loaded")
 
-class BentoModelDataset(AbstractDataset[StoredModel, StoredModel]):
-    """A model in the BentoML store, as files of text and of Parquet."""
 
-    def __init__(self, name: str, metadata: dict[str, Any] | None = None) -> None:
-        """Keep the model's name.
+class StoreDataset(AbstractDataset[_Saved, _Loaded]):
+    """A version in the BentoML store, and the file that names it."""
+
+    def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Keep the name and the place of the file.
 
         Args:
             name: Name in the store; each save makes a new version.
+            filepath: The file that names the version saved last, a JSON object with the
+                key ``tag``.
             metadata: For Kedro-Viz.
         """
         self._name = name
+        self._tag_file = Path(filepath)
         self.metadata = metadata
 
     @property
     def tag(self) -> str:
-        """Name and version of the latest version."""
-        return str(self._latest().tag)
+        """Name and version of what was saved last under this data root.
+
+        Raises:
+            DatasetError: The file that names it is missing or unreadable.
+        """
+        try:
+            tag = json.loads(self._tag_file.read_text(encoding="utf-8"))[_TAG]
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{self._tag_file}: no such file, so this data root has no {self._name}; run "
+                "`kedro run`, or the node that makes it"
+            ) from None
+        except (ValueError, LookupError, TypeError):
+            tag = None
+        if not isinstance(tag, str) or not tag.startswith(f"{self._name}:"):
+            raise DatasetError(
+                f"{self._tag_file}: names no version of {self._name}; delete it and run "
+                "`kedro run`, or the node that makes it"
+            )
+        return tag
+
+    def _keep(self, tag: str) -> None:
+        with written_aside(self._tag_file) as aside:
+            aside.write_text(json.dumps({_TAG: tag}) + "\n", encoding="utf-8")
+
+    @abstractmethod
+    def _find(self, tag: str) -> Any:
+        """Look a tag up in the store; BentoML raises NotFound."""
+
+    def _stored(self) -> Any:
+        import bentoml
+
+        tag = self.tag
+        try:
+            return self._find(tag)
+        except bentoml.exceptions.NotFound as error:
+            raise DatasetError(
+                f"{tag}, which {self._tag_file} names, is not in the BentoML store; set "
+                "BENTOML_HOME to the store that has it, import it, or make another with "
+                "`kedro run`"
+            ) from error
+
+    def _exists(self) -> bool:
+        try:
+            self._stored()
+        except DatasetError:
+            return False
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._name, "filepath": str(self._tag_file)}
+
+
+class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
+    """A model in the BentoML store, as files of text and of Parquet.
+
+    Example of a catalog entry::
+
+        estimator_model:
+          type: stock_volume.datasets.BentoModelDataset
+          name: stock_volume_estimator
+          filepath: data/06_models/estimator_model.json
+    """
 
     def load(self) -> StoredModel:
-        """Load the latest version."""
-        return StoredModel.from_store(self._latest())
+        """Load the version that was saved last under this data root."""
+        return StoredModel.from_store(self._stored())
 
     def save(self, data: StoredModel) -> None:
         """Store a new version."""
         import bentoml
 
-        with bentoml.models.create(self._name, labels=data.labels, metadata=data.metadata) as model:
+        metadata = known_only(data.metadata)
+        with bentoml.models.create(self._name, labels=data.labels, metadata=metadata) as model:
             data.write_into(Path(model.path))
+        self._keep(str(model.tag))
 
-    def _latest(self) -> "bentoml.Model":
+    def _find(self, tag: str) -> "bentoml.Model":
         import bentoml
 
-        try:
-            return bentoml.models.get(self._name)
-        except bentoml.exceptions.NotFound as error:
-            raise DatasetError(f"no model {self._name} in the BentoML store") from error
-
-    def _exists(self) -> bool:
-        import bentoml
-
-        return any(model.tag.name == self._name for model in bentoml.models.list())
-
-    def _describe(self) -> dict[str, Any]:
-        return {"name": self._name}
+        return bentoml.models.get(tag)
 
 
-class BentoDataset(AbstractDataset[dict[str, str], str]):
-    """The servable Bento, built from the project's bentofile."""
+class BentoDataset(StoreDataset[BentoContents, str]):
+    """The servable Bento, built from the project's bentofile.
 
-    def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    Example of a catalog entry::
+
+        service_bento:
+          type: stock_volume.datasets.BentoDataset
+          name: stock_volume
+          filepath: data/06_models/service_bento.json
+          path: bentofile.yaml
+    """
+
+    def __init__(
+        self, name: str, filepath: str, path: str, metadata: dict[str, Any] | None = None
+    ) -> None:
         """Keep what to build.
 
         Args:
             name: Name in the store; each save makes a new version.
-            filepath: The bentofile; its folder is the project.
+            filepath: The file that names the version saved last.
+            path: The bentofile; its folder is the project. (Kedro makes a ``path`` absolute.)
             metadata: For Kedro-Viz.
         """
-        self._name = name
-        self._bentofile = Path(filepath)
-        self.metadata = metadata
-
-    @property
-    def tag(self) -> str:
-        """Name and version of the latest version."""
-        import bentoml
-
-        try:
-            return str(bentoml.bentos.get(self._name).tag)
-        except bentoml.exceptions.NotFound as error:
-            raise DatasetError(f"no Bento {self._name} in the BentoML store") from error
+        super().__init__(name, filepath, metadata)
+        self._bentofile = Path(path)
 
     def load(self) -> str:
-        """Tell the latest version's tag; the Bento itself is for BentoML to load."""
-        return self.tag
+        """Return the tag of the version saved last; the Bento itself is for BentoML to load."""
+        return str(self._stored().tag)
 
-    def save(self, data: dict[str, str]) -> None:
+    def save(self, data: BentoContents) -> None:
         """Build a new version.
 
         Args:
-            data: Its labels.
+            data: Which models it pins, and its labels.
         """
         import bentoml
 
-        bentoml.bentos.build_bentofile(
-            str(self._bentofile),
-            name=self._name,
-            labels=data,
-            build_ctx=str(self._bentofile.parent),
-        )
+        options = OmegaConf.merge(OmegaConf.load(self._bentofile), {"models": list(data.models)})
+        with TemporaryDirectory() as folder:
+            completed = Path(folder, self._bentofile.name)
+            OmegaConf.save(options, completed)
+            bento = bentoml.bentos.build_bentofile(
+                str(completed),
+                name=self._name,
+                labels=data.labels,
+                build_ctx=str(self._bentofile.parent),
+            )
+        self._keep(str(bento.tag))
 
-    def _exists(self) -> bool:
+    def _find(self, tag: str) -> "bentoml.Bento":
         import bentoml
 
-        return any(bento.tag.name == self._name for bento in bentoml.bentos.list())
+        return bentoml.bentos.get(tag)
 
     def _describe(self) -> dict[str, Any]:
-        return {"name": self._name, "bentofile": str(self._bentofile)}
+        return {**super()._describe(), "bentofile": str(self._bentofile)}

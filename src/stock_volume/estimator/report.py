@@ -1,6 +1,7 @@
 """The estimator's part of the report, in words."""
 
 from stock_volume.estimator.train import EstimatorMetrics, SplitMetrics
+from stock_volume.metrics import UNDEFINED, in_words
 
 
 def report_estimator(metrics: EstimatorMetrics) -> str:
@@ -36,6 +37,8 @@ how the estimator is used, and its row is the one to quote. {_verdict(metrics)}
 def _verdict(metrics: EstimatorMetrics) -> str:
     """Say what the splits show; their days differ, so MAE and MSE do not compare."""
     by_chance, by_time = metrics["random_split"]["r2"], metrics["time_split"]["r2"]
+    if by_chance is None or by_time is None:
+        return f"Where R² is {UNDEFINED}, the volumes held out do not vary."
     flattered = "flattered" if by_chance > by_time else "did not flatter"
     return (
         f"Here the random split {flattered}: R² {by_chance:.4f} against {by_time:.4f} by "
@@ -46,6 +49,6 @@ def _verdict(metrics: EstimatorMetrics) -> str:
 
 def _row(name: str, split: SplitMetrics) -> str:
     return (
-        f"| {name} | {split['mae']:,.0f} | {split['mse']:.4g} | {split['r2']:.4f} "
+        f"| {name} | {split['mae']:,.0f} | {split['mse']:.4g} | {in_words(split['r2'], '.4f')} "
         f"| {split['n_train']:,} | {split['n_test']:,} |"
     )

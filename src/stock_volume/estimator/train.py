@@ -9,9 +9,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import TooFewRowsError
 from stock_volume.estimator.grid import Cells, Grid, Indices, fold, make_grid
-from stock_volume.metrics import Floats, point_errors
+from stock_volume.metrics import Floats, in_words, point_errors
 
 if TYPE_CHECKING:  # it takes a second to import, and most runs need none
     from lightgbm import LGBMRegressor
@@ -41,7 +41,7 @@ class EstimatorParameters(BaseModel):
         num_threads: Threads of LightGBM; with one, equal input gives equal models.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_estimators: int = Field(default=500, ge=1)
     num_leaves: int = Field(default=31, ge=2)
@@ -62,14 +62,14 @@ class SplitMetrics(TypedDict):
     Attributes:
         mae: Mean absolute error.
         mse: Mean squared error.
-        r2: Coefficient of determination.
+        r2: Coefficient of determination; None where the volumes do not vary.
         n_train: Rows trained on.
         n_test: Rows held out.
     """
 
     mae: float
     mse: float
-    r2: float
+    r2: float | None
     n_train: int
     n_test: int
 
@@ -98,10 +98,6 @@ class TrainedEstimator(NamedTuple):
     metrics: EstimatorMetrics
 
 
-class TooFewRowsError(StockVolumeError):
-    """There are not enough rows to train and test on."""
-
-
 class _Rows(NamedTuple):
     inputs: tuple[Floats, ...]
     volume: Floats
@@ -124,7 +120,10 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
     """
     rows = _collect(features)
     if len(rows.volume) < _LEAST_ROWS:
-        raise TooFewRowsError(f"{len(rows.volume)} rows are too few to train and test on")
+        raise TooFewRowsError(
+            f"the source has {len(rows.volume)} of the {_LEAST_ROWS} bars that it takes to train "
+            "and test the estimator: give one with more"
+        )
     model, random_split = _fit_and_measure(
         rows, random_test(len(rows.volume), parameters), parameters
     )
@@ -132,11 +131,11 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
     metrics = EstimatorMetrics(random_split=random_split, time_split=time_split)
     for name, split in (("random split", random_split), ("split by time", time_split)):
         logger.info(
-            "estimator, %s: MAE %.0f, MSE %.4g, R2 %.4f on %d rows",
+            "estimator, %s: MAE %.0f, MSE %.4g, R2 %s on %d rows",
             name,
             split["mae"],
             split["mse"],
-            split["r2"],
+            in_words(split["r2"], ".4f"),
             split["n_test"],
         )
     return TrainedEstimator(model, metrics)
@@ -193,7 +192,10 @@ def late_test(day: Indices, share: float) -> Mask:
         last_trained = day[day < day.max()].max(initial=day.min() - 1)
     held_out = day > last_trained
     if held_out.all():
-        raise TooFewRowsError("all rows are of one day; a split by time needs two")
+        raise TooFewRowsError(
+            "all bars are of one day, and the estimator's split by time takes two: give a source "
+            "with more"
+        )
     return held_out
 
 

@@ -281,4 +281,9 @@ def _describe(means: pl.DataFrame, last: date, exchange: Exchange) -> pl.DataFra
         .with_columns(pl.col(MARKET_ABNORMAL).shift(-1).alias(_NEXT))
     )
     features = select_features(MARKET_FEATURES, exchange.events)
-    return described.with_columns(columns_of(features)).drop(_NEXT)
+    described = described.with_columns(columns_of(features)).drop(_NEXT)
+    # Where the market does not move, there is no mean move to measure in.
+    return described.with_columns(
+        pl.when(pl.col(feature.name).is_finite()).then(feature.name).alias(feature.name)
+        for feature in features
+    )

@@ -90,7 +90,7 @@ def features(parameters: FeatureParameters) -> tuple[Feature, ...]:
         Feature(
             columns.VOL_MOVING_AVG,
             "mean Volume of the trailing window, own day included, in shares",
-            pl.col(columns.VOLUME).rolling_mean_by(columns.DATE, window, closed="right"),
+            _exact_rolling_mean(columns.VOLUME, window),
         ),
         Feature(
             columns.ADJ_CLOSE_ROLLING_MED,
@@ -98,6 +98,20 @@ def features(parameters: FeatureParameters) -> tuple[Feature, ...]:
             pl.col(columns.ADJ_CLOSE).rolling_median_by(columns.DATE, window, closed="right"),
         ),
     )
+
+
+def _exact_rolling_mean(name: str, window: timedelta) -> pl.Expr:
+    """Average whole numbers over a trailing window.
+
+    Polars' rolling mean adds what enters a window to a float and takes off what leaves it: after
+    a huge volume it keeps the rounding, and may fall below 0. Sums of whole numbers are exact.
+    """
+    whole = pl.col(name).cast(pl.Int128)
+    number = pl.col(name).is_not_null().cast(pl.UInt32)
+    total, count = (
+        part.rolling_sum_by(columns.DATE, window, closed="right") for part in (whole, number)
+    )
+    return total / count
 
 
 def add_features(bars: pl.DataFrame, parameters: FeatureParameters) -> pl.DataFrame:

@@ -16,7 +16,12 @@ from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.baselines import MA5, baseline_forecasts
 from stock_volume.forecaster.model import SIZE
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.forecaster.train import DAYS_OF_YEAR, train_forecaster, training_rows
+from stock_volume.forecaster.train import (
+    DAYS_OF_YEAR,
+    check_enough,
+    train_forecaster,
+    training_rows,
+)
 from stock_volume.forecaster.universe import bucket_number, is_common_stock
 
 logger = logging.getLogger(__name__)
@@ -115,7 +120,11 @@ def plan_backtest(
         NoBacktestError: There is no session to train on, or none to test on.
     """
     if len(sessions) < 2:  # noqa: PLR2004
-        raise NoBacktestError(f"{len(sessions)} sessions are too few for a backtest")
+        raise NoBacktestError(
+            f"too few sessions for a backtest, which trains on some and tests on others: the data "
+            f"has {len(sessions)} with a volume to forecast. Give a source with more days on which "
+            "its symbols trade"
+        )
     least = backtest.least_sessions
     if backtest.test_start is not None:
         bounds, note = _fixed_bounds(sessions, backtest.test_start, forecaster, backtest)
@@ -195,7 +204,8 @@ def _fold(sessions: Sequence[date], start: date, test_start: date, after: date) 
         raise NoBacktestError(
             f"backtest: no session to {lacking}: the data has target sessions from "
             f"{sessions[0]} to {sessions[-1]}, the training starts on {start}, the test on "
-            f"{test_start}"
+            f"{test_start}: choose another backtest.test_start, or train_start or test_end, inside "
+            "the data"
         )
     return Fold(
         train_start=trained[0],
@@ -218,6 +228,51 @@ def target_sessions(features: pl.LazyFrame) -> list[date]:
     return known.unique().collect(engine="streaming").to_series().sort().to_list()
 
 
+def check_windows(features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters) -> None:
+    """Check that every model of a backtest can be trained and tested, before the first one is.
+
+    Args:
+        features: Rows of ``forecast_features``.
+        plan: The windows of the backtest.
+        parameters: Of the forecaster.
+
+    Raises:
+        NoBacktestError: A window of the backtest has no row to test on.
+        TooFewRowsError: A window of the backtest has too few rows to train on.
+    """
+    parameters = _with_history_of(plan, parameters)
+    for number, fold in enumerate(plan.folds, start=1):
+        if _test_rows(features, fold, plan).limit(1).collect().is_empty():
+            raise NoBacktestError(
+                f"backtest: no symbol with {plan.least_sessions} bars of history is in the data "
+                f"from {fold.test_start} to {fold.test_end}: change backtest.test_start, or lower "
+                "backtest.least_sessions"
+            )
+        what = f"the model of the backtest's window {number} of {len(plan.folds)}"
+        check_enough(_train_rows(features, fold, parameters), what, parameters)
+
+
+def _with_history_of(plan: Plan, parameters: ForecasterParameters) -> ForecasterParameters:
+    """Lower the history that training asks of a symbol to what the plan asks."""
+    least = min(parameters.least_sessions, plan.least_sessions)
+    return parameters.model_copy(update={"least_sessions": least})
+
+
+def _train_rows(
+    features: pl.LazyFrame, fold: Fold, parameters: ForecasterParameters
+) -> pl.LazyFrame:
+    window = pl.col(columns.TARGET_DATE).is_between(fold.train_start, fold.train_end)
+    return training_rows(features.filter(window), parameters)
+
+
+def _test_rows(features: pl.LazyFrame, fold: Fold, plan: Plan) -> pl.LazyFrame:
+    return features.filter(
+        pl.col(columns.TARGET_DATE).is_between(fold.test_start, fold.test_end),
+        pl.col(ETA).is_not_null(),
+        pl.col(SESSIONS) >= plan.least_sessions,
+    )
+
+
 def run_backtest(
     features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
 ) -> Iterator[pl.DataFrame]:
@@ -235,25 +290,17 @@ def run_backtest(
         One frame a fold: Symbol, Date, TargetDate, Volume of the target session, the
         forecast, its quantiles and the baselines, all in shares; Close of the origin,
         eta as it came true, and by what the errors are grouped.
+
+    Raises:
+        NoBacktestError: A window has no row to test on.
+        TooFewRowsError: A window has too few rows to train on.
     """
-    target = pl.col(columns.TARGET_DATE)
-    least = min(parameters.least_sessions, plan.least_sessions)
-    parameters = parameters.model_copy(update={"least_sessions": least})
+    check_windows(features, plan, parameters)
+    parameters = _with_history_of(plan, parameters)
     for number, fold in enumerate(plan.folds):
         logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
-        train = training_rows(
-            features.filter(target.is_between(fold.train_start, fold.train_end)), parameters
-        ).collect(engine="streaming")
-        test = features.filter(
-            target.is_between(fold.test_start, fold.test_end),
-            pl.col(ETA).is_not_null(),
-            pl.col(SESSIONS) >= plan.least_sessions,
-        ).collect(engine="streaming")
-        if not test.height:
-            raise NoBacktestError(
-                f"backtest: no symbol with {plan.least_sessions} bars of history is in the data "
-                f"from {fold.test_start} to {fold.test_end}"
-            )
+        train = _train_rows(features, fold, parameters).collect(engine="streaming")
+        test = _test_rows(features, fold, plan).collect(engine="streaming")
         forecaster = train_forecaster(train, parameters)
         yield _scored(
             test,

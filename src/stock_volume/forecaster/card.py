@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stock_volume.metrics import UNDEFINED, in_words
+
 _COLUMNS: Final = """\
 | symbol-days | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE | coverage % |
 |---|---:|---:|---:|---:|---:|---:|---:|"""
+
+_NOTE_ON_UNDEFINED: Final = f"""
+{UNDEFINED.capitalize()}: the volumes do not vary. eta-R² has no value where the mean of the last
+five sessions has no error, level R² where the dollar volume is the same on all rows, or where
+there is one row only.
+"""
 
 
 def report_forecaster(metrics: Mapping[str, Any]) -> str:
@@ -17,7 +25,10 @@ def report_forecaster(metrics: Mapping[str, Any]) -> str:
     Returns:
         Markdown.
     """
-    low, high = metrics["intervals_95"]["eta_r2"]
+    return _explained(_report(metrics))
+
+
+def _report(metrics: Mapping[str, Any]) -> str:
     folds = metrics["plan"]["folds"]
     return f"""\
 ## Forecaster: the next session's volume
@@ -26,7 +37,7 @@ Backtest on {metrics["universe"]}: {metrics["n"]:,} symbol-days of {metrics["sym
 symbols, {folds[0]["test_start"]} to {folds[-1]["test_end"]}, each forecast by a model that
 was trained on earlier sessions only.{_after_space(metrics["plan"]["note"])}
 
-**eta-R² {metrics["eta_r2"]:.2f} %** (95 % interval {low:.2f} to {high:.2f}): the share of the
+**eta-R² {_headline(metrics)}: the share of the
 squared error of log dollar volume that the forecast takes from the mean of the last five
 sessions. Of the volumes, {metrics["coverage_80"]:.1f} % fell between the quantiles 10 and 90
 (80 % is right), {metrics["below_q50"]:.1f} % below the median (50 % is right).
@@ -36,6 +47,19 @@ sessions. Of the volumes, {metrics["coverage_80"]:.1f} % fell between the quanti
 {_line("**forecaster**", metrics)}
 {_lines(metrics["baselines"])}
 """
+
+
+def _headline(metrics: Mapping[str, Any]) -> str:
+    if metrics["eta_r2"] is None:
+        return f"is {UNDEFINED}** (the mean of the last five sessions has no error)"
+    interval = metrics["intervals_95"]["eta_r2"]
+    bounds = UNDEFINED if interval is None else "{:.2f} to {:.2f}".format(*interval)
+    return f"{metrics['eta_r2']:.2f} %** (95 % interval {bounds})"
+
+
+def _explained(text: str) -> str:
+    """Add what undefined means, where a text has the word."""
+    return text + _NOTE_ON_UNDEFINED if UNDEFINED in text else text
 
 
 def _after_space(note: str) -> str:
@@ -53,6 +77,10 @@ def write_card(metrics: Mapping[str, Any], about: Mapping[str, Any], revision: s
     Returns:
         Markdown.
     """
+    return _explained(_card(metrics, about, revision))
+
+
+def _card(metrics: Mapping[str, Any], about: Mapping[str, Any], revision: str) -> str:
     parameters = about["parameters"]
     return f"""\
 # Model card: forecaster of the next session's volume
@@ -79,7 +107,7 @@ after it. The forecast is about the median; on half the days the volume is highe
 - It says nothing of a session in which a symbol does not trade: such days are not scored.
 - Symbols that trade below 100k dollars a day are mostly noise; see their row below.
 
-{report_forecaster(metrics)}
+{_report(metrics)}
 ## By liquidity
 
 Mean dollar volume of the 22 sessions up to the origin.
@@ -114,9 +142,9 @@ the number: the mean of eta less its forecast is {metrics["bias"]:+.4f} (below 0
 
 
 def _line(name: str, measures: Mapping[str, Any]) -> str:
-    level_r2 = measures["level_r2"]  # a single row has none
     return (
-        f"| {name} | {measures['eta_r2']:.2f} | {'' if level_r2 is None else f'{level_r2:.2f}'} "
+        f"| {name} | {in_words(measures['eta_r2'], '.2f')} "
+        f"| {in_words(measures['level_r2'], '.2f')} "
         f"| {measures['mdape']:.1f} | {measures['mae']:,.0f} | {measures['qlike']:.3f} |"
     )
 

@@ -17,6 +17,9 @@ from stock_volume.metrics import Floats
 
 PER_CENT: Final = 100.0
 _INTERVAL: Final = (2.5, 97.5)
+_ROUNDING: Final = 1e-9
+"""Logs that differ by less are equal: means of equal logs are off by their rounding."""
+
 _LOWER, _UPPER = INTERVAL_NAMES
 
 
@@ -36,7 +39,14 @@ def _level() -> pl.Expr:
 
 def _level_variance() -> pl.Expr:
     """Variance of the log dollar volume; null where it does not vary."""
-    return pl.when(_level().n_unique() > 1).then(_level().var(ddof=0))
+    varies = _level().max() - _level().min() > _ROUNDING
+    return pl.when(varies).then(_level().var(ddof=0))
+
+
+def eta_squares() -> pl.Expr:
+    """Square eta, the error of a forecast of ma5; 0 where it is a rounding error."""
+    eta = pl.col(ETA)
+    return pl.when(eta.abs() > _ROUNDING).then(eta.pow(2)).otherwise(0.0)
 
 
 def point_measures(forecast: str) -> list[pl.Expr]:
@@ -49,7 +59,9 @@ def point_measures(forecast: str) -> list[pl.Expr]:
         Aggregations of rows of a backtest, named:
 
         - ``eta_r2``: 1 - SSE / SSE of a forecast of ma5, of log dollar volume, in per cent;
-        - ``level_r2``: 1 - SSE / SSE of the mean, of log dollar volume, in per cent;
+          null where that forecast has no error;
+        - ``level_r2``: 1 - SSE / SSE of the mean, of log dollar volume, in per cent; null
+          where the dollar volume does not vary, and of a single row;
         - ``mdape``: median of the absolute error over the volume, in per cent;
         - ``mae``: mean absolute error, in shares;
         - ``qlike``: mean of ratio - log ratio - 1, the ratio being volume over forecast
@@ -60,8 +72,9 @@ def point_measures(forecast: str) -> list[pl.Expr]:
     error = pl.col(ETA) - eta_of(forecast)
     volume = pl.col(columns.VOLUME)
     ratio = volume / pl.col(forecast)
+    of_ma5 = eta_squares().sum()
     return [
-        (PER_CENT * (1 - error.pow(2).sum() / pl.col(ETA).pow(2).sum())).alias("eta_r2"),
+        (PER_CENT * (1 - error.pow(2).sum() / pl.when(of_ma5 > 0).then(of_ma5))).alias("eta_r2"),
         (PER_CENT * (1 - error.pow(2).mean() / _level_variance())).alias("level_r2"),
         (PER_CENT * ((volume - pl.col(forecast)).abs() / volume).median()).alias("mdape"),
         (volume - pl.col(forecast)).abs().mean().alias("mae"),
@@ -168,7 +181,7 @@ def _by_year(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, Any]:
 
 def bootstrap_intervals(
     rows: pl.DataFrame, parameters: BacktestParameters
-) -> dict[str, list[float]]:
+) -> dict[str, list[float] | None]:
     """Tell how far chance may move the measures that sums over sessions make.
 
     Sessions are drawn in blocks (the moving block bootstrap of Kuensch, 1989), since
@@ -180,7 +193,8 @@ def bootstrap_intervals(
 
     Returns:
         The central 95 % of the resamples of ``eta_r2``, of ``mae`` and of
-        ``coverage_80``, and of ``eta_r2_over_har``, the lead over that baseline.
+        ``coverage_80``, and of ``eta_r2_over_har``, the lead over that baseline; None
+        where a resample has no value.
     """
     volume = pl.col(columns.VOLUME)
     sums = (
@@ -188,7 +202,7 @@ def bootstrap_intervals(
         .agg(
             (pl.col(ETA) - eta_of(FORECAST)).pow(2).sum().alias("sse"),
             (pl.col(ETA) - eta_of("har")).pow(2).sum().alias("sse_har"),
-            pl.col(ETA).pow(2).sum().alias("sst"),
+            eta_squares().sum().alias("sst"),
             (volume - pl.col(FORECAST)).abs().sum().alias("absolute"),
             volume.is_between(pl.col(_LOWER), pl.col(_UPPER)).sum().alias("inside"),
             pl.len().alias("n"),
@@ -197,9 +211,10 @@ def bootstrap_intervals(
         .drop(columns.TARGET_DATE)
     )
     sse, sse_har, sst, absolute, inside, n = _resampled(sums.to_numpy(), parameters).T
+    defined = sst.all()
     return {
-        "eta_r2": _central(PER_CENT * (1 - sse / sst)),
-        "eta_r2_over_har": _central(PER_CENT * (sse_har - sse) / sst),
+        "eta_r2": _central(PER_CENT * (1 - sse / sst)) if defined else None,
+        "eta_r2_over_har": _central(PER_CENT * (sse_har - sse) / sst) if defined else None,
         "mae": _central(absolute / n),
         "coverage_80": _central(PER_CENT * inside / n),
     }

@@ -1,5 +1,6 @@
 """The forecast of the session that has not come yet."""
 
+import logging
 from collections.abc import Collection
 
 import polars as pl
@@ -8,6 +9,8 @@ from stock_volume import columns
 from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
+
+logger = logging.getLogger(__name__)
 
 
 def latest_of_each(features: pl.LazyFrame) -> pl.DataFrame:
@@ -78,4 +81,10 @@ def forecast_next_session(
         shares the forecast and the quantiles.
     """
     rows = latest_rows(features, parameters, kept)
+    if rows.is_empty():
+        logger.warning(
+            "no symbol can be forecast: none with a bar on the last %d sessions has traded on its "
+            "last five",
+            parameters.live_sessions,
+        )
     return forecaster.predict(rows, parameters.num_threads)

@@ -74,16 +74,16 @@ def forecasts_to_come(forecasts: pl.DataFrame) -> pl.DataFrame:
     return forecasts.filter(pl.col(columns.TARGET_DATE) > pl.col(columns.DATE).max())
 
 
-def latest_origin(forecasts: pl.DataFrame) -> str:
-    """Name the origin of forecasts: the latest session that any of them rests on.
+def by_latest_origin(logged: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Put forecasts under their origin: the latest session that any of them rests on.
 
     Args:
-        forecasts: At least one.
+        logged: What ``logged_forecasts`` gives.
 
     Returns:
-        The session, as ISO date.
+        The forecasts by the session as ISO date; nothing where there is no forecast.
     """
-    return str(forecasts[columns.DATE].max())
+    return {str(logged[columns.DATE].max()): logged} if logged.height else {}
 
 
 def missed_forecasts(

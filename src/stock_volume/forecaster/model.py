@@ -131,7 +131,7 @@ class Forecaster:
             **({} if self.exchange == NYSE.code else {"exchange": self.exchange}),
         }
         return {
-            DESCRIPTION_FILE: json.dumps(rest, indent=2),
+            DESCRIPTION_FILE: json.dumps(rest, indent=2, allow_nan=False),
             **{f"mean_{number}.txt": text for number, text in enumerate(self.boosters)},
             **{
                 f"{quantile_name(level)}.txt": text

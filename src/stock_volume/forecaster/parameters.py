@@ -46,7 +46,7 @@ class ForecasterParameters(BaseModel):
             latest sessions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     train_years: float = Field(default=3.0, gt=0)
     feature_years: float = Field(default=5.0, ge=0)
@@ -106,7 +106,7 @@ class BacktestParameters(BaseModel):
         block_sessions: Sessions of one of its blocks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     train_start: date | None = None
     test_start: date | None = None

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import TooFewRowsError
 from stock_volume.exchange import NYSE
 from stock_volume.features.quantities import ABNORMAL_STD, SESSIONS
 from stock_volume.features.registry import ETA, FeatureSet
@@ -33,10 +33,6 @@ _LEAST_STD: Final = 0.2
 _MOST_STD: Final = 2.0
 
 
-class TooFewRowsError(StockVolumeError):
-    """There are not enough rows to train a forecaster on."""
-
-
 class _Split(NamedTuple):
     early: Any
     late: Any
@@ -57,7 +53,7 @@ def training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> p
     )
 
 
-def latest_training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> pl.DataFrame:
+def latest_training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> pl.LazyFrame:
     """Choose the rows of the latest years.
 
     Args:
@@ -70,7 +66,39 @@ def latest_training_rows(features: pl.LazyFrame, parameters: ForecasterParameter
     known = training_rows(features, parameters)
     target = pl.col(columns.TARGET_DATE)
     days = pl.duration(days=round(parameters.train_years * DAYS_OF_YEAR))
-    return known.filter(target > target.max() - days).collect(engine="streaming")
+    return known.filter(target > target.max() - days)
+
+
+def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters) -> None:
+    """Check that there are rows enough to train a forecaster on.
+
+    Args:
+        rows: ``training_rows``, of a window of sessions.
+        what: What is to be trained, for the error.
+        parameters: Tell the least history of a symbol.
+
+    Raises:
+        TooFewRowsError: There are fewer than 50 rows, or all are of one session.
+    """
+    target = pl.col(columns.TARGET_DATE)
+    count, sessions, first, last = (
+        rows.select(
+            pl.len(),
+            target.n_unique().alias("sessions"),
+            target.min().alias("first"),
+            target.max().alias("last"),
+        )
+        .collect(engine="streaming")
+        .row(0)
+    )
+    if count >= _LEAST_ROWS and sessions > 1:
+        return
+    between = f" from {first} to {last}" if count else ""
+    raise TooFewRowsError(
+        f"too few bars to train {what} on: {count} symbol-days of {sessions} sessions{between}; it "
+        f"takes {_LEAST_ROWS} of two sessions, of symbols with {parameters.least_sessions} bars "
+        "(forecaster.least_sessions) up to then. Give a source with more bars"
+    )
 
 
 def train_forecaster(
@@ -93,12 +121,7 @@ def train_forecaster(
     Raises:
         TooFewRowsError: There are fewer than 50 rows, or all are of one session.
     """
-    if rows.height < _LEAST_ROWS or rows[columns.TARGET_DATE].n_unique() == 1:
-        raise TooFewRowsError(
-            f"{rows.height} symbol-days of {rows[columns.TARGET_DATE].n_unique()} sessions are "
-            f"too few to train a forecaster on; it takes {_LEAST_ROWS}, of two sessions, of "
-            f"symbols with {parameters.least_sessions} bars (forecaster.least_sessions)"
-        )
+    check_enough(rows.lazy(), "the forecaster", parameters)
     split = _split(rows[columns.TARGET_DATE], parameters.validation_share)
     names = FeatureSet.of_layer(rows.columns).names
     matrix = rows.select(names).to_numpy()

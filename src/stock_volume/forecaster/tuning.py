@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume.forecaster.backtest import (
     COMMON_STOCK,
+    NoBacktestError,
     Plan,
     plan_backtest,
     run_backtest,
@@ -73,6 +74,10 @@ def tune_forecaster(
 
     Returns:
         What was found; equal input gives an equal answer.
+
+    Raises:
+        NoBacktestError: The years before the test hold too little to judge a setting by.
+        TooFewRowsError: They hold too few rows to train on.
     """
     from optuna import create_study
     from optuna import logging as optuna_logging
@@ -134,4 +139,12 @@ def _setting(trial: "Trial", forecaster: ForecasterParameters) -> ForecasterPara
 def _eta_r2(features: pl.LazyFrame, plan: Plan, setting: ForecasterParameters) -> float:
     rows = pl.concat(run_backtest(features, plan, setting))
     stocks = rows.filter(COMMON_STOCK)
-    return float((stocks if stocks.height else rows).select(point_measures(FORECAST)[0]).item())
+    eta_r2: float | None = (
+        (stocks if stocks.height else rows).select(point_measures(FORECAST)[0]).item()
+    )
+    if eta_r2 is None:
+        raise NoBacktestError(
+            "tuning: eta-R2, by which settings are judged, is undefined: the volumes from "
+            f"{plan.folds[0].test_start} to {plan.folds[-1].test_end} do not vary"
+        )
+    return eta_r2

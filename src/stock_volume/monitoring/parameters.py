@@ -26,7 +26,7 @@ class ExitCodes(BaseModel):
         retrain: The forecaster is not what its backtest showed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     ok: ExitCode = 0
     watch: ExitCode = 0
@@ -51,7 +51,7 @@ class MonitorParameters(BaseModel):
         exit_codes: Of the process, by verdict.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     window: int = Field(default=22, ge=1)
     least_forecasts: int = Field(default=50, ge=1)

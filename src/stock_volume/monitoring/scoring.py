@@ -15,6 +15,7 @@ from stock_volume.forecaster.baselines import MA5
 from stock_volume.forecaster.evaluate import (
     PER_CENT,
     eta_of,
+    eta_squares,
     interval_measures,
     point_measures,
 )
@@ -287,7 +288,7 @@ def like_with_like(
     return scored, same if same.height else rows, universe
 
 
-def measures_of(rows: pl.DataFrame) -> dict[str, float]:
+def measures_of(rows: pl.DataFrame) -> dict[str, float | None]:
     """Measure the errors of scored forecasts.
 
     Args:
@@ -319,7 +320,7 @@ def sums_by_session(rows: pl.DataFrame) -> pl.DataFrame:
         rows.group_by(columns.TARGET_DATE)
         .agg(
             error.pow(2).sum().alias("sse"),
-            pl.col(ETA).pow(2).sum().alias("sst"),
+            eta_squares().sum().alias("sst"),
             error.sum().alias("errors"),
             inside.cast(pl.Float64).sum().alias("inside"),
             pl.len().cast(pl.Float64).alias("n"),
@@ -337,7 +338,7 @@ def rolling_measures(sums: pl.DataFrame, length: int) -> dict[str, Floats]:
 
     Returns:
         Values by measure, one a window, in order of time; none where there are too few
-        sessions.
+        sessions. NaN is the eta-R2 of a window in which a forecast of ma5 has no error.
     """
     values = sums.drop(columns.TARGET_DATE).to_numpy().astype(np.float64)
     if len(values) < length:
@@ -345,7 +346,7 @@ def rolling_measures(sums: pl.DataFrame, length: int) -> dict[str, Floats]:
     windows = np.lib.stride_tricks.sliding_window_view(values, length, axis=0).sum(axis=-1)
     sse, sst, errors, inside, n = windows.T
     return {
-        "eta_r2": PER_CENT * (1 - sse / np.maximum(sst, 1e-12)),
+        "eta_r2": PER_CENT * (1 - sse / np.where(sst > 0, sst, np.nan)),
         "rmse": np.sqrt(sse / n),
         "bias": errors / n,
         "coverage_80": PER_CENT * inside / n,
@@ -363,16 +364,16 @@ def compare_errors(
         parameters: Tell what is usual, and how many windows it takes.
 
     Returns:
-        One comparison a measure; none where there are too few windows.
+        One comparison a measure that is defined; none where there are too few windows.
     """
     own = rolling_measures(recent, recent.height)
     past = rolling_measures(backtest, recent.height)
-    if len(past["rmse"]) < parameters.least_windows:
-        return []
-    return [
-        _compared(measure, float(own[measure][0]), past[measure], parameters.error_tail)
-        for measure in MEASURES
-    ]
+    comparisons = []
+    for measure in MEASURES:
+        value, windows = float(own[measure][0]), past[measure][~np.isnan(past[measure])]
+        if not np.isnan(value) and len(windows) >= parameters.least_windows:
+            comparisons.append(_compared(measure, value, windows, parameters.error_tail))
+    return comparisons
 
 
 _BAD_SIDES: Final = {"eta_r2": (True, False), "rmse": (False, True)}
@@ -406,7 +407,7 @@ def by_session(sums: pl.DataFrame) -> list[dict[str, Any]]:
         sums: What ``sums_by_session`` gives.
 
     Returns:
-        One entry a session, ascending.
+        One entry a session, ascending; an eta-R2 that is undefined is None.
     """
     values = rolling_measures(sums, 1)
     days: Sequence[date] = sums[columns.TARGET_DATE].to_list()
@@ -414,7 +415,11 @@ def by_session(sums: pl.DataFrame) -> list[dict[str, Any]]:
         {
             "session": day.isoformat(),
             "n": int(sums["n"][place]),
-            **{measure: float(values[measure][place]) for measure in MEASURES},
+            **{measure: _defined(values[measure][place]) for measure in MEASURES},
         }
         for place, day in enumerate(days)
     ]
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -17,7 +17,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from stock_volume import columns
-from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
+from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, PRICE_BOUND
 from stock_volume.forecaster.parameters import LEAST_BARS
 
 MOST_ROWS: Final = 10_000
@@ -25,9 +25,6 @@ MOST_SYMBOLS: Final = 1_000
 MOST_BARS: Final = 3_000
 MOST_FOUND: Final = 100
 MOST_QUERY: Final = 64
-
-PRICE_BOUND: Final = 1e12
-"""No price of the archive, with many reverse splits undone, is a thousandth of it."""
 
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 NO_DATE: Final = "is not a date YYYY-MM-DD"

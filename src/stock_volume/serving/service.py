@@ -1,20 +1,16 @@
 """The BentoML service."""
 
-from typing import Final
+from typing import Any, Final
 
 import bentoml
 from bentoml.images import Image
-from bentoml.models import BentoModel
 
 from stock_volume.serving.app import create_app
+from stock_volume.serving.listening import check_address
 from stock_volume.serving.loading import LoadedModels, ModelLoader
+from stock_volume.serving.pinned import BENTO_NAME, bento_to_serve, pinned_models
 from stock_volume.serving.surface import MOST_SECONDS, Surface
-from stock_volume.stored_model import (
-    ESTIMATOR_NAME,
-    FORECASTER_NAME,
-    SNAPSHOT_NAME,
-    StoredModel,
-)
+from stock_volume.stored_model import StoredModel
 
 loader: Final = ModelLoader()
 app: Final = create_app(loader)
@@ -31,7 +27,7 @@ IMAGE: Final = Image(base_image="python:3.11-slim", distro="none").run(
 # BentoML's own counters keep one series for each path ever asked for, without bound, and with
 # its access log and traces cost more than the answers: Surface counts by route instead.
 @bentoml.service(
-    name="stock_volume",
+    name=BENTO_NAME,
     image=IMAGE,
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
@@ -43,23 +39,26 @@ IMAGE: Final = Image(base_image="python:3.11-slim", distro="none").run(
 class StockVolume:
     """Forecasts and estimates of daily trading volume."""
 
-    estimator_model = BentoModel(f"{ESTIMATOR_NAME}:latest")
-    forecaster_model = BentoModel(f"{FORECASTER_NAME}:latest")
-    snapshot_model = BentoModel(f"{SNAPSHOT_NAME}:latest")
-
     def __init__(self) -> None:
-        """Begin to load the models of the Bento or, outside one, the store's latest."""
-        loader.start(
-            lambda: LoadedModels.of(
-                StoredModel.from_store(self.estimator_model),
-                StoredModel.from_store(self.forecaster_model),
-                StoredModel.from_store(self.snapshot_model),
-            )
-        )
+        """Begin to load the models that the Bento pins."""
+        loader.start(lambda: LoadedModels.of(*_models()))
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]  # it has no types
+    @staticmethod
+    def check() -> None:
+        """End `bentoml serve` with one line, before it starts workers that cannot answer."""
+        _models()
+        check_address()
 
     async def __is_ready__(self) -> bool:
         """Tell BentoML's /readyz whether requests can be answered."""
         return loader.is_ready
+
+
+def _models() -> tuple[StoredModel, ...]:
+    # BentoML has the Bento's tag at hand in every process, and none where the project is served.
+    served: bentoml.Service[Any] = StockVolume
+    return pinned_models(bento_to_serve(served.bento))
 
 
 # The decorator has made a Service of the class.

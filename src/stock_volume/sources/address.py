@@ -1,13 +1,20 @@
 """Addresses as they may be shown: a query or a password is often a key."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+SAMPLE: Final = "sample"
+"""What stands for the embedded sample where a path or an address may be."""
 
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")
 """An address, or as much of one as urllib3 tells."""
 
 _PORTS: Final = {"http": 80, "https": 443}
+_SHORTEST_SECRET: Final = 4
+"""Characters; shorter words are no keys, and would be missing from what is quoted."""
+
 _USER: Final = re.compile(r"(?<=://)[^\s/]*@")
 
 
@@ -67,6 +74,26 @@ def is_same_server(home: str, address: str) -> bool:
 def _door(address: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(address)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def secret_words(address: str, values: Iterable[str]) -> frozenset[str]:
+    """List what a server may repeat in its answers and no message may show.
+
+    Args:
+        address: An address, or a template of one.
+        values: What else is sent to the server: credentials, values of headers.
+
+    Returns:
+        The values, and the address' user, password and values of its query; and the words
+        of each, because a server leaves out the ``Bearer`` before a key.
+    """
+    parts = urlsplit(address)
+    of_address = [
+        *(value for _, value in parse_qsl(parts.query)),
+        *(unquote(value) for value in (parts.username, parts.password) if value),
+    ]
+    words = {word for value in (*values, *of_address) for word in (value, *value.split())}
+    return frozenset(word for word in words if len(word) >= _SHORTEST_SECRET)
 
 
 def redacted(text: str) -> str:

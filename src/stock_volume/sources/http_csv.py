@@ -13,12 +13,12 @@ from http import HTTPStatus
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import is_same_server, redacted, shown
+from stock_volume.sources.address import is_same_server, redacted, secret_words, shown
 from stock_volume.sources.answer import no_bars_reason
 from stock_volume.sources.requested import Answer, Request, RequestedSource
 from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for, status_may_pass
@@ -35,9 +35,6 @@ _AHEAD: Final = 8
 _HEADER_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _NEVER_SECRET: Final = {"accept", "user-agent"}
 """Headers that another server may see, to which one redirects."""
-
-_SHORTEST_SECRET: Final = 4
-"""Characters; shorter words are no keys, and would be missing from what is quoted."""
 
 
 class HttpCsvParameters(BaseModel):
@@ -114,21 +111,14 @@ class HttpCsvParameters(BaseModel):
         return {**self.headers, **secret}
 
     def secrets(self) -> frozenset[str]:
-        """List what a server may repeat in its answers and no message may show.
-
-        Returns:
-            Credentials, values of headers and of the address' query, user and password; and
-            the words of each, because a server leaves out the ``Bearer`` before a key.
-        """
-        parts = urlsplit(self.url)
-        values = [
-            *(value.get_secret_value() for value in self.credentials.values()),
-            *(text for name, text in self.headers.items() if name.lower() not in _NEVER_SECRET),
-            *(value for _, value in parse_qsl(parts.query)),
-            *(unquote(value) for value in (parts.username, parts.password) if value),
-        ]
-        words = {word for value in values for word in (value, *value.split())}
-        return frozenset(word for word in words if len(word) >= _SHORTEST_SECRET)
+        """List what the server may repeat in its answers and no message may show."""
+        return secret_words(
+            self.url,
+            [
+                *(value.get_secret_value() for value in self.credentials.values()),
+                *(text for name, text in self.headers.items() if name.lower() not in _NEVER_SECRET),
+            ],
+        )
 
 
 def _named(url: str) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import redacted
+from stock_volume.sources.answer import is_page_or_json, quoted
 from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
 
 _VERSIONED: Final = re.compile(r"[\w-]+/[\w-]+/versions/\d+")
@@ -23,6 +24,7 @@ _MAKE_A_KEY: Final = (
     "Make an API token in your Kaggle settings and put it into KAGGLE_API_TOKEN, or kaggle.json "
     "into ~/.kaggle"
 )
+_LOOKED_AT: Final = 16_384
 _DAMAGE: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 
 
@@ -55,13 +57,11 @@ def download(handle: str, seconds: float, retry: RetryParameters | None = None) 
         return cached
     try:
         for attempt in attempts(retry or RetryParameters(), _may_pass):
-            with attempt, _time_limit(seconds), _quiet_in_logs():
+            with attempt, _damage_removed(handle), _time_limit(seconds), _quiet_in_logs():
                 return Path(kagglehub.dataset_download(handle))
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 (kagglehub has no error of its own for most)
-        if _is_damage(error):
-            _forget_archive(handle)
         # Not from the error: it may hold a signed address.
         raise SourceError(f"{handle}: {_reason(error)}") from None
     raise AssertionError("unreachable")
@@ -76,12 +76,26 @@ def _cached(handle: str) -> Path | None:
     return Path(path) if path else None
 
 
-def _forget_archive(handle: str) -> None:
-    """Remove a download that cannot be unpacked: kagglehub would take it for complete."""
+@contextlib.contextmanager
+def _damage_removed(handle: str) -> Iterator[None]:
+    """Remove a download that cannot be unpacked: kagglehub would take it for complete.
+
+    Its first words are noted on the error where it is a page or a note and no archive.
+    """
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
 
-    Path(Cache().get_archive_path(parse_dataset_handle(handle))).unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        archive = Path(Cache().get_archive_path(parse_dataset_handle(handle)))
+        if _is_damage(error) and archive.is_file():
+            with archive.open("rb") as file:
+                beginning = file.read(_LOOKED_AT)
+            if is_page_or_json(beginning):
+                error.add_note(f"it says: {quoted(beginning)}")
+            archive.unlink()
+        raise
 
 
 @contextlib.contextmanager
@@ -115,7 +129,8 @@ def _may_pass(error: Exception) -> bool:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return status_may_pass(error.response.status_code)
-    return isinstance(error, (requests.RequestException, DataCorruptionError))
+    may_pass = isinstance(error, (requests.RequestException, DataCorruptionError))
+    return may_pass or _is_damage(error)
 
 
 def _reason(error: Exception) -> str:
@@ -125,6 +140,7 @@ def _reason(error: Exception) -> str:
     from kagglehub.exceptions import DataCorruptionError, KaggleApiHTTPError
 
     text = redacted(str(error)) or type(error).__name__
+    text = "; ".join([text, *getattr(error, "__notes__", [])])
     if isinstance(error, KaggleApiHTTPError):
         reason = _refusal(error)
     elif isinstance(error, DataCorruptionError):

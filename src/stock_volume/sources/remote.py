@@ -5,17 +5,25 @@ import hashlib
 import json
 import logging
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from stock_volume.bars.archive import is_content
+from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER, is_content
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
 from stock_volume.files import written_aside
 from stock_volume.progress import progress, transfer
-from stock_volume.sources.address import is_same_server, redacted, shown, without_secrets
+from stock_volume.sources.address import (
+    is_same_server,
+    redacted,
+    secret_words,
+    shown,
+    without_secrets,
+)
+from stock_volume.sources.answer import is_page_or_json, quoted
 from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
 
 if TYPE_CHECKING:
@@ -28,6 +36,9 @@ _CONNECTIONS: Final = 32
 _REMEMBERED_AT_ONCE: Final = 200
 _SECONDS: Final = 60.0
 """How long a server may say nothing."""
+
+_LOOKED_AT: Final = 16_384
+"""Bytes of a file that show whether it is one of bars."""
 
 _NAME_LENGTH: Final = 100
 _UNSAFE: Final = re.compile(r"[^\w.-]")
@@ -221,6 +232,35 @@ def _fetch(
             with attempt:
                 watch = Callback(hooks={"show": lambda size, value: show(value)})  # noqa: ARG005
                 file_system.get_file(path, str(aside), callback=watch)
+                if _is_http(file_system):
+                    _check_answer(file_system, path, aside)
+
+
+class _AnswerError(Exception):
+    """An answer that the server calls a success and that is something else."""
+
+
+def _is_http(file_system: Any) -> bool:
+    return "http" in file_system.protocol
+
+
+def _check_answer(file_system: Any, path: str, answer: Path) -> None:
+    """Refuse an answer with status 200 that is a note or a page in place of a file."""
+    with answer.open("rb") as file:
+        beginning = file.read(_LOOKED_AT)
+    is_member = is_content(without_secrets(path))
+    if not is_page_or_json(beginning) if is_member else zipfile.is_zipfile(answer):
+        return
+    words = quoted(beginning, _secrets_of(file_system, path)) or "nothing"
+    name = f"{PurePosixPath(path).name}: " if is_member else ""
+    expected = "a CSV file" if is_member else "a zip archive"
+    raise _AnswerError(f"{name}HTTP 200, but not {expected}: {words}")
+
+
+def _secrets_of(file_system: Any, path: str) -> frozenset[str]:
+    options = file_system.storage_options
+    headers = [options.get("headers", {}), options.get("client_kwargs", {}).get("headers", {})]
+    return secret_words(path, [str(value) for each in headers for value in each.values()])
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -234,7 +274,7 @@ def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, Mappi
         info = file_system.info(root)
         if info["type"] == "file":
             return {root: info}
-    found = file_system.find(root, detail=True)
+    found = _found(file_system, root)
     others = sorted(path for path in found if not is_content(path))
     if others:
         logger.warning(
@@ -244,6 +284,26 @@ def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, Mappi
             shown(others[0]),
         )
     return {path: info for path, info in found.items() if is_content(path)}
+
+
+def _found(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
+    """Find all files below a root; over HTTP, where a page lists a folder, it may be a note."""
+    if not _is_http(file_system):
+        return dict(file_system.find(root, detail=True))
+    found = file_system.find(root, detail=True, withdirs=True)
+    files = {
+        path: info
+        for path, info in found.items()
+        if info["type"] == "file" and path.rstrip("/") != root
+    }
+    for path in found.keys() - files.keys() - {root}:
+        is_of_bars = PurePosixPath(path).name.lower() in {STOCKS_FOLDER, ETFS_FOLDER}
+        if is_of_bars and not any(is_content(file) for file in files if file.startswith(path)):
+            raise _AnswerError(
+                f"{shown(path)} is linked to, and its page lists no CSV file; if it is empty "
+                "indeed, remove it there"
+            )
+    return files
 
 
 def _version(info: Mapping[str, Any]) -> str | None:

@@ -56,6 +56,12 @@ def assess_quality(
         report["first_date"],
         report["last_date"],
     )
+    if report["constant_volume"] is not None:
+        logger.warning(
+            "all volumes are %d: nothing can be learned from volumes that do not vary, and some "
+            "measures are undefined",
+            report["constant_volume"],
+        )
     _warn_of_troubled(report["troubled_files"])
     return report
 

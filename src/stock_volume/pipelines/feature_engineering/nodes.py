@@ -87,7 +87,8 @@ def renew_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are m
         renewed = forecast_features(bars.filter(symbol.is_in(anew.implode())), known)
         if not kept.any():
             return renewed.filter(wanted)
-        first, last = bars[columns.SYMBOL][0], bars[columns.SYMBOL][-1]
+        # As literals: a text alone would name a column.
+        first, last = (pl.lit(bars[columns.SYMBOL][place]) for place in (0, -1))
         others = held.filter(symbol.is_between(first, last) & ~symbol.is_in(anew.implode()))
         both = pl.concat([renewed, others.collect()]).filter(wanted)
         return both.sort(columns.SYMBOL, columns.DATE)

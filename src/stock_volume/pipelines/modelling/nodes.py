@@ -18,11 +18,17 @@ from stock_volume.estimator.train import (
     train_estimator,
 )
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import Plan, plan_backtest, run_backtest, target_sessions
+from stock_volume.forecaster.backtest import (
+    Plan,
+    check_windows,
+    plan_backtest,
+    run_backtest,
+    target_sessions,
+)
 from stock_volume.forecaster.card import report_forecaster, write_card
 from stock_volume.forecaster.evaluate import evaluate_backtest
 from stock_volume.forecaster.live import forecast_next_session
-from stock_volume.forecaster.log import latest_origin, logged_forecasts
+from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.plots import (
@@ -33,9 +39,10 @@ from stock_volume.forecaster.plots import (
     plot_symbols,
 )
 from stock_volume.forecaster.snapshot import take_snapshot
-from stock_volume.forecaster.train import latest_training_rows, train_forecaster
+from stock_volume.forecaster.train import check_enough, latest_training_rows, train_forecaster
 from stock_volume.lineage import fingerprint, git_revision, package_versions
-from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
+from stock_volume.metrics import in_words
+from stock_volume.stored_model import ESTIMATOR_FILE, BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +78,7 @@ def register_estimator(
     return _stored(
         {ESTIMATOR_FILE: model.booster_.model_to_string()},
         files,
-        {"time_split_r2": f"{metrics['time_split']['r2']:.4f}"},
+        {"time_split_r2": in_words(metrics["time_split"]["r2"], ".4f")},
         {
             "inputs": list(columns.ESTIMATOR_INPUTS),
             "target": columns.VOLUME,
@@ -109,10 +116,12 @@ def _stored(
 def plan_windows(
     features: pl.LazyFrame, forecaster: ForecasterParameters, backtest: BacktestParameters
 ) -> dict[str, Any]:
-    """Lay out the windows of the backtest."""
+    """Lay out the windows of the backtest; fails if a model cannot be trained or tested."""
     plan = plan_backtest(target_sessions(features), forecaster, backtest)
     if plan.note:
         logger.warning("backtest: %s", plan.note)
+    check_windows(features, plan, forecaster)
+    check_enough(latest_training_rows(features, forecaster), "the forecaster", forecaster)
     return plan.model_dump(mode="json")
 
 
@@ -131,13 +140,17 @@ def evaluate_forecaster(
 ) -> dict[str, Any]:
     """Measure the backtest."""
     metrics = evaluate_backtest(backtest, forecaster.quantiles, parameters)
-    logger.info("forecaster, backtest: eta-R2 %.2f %%", metrics["eta_r2"])
+    logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics["eta_r2"], ".2f"))
     return {**metrics, "plan": plan}
 
 
-def fit_forecaster(features: pl.LazyFrame, parameters: ForecasterParameters) -> Forecaster:
+def fit_forecaster(
+    features: pl.LazyFrame, plan: dict[str, Any], parameters: ForecasterParameters
+) -> Forecaster:
     """Train the forecaster that is shipped, on the latest years."""
-    return train_forecaster(latest_training_rows(features, parameters), parameters)
+    del plan  # nothing is trained before the plan has shown that there are rows enough
+    rows = latest_training_rows(features, parameters).collect(engine="streaming")
+    return train_forecaster(rows, parameters)
 
 
 def register_forecaster(
@@ -147,7 +160,7 @@ def register_forecaster(
     return _stored(
         forecaster.to_files(),
         files,
-        {"backtest_eta_r2": f"{metrics['eta_r2']:.2f}"},
+        {"backtest_eta_r2": in_words(metrics["eta_r2"], ".2f")},
         {"target": ETA, **forecaster.about, "metrics": metrics},
     )
 
@@ -157,8 +170,7 @@ def forecast_live_symbols(
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     """Forecast the next session of every live symbol, and log what was forecast."""
     forecasts = forecast_next_session(forecaster, features, parameters)
-    logged = logged_forecasts(forecaster, forecasts, features)
-    return forecasts, {latest_origin(forecasts): logged}
+    return forecasts, by_latest_origin(logged_forecasts(forecaster, forecasts, features))
 
 
 def draw_backtest(
@@ -193,15 +205,21 @@ def register_snapshot(
 
 def package_service(
     estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel
-) -> dict[str, str]:
-    """Label the Bento by the models of its run."""
-    return {
-        "estimator": str(estimator.tag).replace(":", "-"),
-        "forecaster": str(forecaster.tag).replace(":", "-"),
-        "snapshot": str(snapshot.tag).replace(":", "-"),
-        **estimator.labels,
-        **forecaster.labels,
-    }
+) -> BentoContents:
+    """Name the models that the Bento pins, and label it by them."""
+    estimator_tag, forecaster_tag, snapshot_tag = (
+        str(model.tag) for model in (estimator, forecaster, snapshot)
+    )
+    return BentoContents(
+        models=(estimator_tag, forecaster_tag, snapshot_tag),
+        labels={
+            "estimator": estimator_tag.replace(":", "-"),
+            "forecaster": forecaster_tag.replace(":", "-"),
+            "snapshot": snapshot_tag.replace(":", "-"),
+            **estimator.labels,
+            **forecaster.labels,
+        },
+    )
 
 
 def write_report(

@@ -62,7 +62,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 fit_forecaster,
-                inputs=["forecast_features", "params:forecaster"],
+                inputs=["forecast_features", "backtest_plan", "params:forecaster"],
                 outputs="forecaster",
                 name="fit_forecaster",
             ),

@@ -36,8 +36,8 @@ from stock_volume.bars.update import (
 from stock_volume.features.registry import FeatureParameters
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
+    by_latest_origin,
     forecasts_to_come,
-    latest_origin,
     logged_forecasts,
     missed_forecasts,
 )
@@ -50,7 +50,7 @@ from stock_volume.pipelines.feature_engineering.nodes import (
     renew_forecast_features,
 )
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
-from stock_volume.stored_model import StoredModel
+from stock_volume.stored_model import BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +262,7 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         sessions = update.catch_up_sessions
         made = logged_forecasts(forecaster, forecasts_to_come(forecasts.collect()), features)
         missed = missed_forecasts(forecaster, features, logged, parameters, sessions)
-        yield missed | {latest_origin(made): made}
+        yield missed | by_latest_origin(made)
 
 
 def update_snapshot(
@@ -279,7 +279,7 @@ def update_snapshot(
 
 def update_service(
     estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel, files: pl.LazyFrame
-) -> Iterator[dict[str, str]]:
+) -> Iterator[BentoContents]:
     """Package the models with the new snapshot."""
     if _pending(files).height:
         yield package_service(estimator, forecaster, snapshot)

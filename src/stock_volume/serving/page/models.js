@@ -45,7 +45,8 @@ export function showModels(models) {
 const model = (name, facts) => el("section", {}, el("h3", {}, name), definitions(facts));
 
 function backtest({ eta_r2: etaR2, coverage_80: coverage, universe }) {
-  if (typeof etaR2 !== "number" || typeof coverage !== "number") return null;
+  if (typeof coverage !== "number") return null;
+  const share = typeof etaR2 === "number" ? percent(etaR2) : "undefined (the volumes do not vary)";
   const whose = universe ? ` (${universe})` : "";
-  return `eta-R² ${percent(etaR2)}, ${percent(coverage)} in the interval${whose}`;
+  return `eta-R² ${share}, ${percent(coverage)} in the interval${whose}`;
 }

@@ -92,7 +92,7 @@ function moreMeasures({ eta_r2: etaR2, mae }) {
         el(
           "span",
           {},
-          etaR2 === null ? "n/a" : percent(etaR2),
+          etaR2 === null ? "undefined (the volumes do not vary)" : percent(etaR2),
           ": less squared error than the mean of five days has; below 0, more",
         ),
       ],
