@@ -87,15 +87,14 @@ class Exchange(BaseModel):
         """Its clock."""
         return ZoneInfo(self.time_zone)
 
-    def is_over(self, session: date, now: datetime) -> bool:
-        """Return whether the regular close of a session has passed.
+    def closing_time(self, session: date) -> datetime:
+        """Return when a session closes, unless it closes early.
 
         Args:
             session: Date of the session.
-            now: The moment, with its time zone.
         """
         day = session + timedelta(days=self.closes_next_day)
-        return datetime.combine(day, self.close, self.zone) <= now
+        return datetime.combine(day, self.close, self.zone)
 
     def update_schedule(self) -> str:
         """Schedule daily updates: after each session, once sources have its final bars.
@@ -196,6 +195,7 @@ NYSE: Final = Exchange(
     ),
 )
 """The default, so that it is there without exchange_calendars. NASDAQ holds the same sessions."""
+
 
 class ExchangeParameters(BaseModel):
     """Parameters that depend on the exchange.

@@ -28,9 +28,7 @@ _ISO_EXAMPLE: Final = "2019-03-04"
 
 
 @lru_cache(maxsize=2**16)
-def read_date(
-    text: str, date_format: str | None = None, zone: tzinfo = NYSE.zone
-) -> date | None:
+def read_date(text: str, date_format: str | None = None, zone: tzinfo = NYSE.zone) -> date | None:
     """Read a date.
 
     Args:

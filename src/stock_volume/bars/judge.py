@@ -70,7 +70,9 @@ class Judge:
         rules = (*rejecting_rules(parameters), CONFLICTING_FILE)
         symbol, day = pl.col(SYMBOL_INDEX), pl.col(columns.DATE)
         misplaced = (symbol == symbol.shift(1)) & (day < day.shift(1))
-        self._on_closed_day = day.is_in(_closed_days(parameters.exchange, parameters.as_of).implode())
+        self._on_closed_day = day.is_in(
+            _closed_days(parameters.exchange, parameters.as_of).implode()
+        )
         self._repetitions = [
             _mark(DUPLICATE_BAR.broken, _REPEATED),
             _mark(SUPERSEDED_BAR.broken, _SUPERSEDED),

@@ -193,8 +193,7 @@ def _rewrite(text: str, parameters: ParseParameters, notes: list[str]) -> CsvRow
         notes.append(f"extra columns left out: {', '.join(layout.extra)}")
     has_points = "." in text
     plain = [
-        _plain_row(*layout.fields(row.text), parameters, has_points=has_points)
-        for row in rows
+        _plain_row(*layout.fields(row.text), parameters, has_points=has_points) for row in rows
     ]
     return CsvRows(
         "".join(plain).encode(),

@@ -59,4 +59,6 @@ def select_features(
     Returns:
         The features that are about none of the events that it lacks, in the same order.
     """
-    return tuple(feature for feature in features if feature.event is None or feature.event in events)
+    return tuple(
+        feature for feature in features if feature.event is None or feature.event in events
+    )

@@ -259,10 +259,9 @@ def check_targets(rows: pl.DataFrame, exchange: Exchange) -> None:
     Raises:
         ExchangeMismatchError: They have other sessions.
     """
-    pairs = rows.select(columns.DATE, columns.TARGET_DATE).unique()
-    first, last = pairs[columns.DATE].min(), pairs[columns.DATE].max()
-    known = trading_calendar(first, last, exchange)
-    other = pairs.join(known, on=pairs.columns, how="anti").sort(columns.DATE)
+    pairs = rows.select(columns.DATE, columns.TARGET_DATE).unique().sort(columns.DATE)
+    known = trading_calendar(pairs[columns.DATE][0], pairs[columns.DATE][-1], exchange)
+    other = pairs.join(known, on=pairs.columns, how="anti", maintain_order="left")
     if other.height:
         day, target = other.row(0)
         raise ExchangeMismatchError(

@@ -152,9 +152,7 @@ class FeatureSet(NamedTuple):
             for feature in FORECAST_FEATURES
             if feature.event is not None and feature.name in present
         }
-        return cls(
-            select_features(BAR_FEATURES, events), select_features(SESSION_FEATURES, events)
-        )
+        return cls(select_features(BAR_FEATURES, events), select_features(SESSION_FEATURES, events))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.concurrency import map_ahead
+from stock_volume.exchange import Exchange
 from stock_volume.features.chunks import symbol_chunks
 from stock_volume.features.market import market_sessions, market_sums
 from stock_volume.features.quantities import add_quantities
@@ -30,13 +31,13 @@ def engineer_features(
     yield from map_ahead(of_chunk, symbol_chunks(prices, chunk_rows))
 
 
-def describe_sessions(prices: pl.LazyFrame, chunk_rows: int) -> pl.DataFrame:
+def describe_sessions(prices: pl.LazyFrame, exchange: Exchange, chunk_rows: int) -> pl.DataFrame:
     """Measure the market by session, and look up the calendar of the one after each."""
 
     def of_chunk(chunk: pl.LazyFrame) -> pl.DataFrame:
         return market_sums(add_quantities(chunk.collect()))
 
-    return market_sessions(map_ahead(of_chunk, symbol_chunks(prices, chunk_rows)))
+    return market_sessions(map_ahead(of_chunk, symbol_chunks(prices, chunk_rows)), exchange)
 
 
 def engineer_forecast_features(

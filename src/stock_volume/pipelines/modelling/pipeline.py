@@ -62,7 +62,12 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 fit_forecaster,
-                inputs=["forecast_features", "backtest_plan", "params:forecaster"],
+                inputs=[
+                    "forecast_features",
+                    "backtest_plan",
+                    "params:forecaster",
+                    "params:exchange",
+                ],
                 outputs="forecaster",
                 name="fit_forecaster",
             ),
@@ -105,7 +110,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 register_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=[
+                    "features",
+                    "sessions",
+                    "forecast_features",
+                    "backtest",
+                    "files",
+                    "params:exchange",
+                ],
                 outputs="snapshot_model",
                 name="register_snapshot",
             ),

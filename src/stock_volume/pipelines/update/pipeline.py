@@ -34,6 +34,7 @@ def create_pipeline() -> Pipeline:
                     "raw_bars",
                     "held_prices",
                     "held_files",
+                    "forecaster",
                     "params:ingestion",
                     "params:update",
                 ],
@@ -78,7 +79,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 update_sessions,
-                inputs=["prices", "files", "params:feature_chunk_rows"],
+                inputs=["prices", "files", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="update_sessions",
@@ -130,7 +131,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 update_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=[
+                    "features",
+                    "sessions",
+                    "forecast_features",
+                    "backtest",
+                    "files",
+                    "params:exchange",
+                ],
                 outputs="snapshot_model",
                 name="update_snapshot",
             ),
