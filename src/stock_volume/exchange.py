@@ -21,7 +21,7 @@ from stock_volume.errors import StockVolumeError
 EARLIEST_DATE: Final = date(1900, 1, 1)
 """No feed reaches back further."""
 
-_MAX_SUGGESTIONS: Final = 5
+_MAX_SUGGESTIONS: Final = 3
 _SETTLING: Final = timedelta(hours=2, minutes=30)
 """Time after the close until sources have final bars."""
 
@@ -71,7 +71,7 @@ class Exchange(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _look_up_code(cls, value: Any) -> Any:
-        return find_exchange(value) if isinstance(value, str) else value
+        return dict(find_exchange(value)) if isinstance(value, str) else value
 
     @field_validator("time_zone")
     @classmethod
@@ -240,7 +240,7 @@ def _read_exchange(code: str) -> Exchange:
 
     known = exchange_calendars.get_calendar_names()
     if code not in known:
-        near = get_close_matches(code.upper(), known, n=_MAX_SUGGESTIONS, cutoff=0.5)
+        near = get_close_matches(code.upper(), known, n=_MAX_SUGGESTIONS)
         raise ValueError(
             f"there is no exchange {code!r} in exchange_calendars; codes are as in ISO 10383, "
             + (f"near ones are {', '.join(near)}" if near else "such as XNYS or XLON")
@@ -251,7 +251,7 @@ def _read_exchange(code: str) -> Exchange:
             calendar = exchange_calendars.get_calendar(code)
     except (ValueError, NotImplementedError) as error:
         raise ValueError(
-            f"exchange_calendars cannot make the calendar of {code}: {str(error)[:200]}"
+            f"exchange_calendars cannot make the calendar of {code}: {str(error)[:100]}"
         ) from error
     return _describe(calendar)
 

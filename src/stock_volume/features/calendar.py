@@ -95,7 +95,7 @@ _FLAGGED_KINDS: Final = {
 """The kind of a session with each flag; the first flag counts."""
 
 KIND_TYPES: Final = (
-    pl.Enum([kind for kind in SessionKind if kind != SessionKind.SUNDAY]),
+    pl.Enum([kind.value for kind in SessionKind if kind != SessionKind.SUNDAY]),
     pl.Enum(SessionKind),
 )
 """Types of the column of kinds: of exchanges without and with sessions on Sundays."""
