@@ -230,9 +230,9 @@ def _check_names(options: Mapping[str, Any]) -> None:
     for name in [*options["pipelines"], *filter(None, [options["pipeline"]])]:
         _check_name("pipeline", name, existing)
     env = options["env"] or os.environ.get("KEDRO_ENV")
-    conf = environments(options["conf_source"] or _project() / settings.CONF_SOURCE)
-    if env and conf:
-        _check_name("environment", env, conf)
+    conf = Path(options["conf_source"] or _project() / settings.CONF_SOURCE)
+    if env and conf.is_dir() and not (conf / env).is_dir():
+        _check_name("environment", env, environments(conf))
 
 
 def _check_name(what: str, name: str, existing: Sequence[str]) -> None:

@@ -30,9 +30,10 @@ from stock_volume.sources.address import SAMPLE, is_remote
 CATALOG: Final = "catalog"
 PARAMETERS: Final = "parameters"
 _OWN: Final = "stock_volume."
-_PATHS: Final = ("filepath", "path")
-_OWN_PATHS: Final = ("landing", "source", "symbols")
-"""Arguments of this project's datasets that hold a path, or may."""
+_PATHS: Final = ("filepath", "path", "landing")
+"""Arguments of datasets that are paths: Kedro's two, and the folder of a source."""
+_OWN_PATHS: Final = ("source", "symbols")
+"""Arguments of this project's datasets that may be paths."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -93,7 +94,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def asked(self) -> dict[str, Asked]:
         """Find what this environment asks of runtime parameters, by their names."""
         base, chosen = self.unresolved(CATALOG)
-        # An entry that begins with a line is part of others, and holds where it is written.
+        # Entries that begin with an underscore are parts of others in the same environment.
         kept = [base[name] for name in base if name[0] == "_" or name not in chosen]
         return asked_in([*kept, chosen, *self.unresolved(PARAMETERS)])
 
@@ -202,7 +203,7 @@ def rooted(catalog: Mapping[str, Any], project: Path) -> dict[str, Any]:
         project: The folder that relative paths mean.
 
     Returns:
-        The entries; ``~`` stands for the home folder no more.
+        The entries, with ``~`` expanded.
 
     Raises:
         ParameterError: Something else is where a path or symbols must be.

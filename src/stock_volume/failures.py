@@ -55,6 +55,9 @@ def explain(error: BaseException) -> Failure:
                 return Failure(is_known=True, text=_paragraph(str(one), error))
             case ValidationError():
                 return Failure(is_known=True, text=_paragraph(described(one), error))
+    if isinstance(error, ModuleNotFoundError):
+        text = f"{error}; it comes with an extra of stock_volume: see pyproject.toml"
+        return Failure(is_known=True, text=_paragraph(text, error))
     message = str(error) or type(error).__name__
     if isinstance(error, _EXPLICIT) or _is_refused_by_kedro(error):
         return Failure(is_known=True, text=_paragraph(message, error))

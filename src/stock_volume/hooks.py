@@ -132,7 +132,7 @@ class FailedNodeHook:
     @hook_impl
     def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
         """Add the note; where nodes run side by side, the last one need not be the one."""
-        if self._node and "SequentialRunner" in run_params["runner"]:
+        if self._node and "SequentialRunner" in str(run_params.get("runner")):
             error.add_note(f"in the node {self._node}")
 
 

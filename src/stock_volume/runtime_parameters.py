@@ -156,7 +156,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
     Args:
         nested: Values and dictionaries of them.
-        prefix: What stands before each name.
+        prefix: Put before each name.
 
     Yields:
         A name and its value, which is no dictionary but an empty one.
@@ -254,7 +254,7 @@ def read_value(name: str, value: Any, known: Known) -> Any:
 
 
 def as_text(name: str, value: Any, *, several: bool = False) -> Any:
-    """Insist on text, which YAML makes of most words but not of all.
+    """Return a value that must be text; YAML turns some words into numbers or booleans.
 
     Args:
         name: What the message calls the value.
@@ -353,7 +353,7 @@ def _from_yaml(name: str, value: Any) -> Any:
 
 
 def _checked(name: str, value: Any, default: Any) -> Any:
-    """Insist that a number stays one; models see to their own fields beyond that."""
+    """Check a value against the type of its default."""
     if isinstance(default, bool):
         expected, is_right = "true or false", isinstance(value, bool)
     elif isinstance(default, (int, float)):

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stock_volume.stored_model import SERVED_NAMES
+
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SMALL_FORECASTER = {
@@ -27,6 +29,18 @@ SMALL_FORECASTER = {
     "forecaster.quantile_trees": 20,
     "backtest.resamples": 50,
 }
+
+
+FOREIGN_MODELS = """
+import shutil, sys
+import bentoml
+
+for name in sys.argv[1:]:
+    held = bentoml.models.get(name)
+    with bentoml.models.create(name, metadata=held.info.metadata) as model:
+        ignored = shutil.ignore_patterns("model.yaml")
+        shutil.copytree(held.path, model.path, dirs_exist_ok=True, ignore=ignored)
+"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,43 @@ def kedro_run(
         check=False,
     )
     return Run(data_root, store, process)
+
+
+def pinned(run: Run) -> dict[str, str]:
+    """Tags of the run's models, by the parts of ``/models``, as the manifest names them."""
+    outputs = run.report("run_manifest.json")["outputs"]
+    return {
+        part: outputs[f"{part}_model"]["tag"] for part in ("estimator", "forecaster", "snapshot")
+    }
+
+
+def served(client: httpx.Client) -> dict[str, str]:
+    """Tags of the models that answer."""
+    about = client.get("/models").raise_for_status().json()
+    return {part: about[part]["tag"] for part in ("estimator", "forecaster", "snapshot")}
+
+
+def add_foreign_models(store: Path) -> None:
+    """Put newer versions of all models into a store, as a run that was stopped leaves them."""
+    subprocess.run(
+        [sys.executable, "-c", FOREIGN_MODELS, *SERVED_NAMES],
+        env=environment(store),
+        capture_output=True,
+        check=True,
+    )
+
+
+def bentoml_command(store: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of BentoML that ends by itself."""
+    return subprocess.run(
+        [BIN / "bentoml", *arguments],
+        cwd=folder,
+        env=environment(store),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def free_port() -> int:

@@ -14,7 +14,18 @@ import joblib
 import pandas as pd
 import pytest
 
-from tests.e2e.runs import BIN, PROJECT, Run, environment, free_port, serving
+from tests.e2e.runs import (
+    BIN,
+    PROJECT,
+    Run,
+    add_foreign_models,
+    bentoml_command,
+    environment,
+    free_port,
+    pinned,
+    served,
+    serving,
+)
 
 VALID = {"vol_moving_avg": "12345", "adj_close_rolling_med": "25"}
 
@@ -154,10 +165,68 @@ def test_other_paths_and_methods_are_client_errors(client: httpx.Client) -> None
     assert client.put("/predict").status_code == httpx.codes.METHOD_NOT_ALLOWED
 
 
-def test_project_serves_the_latest_model(sample_run: Run) -> None:
-    """``bentoml serve`` in the project serves the store's latest model without a Bento."""
-    with serving(sample_run, PROJECT) as client:
+@pytest.fixture(scope="module")
+def busy_store(sample_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run, its store copied, with newer models in it that no Bento pins."""
+    run = replace(sample_run, store=tmp_path_factory.mktemp("busy") / "store")
+    shutil.copytree(sample_run.store, run.store)
+    add_foreign_models(run.store)
+    return run
+
+
+def test_project_serves_the_latest_complete_run(busy_store: Run) -> None:
+    """``bentoml serve`` in the project serves the newest Bento's models, not the store's newest."""
+    with serving(busy_store, PROJECT) as client:
+        assert served(client) == pinned(busy_store)
         assert client.get("/predict", params=VALID).json()["volume"] > 0
+
+
+def test_bento_serves_its_own_models_from_an_archive(busy_store: Run, tmp_path: Path) -> None:
+    """Exported and imported into a store with newer models, a Bento serves those that it pins."""
+    tag = busy_store.report("run_manifest.json")["outputs"]["service_bento"]["tag"]
+    archive = tmp_path / "archive.bento"
+    exported = bentoml_command(busy_store.store, tmp_path, "export", tag, str(archive))
+    assert exported.returncode == 0, exported.stderr
+    elsewhere = replace(busy_store, store=tmp_path / "store")
+    elsewhere.store.mkdir()
+    imported = bentoml_command(elsewhere.store, tmp_path, "import", str(archive))
+    assert imported.returncode == 0, imported.stderr
+    add_foreign_models(elsewhere.store)
+    with serving(elsewhere, tmp_path, tag) as client:
+        assert served(client) == pinned(busy_store)
+
+
+def test_bento_without_its_models_is_not_served(busy_store: Run, tmp_path: Path) -> None:
+    """If a model that a Bento pins is gone, the server ends, and names it."""
+    store = tmp_path / "store"
+    shutil.copytree(busy_store.store, store)
+    gone = pinned(busy_store)["forecaster"]
+    shutil.rmtree(store / "models" / gone.replace(":", "/"))
+    for folder, what in ((tmp_path, ["stock_volume:latest"]), (PROJECT, [])):
+        ended = bentoml_command(store, folder, "serve", *what, "--port", str(free_port()))
+        assert ended.returncode != 0
+        assert gone in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_project_without_a_bento_is_not_served(tmp_path: Path) -> None:
+    """Without a Bento there is nothing to serve in the project, and the error says what to run."""
+    ended = bentoml_command(tmp_path, PROJECT, "serve", "--port", str(free_port()))
+    assert ended.returncode != 0
+    assert "no Bento stock_volume" in ended.stderr
+    assert "`kedro run`" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_in_use_is_named(client: httpx.Client, sample_run: Run, tmp_path: Path) -> None:
+    """A second server on a port ends with one line that names the port."""
+    port = str(client.base_url.port)
+    ended = bentoml_command(
+        sample_run.store, tmp_path, "serve", "stock_volume:latest", "--port", port
+    )
+    assert ended.returncode != 0
+    (line,) = ended.stderr.strip().splitlines()
+    assert f"cannot listen on port {port}" in line
 
 
 def test_bento_carries_its_own_sources(sample_run: Run) -> None:

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume.bars.sample import lay_out_sample
-from tests.e2e.runs import Run, kedro_run, serving
+from tests.e2e.runs import Run, add_foreign_models, kedro_run, pinned, served, serving
 from tests.unit.servers import Answer, answering
 
 CUT = "2013-02-01"
@@ -88,6 +88,8 @@ def test_an_update_makes_what_a_full_run_makes(
 ) -> None:
     """After an update, each layer equals that of one run on all bars; a second changes nothing."""
     run = copy_of(first_part, tmp_path)
+    trained = pinned(run)
+    add_foreign_models(run.store)
     first = updated(run, sample)
     assert first.process.returncode == 0, first.output
     for layer in LAYERS:
@@ -111,7 +113,11 @@ def test_an_update_makes_what_a_full_run_makes(
     assert tags(run) == bentos
     with serving(run, tmp_path, "stock_volume:latest") as client:
         answer = client.get("/forecast/AAPL").raise_for_status().json()
+        models = served(client)
     assert answer["session"] == "2013-03-04"
+    # The store is shared: its newest models are another data root's.
+    assert models == trained | {"snapshot": models["snapshot"]}
+    assert models["snapshot"] != trained["snapshot"]
 
 
 def test_an_update_from_what_was_read(first_part: Run, tmp_path: Path) -> None:

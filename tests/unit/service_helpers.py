@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
+from stock_volume.datasets import BentoDataset
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.market import market_sessions, market_sums
 from stock_volume.features.quantities import add_quantities
@@ -29,10 +31,13 @@ from stock_volume.stored_model import (
     ESTIMATOR_NAME,
     FORECASTER_NAME,
     SNAPSHOT_NAME,
+    BentoContents,
     StoredModel,
 )
 from tests.unit.forecast_helpers import small_parameters
 
+PROJECT: Final = Path(__file__).parents[2]
+BENTO_NAME: Final = "stock_volume"
 FIRST_DAY: Final = dt.date(2017, 1, 3)
 LAST_DAY: Final = dt.date(2018, 6, 29)
 NAMES: Final = {
@@ -122,6 +127,25 @@ def stored_models() -> dict[str, StoredModel]:
         FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),
         SNAPSHOT_NAME: StoredModel(frames=take_snapshot(*frames)._asdict()),
     }
+
+
+def save_model(name: str) -> str:
+    """Put a model into the store of this process as a new version, and give its tag."""
+    import bentoml
+
+    stored = stored_models()[name]
+    with bentoml.models.create(name, metadata=stored.metadata) as model:
+        stored.write_into(Path(model.path))
+    return str(model.tag)
+
+
+def save_bento(folder: Path, tags: dict[str, str]) -> str:
+    """Build a Bento that pins some models, as a run does, and give its tag."""
+    dataset = BentoDataset(
+        BENTO_NAME, str(folder / "service_bento.json"), str(PROJECT / "bentofile.yaml")
+    )
+    dataset.save(BentoContents(tuple(tags.values()), labels={}))
+    return dataset.tag
 
 
 BENTOML_WARNINGS: Final = [

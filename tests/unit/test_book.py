@@ -19,7 +19,6 @@ from stock_volume.forecaster.book import (
     IncompatibleModelError,
     NothingKnownError,
     UnknownSymbolError,
-    is_stale,
 )
 from stock_volume.forecaster.fresh import InvalidBarsError, features_of_bars
 from stock_volume.forecaster.model import Forecaster
@@ -157,7 +156,7 @@ def frames(sessions: pl.DataFrame) -> dict[str, pl.LazyFrame]:
 
 @pytest.fixture(scope="module")
 def book(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
-    return Book(forecaster, frames)
+    return Book(forecaster, frames, NYSE)
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +168,7 @@ def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
     return Book(
         forecaster,
         frames | {"symbols": symbols.lazy(), "latest": latest.lazy(), "history": history.lazy()},
+        NYSE,
     )
 
 
@@ -188,8 +188,20 @@ def test_a_symbol_in_lower_case_is_itself(
 ) -> None:
     """Where the data has a symbol in both cases, each is found as it is written."""
     both = pl.Series(columns.SYMBOL, ["AB", "Ab"])
-    book = Book(forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()})
+    book = Book(forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()}, NYSE)
     assert [book.symbol(name)[columns.SYMBOL] for name in ("AB", "Ab", "ab")] == ["AB", "Ab", "AB"]
+
+
+def test_a_spelling_that_could_mean_two_symbols_is_unknown(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
+) -> None:
+    """Where the data has no symbol in capitals, and two that differ by case, neither is guessed."""
+    both = pl.Series(columns.SYMBOL, ["aB", "Ab"])
+    book = Book(forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()}, NYSE)
+    assert [book.symbol(name)[columns.SYMBOL] for name in ("aB", "Ab")] == ["aB", "Ab"]
+    with pytest.raises(UnknownSymbolError) as unknown:
+        book.symbol("ab")
+    assert set(unknown.value.near()) == {"aB", "Ab"}
 
 
 def test_the_book_tells_its_size_and_latest_bar(book: Book) -> None:
@@ -224,7 +236,7 @@ def test_near_symbols_are_few_and_the_likest_first(
     alike = [f"ABC{one}{other}" for one in "DEFGH" for other in "KLMNO"]
     symbols = pl.concat([_symbols()] * 2).head(26)
     symbols = symbols.with_columns(pl.Series(columns.SYMBOL, [*alike, "ABCD"]))
-    book = Book(forecaster, frames | {"symbols": symbols.lazy()})
+    book = Book(forecaster, frames | {"symbols": symbols.lazy()}, NYSE)
     with pytest.raises(UnknownSymbolError) as unknown:
         book.symbol("abcdx")
     near = unknown.value.near()
@@ -535,13 +547,13 @@ def test_a_snapshot_without_a_frame_is_refused(
     """A snapshot that lacks a frame is refused by the frame's name."""
     others = {key: frame for key, frame in frames.items() if key != name}
     with pytest.raises(IncompatibleModelError, match=rf"has no {name}$"):
-        Book(forecaster, others)
+        Book(forecaster, others, NYSE)
 
 
 def test_every_frame_that_lacks_is_named(forecaster: Forecaster) -> None:
     """A snapshot without frames is refused by the names of all."""
     with pytest.raises(IncompatibleModelError, match=", ".join(Snapshot._fields)):
-        Book(forecaster, {})
+        Book(forecaster, {}, NYSE)
 
 
 @pytest.mark.parametrize("lacking", [["volume_lag_0"], ["size", "etf"]])
@@ -553,7 +565,7 @@ def test_a_snapshot_without_a_feature_is_refused(
     first = next(name for name in forecaster.features if name in lacking)
     match = f"asks for {len(lacking)} features that the snapshot lacks, {first} "
     with pytest.raises(IncompatibleModelError, match=match):
-        Book(forecaster, frames | {"latest": latest})
+        Book(forecaster, frames | {"latest": latest}, NYSE)
 
 
 def test_frames_and_features_beyond_are_left_alone(
@@ -561,7 +573,7 @@ def test_frames_and_features_beyond_are_left_alone(
 ) -> None:
     """A snapshot may hold more than the book asks for."""
     more: Any = {"another": NEXT.lazy(), "latest": NEXT.with_columns(another=1).lazy()}
-    assert Book(forecaster, frames | more).size == len(NAMES)
+    assert Book(forecaster, frames | more).size == len(NAMES, NYSE)
 
 
 # Stale forecasts.

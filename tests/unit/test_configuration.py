@@ -94,6 +94,13 @@ def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path) -> None:
     assert rooted(entry, tmp_path)["a"]["filepath"] == f"{tmp_path}/~nobody-of-this-name/x.csv"
 
 
+def test_the_landing_of_a_source_of_ones_own_is_rooted(tmp_path: Path) -> None:
+    """What else such a dataset takes is its own affair."""
+    entry = {"type": "mine.Bars", "landing": "data/01_raw", "source": "a", "symbols": [7]}
+    expected = {**entry, "landing": f"{tmp_path}/data/01_raw"}
+    assert rooted({"raw_bars": entry}, tmp_path) == {"raw_bars": expected}
+
+
 def test_symbols_and_an_address_reach_their_dataset(conf: Path) -> None:
     """Lists are texts, and braces of the address stay."""
     entry = loaded(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -385,6 +386,11 @@ def model_store(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
+def model_dataset(folder: Path, name: str) -> BentoModelDataset:
+    """The dataset of a model, its tag in a file of the folder."""
+    return BentoModelDataset(name, str(folder / f"{name}.json"))
+
+
 class TestBentoModelDataset:
     """A model in the BentoML store."""
 
@@ -394,9 +400,9 @@ class TestBentoModelDataset:
         metadata={"rows": 3, "metrics": {"mae": 1.5}, "inputs": ["a", "b"]},
     )
 
-    def test_round_trip(self, model_store: Path) -> None:
+    def test_round_trip(self, model_store: Path, tmp_path: Path) -> None:
         """Text, labels and metadata come back, with the tag that the store gave."""
-        dataset = BentoModelDataset("estimator")
+        dataset = model_dataset(tmp_path, "estimator")
         assert not dataset.exists()
         dataset.save(self.MODEL)
         assert dataset.exists()
@@ -408,9 +414,9 @@ class TestBentoModelDataset:
         assert name == "estimator"
         assert (model_store / name / version).is_dir()
 
-    def test_the_latest_version_is_loaded(self, model_store: Path) -> None:
+    def test_the_latest_version_is_loaded(self, model_store: Path, tmp_path: Path) -> None:
         """Each save makes a new version, and a load takes the newest."""
-        dataset = BentoModelDataset("estimator")
+        dataset = model_dataset(tmp_path, "estimator")
         dataset.save(self.MODEL)
         first = dataset.tag
         dataset.save(StoredModel({"a.txt": "another"}))
@@ -419,9 +425,9 @@ class TestBentoModelDataset:
         versions = [path for path in (model_store / "estimator").iterdir() if path.is_dir()]
         assert len(versions) == 2
 
-    def test_frames_come_back(self, model_store: Path) -> None:
+    def test_frames_come_back(self, model_store: Path, tmp_path: Path) -> None:
         """Frames come back beside the text, each from a file of its own in the store."""
-        dataset = BentoModelDataset("snapshot")
+        dataset = model_dataset(tmp_path, "snapshot")
         frames = {"history": FIRST.lazy(), "sessions": SECOND.lazy().select("Date")}
         dataset.save(replace(self.MODEL, frames=frames))
         loaded = dataset.load()
@@ -434,27 +440,27 @@ class TestBentoModelDataset:
         assert files == {"history.parquet", "sessions.parquet", "a.txt", "b.json", "model.yaml"}
 
     @pytest.mark.usefixtures("model_store")
-    def test_what_is_undefined_is_left_out(self) -> None:
+    def test_what_is_undefined_is_left_out(self, tmp_path: Path) -> None:
         """The store refuses None: metadata that are None, at any depth, are not stored."""
         metrics = {"eta_r2": None, "n": 1, "by_bucket": {"low": {"level_r2": None, "n": 1}}}
-        dataset = BentoModelDataset("forecaster")
+        dataset = model_dataset(tmp_path, "forecaster")
         dataset.save(replace(self.MODEL, metadata={"metrics": metrics, "some": [1, None]}))
         expected = {"metrics": {"n": 1, "by_bucket": {"low": {"n": 1}}}, "some": [1]}
         assert dataset.load().metadata == expected
 
     @pytest.mark.usefixtures("model_store")
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-    def test_metadata_that_json_cannot_hold_are_refused(self, value: float) -> None:
+    def test_metadata_that_json_cannot_hold_are_refused(self, tmp_path: Path, value: float) -> None:
         """A number that is not finite stores no model, and is named."""
-        dataset = BentoModelDataset("forecaster")
+        dataset = model_dataset(tmp_path, "forecaster")
         with pytest.raises(DatasetError, match="eta_r2 is"):
             dataset.save(replace(self.MODEL, metadata={"metrics": {"eta_r2": value}}))
         assert not dataset.exists()
 
     @pytest.mark.usefixtures("model_store")
-    def test_frames_alone_are_a_model(self) -> None:
+    def test_frames_alone_are_a_model(self, tmp_path: Path) -> None:
         """A model may be frames and no text, and the next version has none of the earlier's."""
-        dataset = BentoModelDataset("snapshot")
+        dataset = model_dataset(tmp_path, "snapshot")
         dataset.save(StoredModel(frames={"history": FIRST.lazy()}))
         first = dataset.load()
         assert (first.files, list(first.frames)) == ({}, ["history"])
@@ -465,9 +471,9 @@ class TestBentoModelDataset:
         assert_frame_equal(first.frames["history"].collect(), FIRST)
 
     @pytest.mark.usefixtures("model_store")
-    def test_the_store_tells_tag_and_time(self) -> None:
+    def test_the_store_tells_tag_and_time(self, tmp_path: Path) -> None:
         """A stored model has the tag and the time of its version; it has neither before."""
-        dataset = BentoModelDataset("snapshot")
+        dataset = model_dataset(tmp_path, "snapshot")
         assert (self.MODEL.tag, self.MODEL.created) == (None, None)
         before = datetime.now(tz=UTC).replace(microsecond=0)
         dataset.save(self.MODEL)
@@ -477,9 +483,9 @@ class TestBentoModelDataset:
         assert before <= datetime.fromisoformat(loaded.created) <= datetime.now(tz=UTC)
 
     @pytest.mark.usefixtures("model_store")
-    def test_a_frame_that_fails_makes_no_version(self) -> None:
+    def test_a_frame_that_fails_makes_no_version(self, tmp_path: Path) -> None:
         """Where a frame cannot be computed no version is stored, and the earlier one stays."""
-        dataset = BentoModelDataset("snapshot")
+        dataset = model_dataset(tmp_path, "snapshot")
         broken = replace(self.MODEL, frames={"history": FIRST.lazy().select("Missing")})
         with pytest.raises(DatasetError):
             dataset.save(broken)
@@ -491,15 +497,48 @@ class TestBentoModelDataset:
         assert dataset.tag == tag
 
     @pytest.mark.usefixtures("model_store")
-    def test_a_missing_model_is_named(self) -> None:
-        """Loading a model that was never stored names it, whatever others there are."""
-        BentoModelDataset("other").save(self.MODEL)
-        dataset = BentoModelDataset("estimator")
+    def test_another_data_root_changes_nothing(self, tmp_path: Path) -> None:
+        """What is saved below another data root, in the same store, is not loaded below this."""
+        here, there = (model_dataset(tmp_path / root, "estimator") for root in ("here", "there"))
+        here.save(self.MODEL)
+        tag = here.tag
+        there.save(StoredModel({"a.txt": "another"}))
+        assert (here.tag, here.load().tag) == (tag, tag)
+        assert here.load().files == self.MODEL.files
+        assert there.load().files == {"a.txt": "another"}
+
+    @pytest.mark.usefixtures("model_store")
+    def test_a_data_root_without_a_model_is_named(self, tmp_path: Path) -> None:
+        """A model that was never saved below a data root is missing, whatever the store has."""
+        model_dataset(tmp_path / "there", "estimator").save(self.MODEL)
+        dataset = model_dataset(tmp_path / "here", "estimator")
         assert not dataset.exists()
-        with pytest.raises(DatasetError, match="no model estimator in the BentoML store"):
+        with pytest.raises(DatasetError, match=r"here.estimator\.json: no such file.*`kedro run`"):
             dataset.load()
-        with pytest.raises(DatasetError, match="no model estimator in the BentoML store"):
+        with pytest.raises(DatasetError, match="this data root has no estimator"):
             _ = dataset.tag
+
+    def test_a_version_that_is_gone_is_named(self, model_store: Path, tmp_path: Path) -> None:
+        """A version that is gone from the store is named; no other one is loaded in its place."""
+        dataset = model_dataset(tmp_path, "estimator")
+        dataset.save(self.MODEL)
+        tag = dataset.tag
+        model_dataset(tmp_path / "there", "estimator").save(self.MODEL)
+        shutil.rmtree(model_store / tag.replace(":", "/"))
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match=f"{tag}, which .* is not in the BentoML store"):
+            dataset.load()
+
+    @pytest.mark.usefixtures("model_store")
+    @pytest.mark.parametrize("text", ["", "{}", "[]", '{"tag": 1}', '{"tag": "other:a"}', "\xff"])
+    def test_a_damaged_tag_file_is_named(self, tmp_path: Path, text: str) -> None:
+        """A file that names no version of the model is refused, and does not exist for Kedro."""
+        dataset = model_dataset(tmp_path, "estimator")
+        dataset.save(self.MODEL)
+        (tmp_path / "estimator.json").write_text(text, encoding="latin-1")
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match=r"estimator\.json: names no version of estimator"):
+            dataset.load()
 
 
 def test_release_gives_up_what_is_not_confirmed(tmp_path: Path) -> None:

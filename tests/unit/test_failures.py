@@ -52,6 +52,13 @@ def test_errors_that_are_meant_for_users_are_known(error: Exception) -> None:
     assert explain(raised(error)) == Failure(is_known=True, text=str(error))
 
 
+def test_a_package_that_is_not_installed_is_known() -> None:
+    """Extras are the user's choice."""
+    error = raised(ModuleNotFoundError("No module named 'optuna'"))
+    assert explain(error).is_known
+    assert explain(error).text.startswith("No module named 'optuna'; it comes with an extra")
+
+
 def test_what_kedro_refuses_is_known() -> None:
     """The name of a node that does not exist is a user's mistake, and no fault."""
     with pytest.raises(ValueError, match="nope") as caught:

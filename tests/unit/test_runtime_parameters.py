@@ -75,7 +75,7 @@ def test_a_path_is_taken_as_typed(path: str, after: str) -> None:
 
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="'"), min_size=1))
 def test_quotes_protect_any_text(text: str) -> None:
-    """A value in quotes is what stands between them, whatever that is."""
+    """A quoted value is the text between its quotes, whatever that is."""
     assert read(f"source='{text}',data_root=y") == {"source": text, "data_root": "y"}
 
 

@@ -1,6 +1,6 @@
 """What is known of the symbols, looked up: search, history, record and forecast."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
@@ -27,18 +27,24 @@ _ONE_THREAD: Final = 1
 
 
 class UnknownSymbolError(StockVolumeError):
-    """A symbol that the data does not hold."""
+    """A symbol that the data does not hold, or that could be any of several."""
 
-    def __init__(self, symbol: str, known: Iterable[str]) -> None:
-        """Keep what the symbol may have been meant to be."""
+    def __init__(self, symbol: str, known: Mapping[str, Sequence[str]]) -> None:
+        """Keep what the symbol may have been meant to be.
+
+        Args:
+            symbol: As it was asked for.
+            known: The symbols of the data, by their form in capitals.
+        """
         super().__init__(f"{symbol} is not among the symbols of this model")
         self._symbol, self._known = symbol, known
 
     def near(self) -> list[str]:
-        """Find symbols that are spelt alike, by Ratcliff and Obershelp's measure."""
-        return get_close_matches(
+        """Find symbols of similar spelling, in any case, by Ratcliff and Obershelp's measure."""
+        alike = get_close_matches(
             self._symbol.upper(), self._known, n=_MOST_NEAR, cutoff=_LEAST_ALIKE
         )
+        return [symbol for capitals in alike for symbol in self._known[capitals]][:_MOST_NEAR]
 
 
 class NothingKnownError(StockVolumeError):
@@ -85,8 +91,9 @@ class Book:
         self._records = snapshot.records
         self._history, self._scored = snapshot.history, snapshot.scored
         self._place = _places(self._symbols)
-        capitals = {symbol.upper(): place for symbol, place in self._place.items()}
-        self._place_in_capitals = capitals | self._place
+        self._in_capitals: dict[str, list[str]] = {}
+        for symbol in self._place:
+            self._in_capitals.setdefault(symbol.upper(), []).append(symbol)
         self._latest_place = _places(self._latest)
 
     @property
@@ -104,7 +111,8 @@ class Book:
         """Tell what a symbol is.
 
         Args:
-            symbol: As the data spells it, or in letters of another case.
+            symbol: As the data spells it. Another spelling means the symbol in capitals or,
+                without one, the only symbol that differs by case alone.
 
         Returns:
             Its row of ``Snapshot.symbols``.
@@ -127,7 +135,7 @@ class Book:
             within each, the most traded first. And how many there are in all.
         """
         wanted = query.strip().lower()
-        symbol = pl.col(columns.SYMBOL).str.to_lowercase()
+        symbol = pl.col(columns.SYMBOL).str.strip_chars().str.to_lowercase()
         name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
         rank = (
             pl.when(symbol == wanted)
@@ -263,10 +271,14 @@ class Book:
             self.history(symbol, 1)
 
     def _find(self, symbol: str) -> int:
-        place = self._place.get(symbol, self._place_in_capitals.get(symbol.upper()))
-        if place is None:
-            raise UnknownSymbolError(symbol, self._place)
-        return place
+        capitals = symbol.upper()
+        alike = self._in_capitals.get(capitals, [])
+        for spelling in (symbol, capitals):
+            if spelling in self._place:
+                return self._place[spelling]
+        if len(alike) != 1:
+            raise UnknownSymbolError(symbol, self._in_capitals)
+        return self._place[alike[0]]
 
     def _spell(self, symbol: str) -> str:
         spelt: str = self._symbols[columns.SYMBOL][self._find(symbol)]

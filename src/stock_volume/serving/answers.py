@@ -24,7 +24,10 @@ MOST_ROWS: Final = 10_000
 MOST_SYMBOLS: Final = 1_000
 MOST_BARS: Final = 3_000
 MOST_FOUND: Final = 100
-MOST_QUERY: Final = 64
+MOST_SYMBOL_TEXT: Final = 255
+"""No file system has longer names of files, from which symbols come."""
+
+MOST_QUERY: Final = MOST_SYMBOL_TEXT
 
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 NO_DATE: Final = "is not a date YYYY-MM-DD"
@@ -57,14 +60,16 @@ Price = Annotated[float, Field(strict=True, allow_inf_nan=False, lt=PRICE_BOUND)
 SymbolText = Annotated[
     str,
     Field(
-        description="symbol, in letters of any case",
+        description="symbol as the data spells it; any other case means the symbol in capitals "
+        "or, without one, the only symbol that differs by case alone",
         min_length=1,
-        max_length=32,
-        pattern=r"^[!-~]*[!-\-/-~][!-~]*$",
+        max_length=MOST_SYMBOL_TEXT,
+        pattern=r"^[^/]*[^./][^/]*$",
         examples=["AAPL"],
     ),
 ]
-"""Any symbol could be spelt so. Clients take dots alone in a path for a way up or nowhere."""
+"""Any name of a file could be a symbol. It has no slash, and clients take dots alone in a path for
+a way up or nowhere."""
 
 _FORECAST_EXAMPLE: Final[Any] = {
     "symbol": "AAPL",

@@ -89,8 +89,10 @@ export function searchBox(find, choose, fail) {
     clearTimeout(timer);
     const answer = await ask(text);
     if (!answer) return;
-    const same = answer.symbols.find(({ symbol }) => symbol.toLowerCase() === text.toLowerCase());
-    take((same ?? answer.symbols[0])?.symbol ?? text);
+    const found = answer.symbols.map(({ symbol }) => symbol);
+    // Two symbols may differ by case alone: the one that was typed comes first.
+    const same = found.find((symbol) => symbol === text) ?? found.find((symbol) => isAlike(symbol, text));
+    take(same ?? found[0] ?? text);
   }
 
   input.addEventListener("input", () => {
@@ -125,6 +127,8 @@ export function searchBox(find, choose, fail) {
     input.value = symbol;
   };
 }
+
+const isAlike = (symbol, text) => symbol.trim().toLowerCase() === text.toLowerCase();
 
 function option(found, place, take) {
   return el(
