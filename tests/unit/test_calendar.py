@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
@@ -26,7 +27,7 @@ LAST: Final = date(2022, 12, 30)
 
 @cache
 def _calendar(first: date = FIRST, last: date = LAST) -> pl.DataFrame:
-    return trading_calendar(first, last)
+    return trading_calendar(first, last, NYSE)
 
 
 def _row(column: str, day: date, calendar: pl.DataFrame | None = None) -> dict[str, Any]:
@@ -337,7 +338,7 @@ def test_known_days_of_a_year(flag: str, year: int, days: list[str]) -> None:
 )
 def test_expiry_stands_before_a_closed_third_friday(first: date, expiry: date, flag: str) -> None:
     """Options expire on the Thursday where the exchange is closed on the third Friday."""
-    month = trading_calendar(first, first.replace(day=25))
+    month = trading_calendar(first, first.replace(day=25), NYSE)
     assert month.filter("target_expiry")[columns.TARGET_DATE].to_list() == [expiry]
     assert _row(columns.TARGET_DATE, expiry, month)[f"target_{flag}_witching"]
 
@@ -364,7 +365,7 @@ def test_kind_is_the_first_that_fits(day: date, kind: SessionKind) -> None:
 
 def test_nothing_but_the_offset_is_unknown() -> None:
     """Of every session since 1962 all is known, but for a place about a weekend that is far."""
-    calendar = trading_calendar(date(1962, 1, 2), date(2020, 4, 1))
+    calendar = trading_calendar(date(1962, 1, 2), date(2020, 4, 1), NYSE)
     unknown = {name for name in calendar.columns if calendar[name].null_count()}
     assert unknown == {HOLIDAY_OFFSET}
 
@@ -375,21 +376,21 @@ def test_nothing_but_the_offset_is_unknown() -> None:
 def test_last_day_asked_for_moves_nothing(last: date) -> None:
     """A calendar that ends earlier tells the same of the sessions that it has."""
     longer = _calendar().filter(pl.col(columns.DATE) <= last)
-    assert_frame_equal(trading_calendar(FIRST, last), longer)
+    assert_frame_equal(trading_calendar(FIRST, last, NYSE), longer)
 
 
 @pytest.mark.parametrize("first", [date(2015, 1, 2), date(2016, 6, 24), date(2018, 12, 31)])
 def test_first_day_asked_for_moves_nothing(first: date) -> None:
     """A calendar that begins later tells the same of the sessions that it has."""
     longer = _calendar().filter(pl.col(columns.DATE) >= first)
-    assert_frame_equal(trading_calendar(first, LAST), longer)
+    assert_frame_equal(trading_calendar(first, LAST, NYSE), longer)
 
 
 def test_early_closes_are_far_where_they_are_rare() -> None:
     """Where years pass without an early close, it is 30 sessions away, whatever the range."""
     first, last = date(1977, 6, 1), date(1977, 12, 30)
-    calendar = trading_calendar(first, last)
-    longer = trading_calendar(date(1962, 1, 2), last).filter(pl.col(columns.DATE) >= first)
+    calendar = trading_calendar(first, last, NYSE)
+    longer = trading_calendar(date(1962, 1, 2), last, NYSE).filter(pl.col(columns.DATE) >= first)
     assert_frame_equal(calendar, longer)
     since, until = (f"target_sessions_{way}_early_close" for way in ("since", "until"))
     assert calendar.select(since, until).unique().rows() == [(30, 30)]
@@ -408,7 +409,7 @@ def test_early_closes_are_far_where_they_are_rare() -> None:
 )
 def test_unforeseen_closure_is_seen_by_none(day: date, kind: SessionKind) -> None:
     """Before, on and after a closure that nobody foresaw, sessions are like any other."""
-    calendar = trading_calendar(day - timedelta(days=10), day)
+    calendar = trading_calendar(day - timedelta(days=10), day, NYSE)
     target = _row(columns.TARGET_DATE, day, calendar)
     holidays = (target["target_before_holiday"], target["target_after_holiday"])
     assert (target[KIND], *holidays) == (kind, False, False)
@@ -425,6 +426,6 @@ def test_unforeseen_closure_is_seen_by_none(day: date, kind: SessionKind) -> Non
 )
 def test_range_holds_the_days_at_its_ends(first: date, last: date, days: list[date]) -> None:
     """A range has its sessions, those at its ends too, and may have none."""
-    calendar = trading_calendar(first, last)
+    calendar = trading_calendar(first, last, NYSE)
     assert calendar[columns.DATE].to_list() == days
     assert calendar.schema == _calendar().schema

@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.market import MARKET_FEATURES, market_sessions, market_sums
 from stock_volume.features.quantities import BASE, add_quantities
@@ -252,7 +253,7 @@ def test_market_is_the_same_by_chunks(bars: pl.DataFrame, size: int) -> None:
     """Sums of chunks of symbols give the sessions that sums over all symbols give."""
     symbols = bars.partition_by(columns.SYMBOL, maintain_order=True)
     chunks = [pl.concat(symbols[start : start + size]) for start in range(0, len(symbols), size)]
-    by_chunks = market_sessions(market_sums(add_quantities(chunk)) for chunk in chunks)
+    by_chunks = market_sessions((market_sums(add_quantities(chunk)) for chunk in chunks), NYSE)
     assert_frame_equal(by_chunks, sessions_of(bars), rel_tol=1e-9, abs_tol=1e-9)
 
 

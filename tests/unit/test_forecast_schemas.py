@@ -7,6 +7,7 @@ import pandera.polars as pa
 import polars as pl
 import pytest
 
+from stock_volume.exchange import NYSE
 from stock_volume.features.market import market_sessions, market_sums
 from stock_volume.features.quantities import add_quantities
 from stock_volume.schemas import Backtest, ForecastFeatures, Forecasts, Sessions
@@ -16,7 +17,7 @@ from tests.unit.forecast_oracles import random_bars
 FEATURES = forecast_frame()
 BACKTEST = backtest_frame()
 FORECASTS = BACKTEST.select("Symbol", "Date", "TargetDate", "forecast", "q10", "q50", "q90")
-SESSIONS = market_sessions([market_sums(add_quantities(random_bars(0)))])
+SESSIONS = market_sessions([market_sums(add_quantities(random_bars(0)))], NYSE)
 LAYERS = [
     pytest.param(Sessions, SESSIONS, id="sessions"),
     pytest.param(ForecastFeatures, FEATURES, id="forecast_features"),

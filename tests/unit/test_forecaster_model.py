@@ -23,11 +23,17 @@ from stock_volume.forecaster.model import (
     Forecaster,
     quantile_name,
 )
-from stock_volume.forecaster.train import FEATURE_NAMES, train_forecaster
+from stock_volume.forecaster.train import train_forecaster
 from stock_volume.forecaster.universe import BUCKETS
 from stock_volume.metrics import Floats
 from stock_volume.schemas import Forecasts
-from tests.unit.forecast_helpers import LEVELS, SIGNAL, forecast_frame, small_parameters
+from tests.unit.forecast_helpers import (
+    FEATURE_NAMES,
+    LEVELS,
+    SIGNAL,
+    forecast_frame,
+    small_parameters,
+)
 
 QUANTILES = [quantile_name(level) for level in LEVELS]
 KEYS = [columns.SYMBOL, columns.DATE, columns.TARGET_DATE]

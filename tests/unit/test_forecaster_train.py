@@ -22,7 +22,6 @@ from stock_volume.forecaster.model import (
     quantile_name,
 )
 from stock_volume.forecaster.train import (
-    FEATURE_NAMES,
     latest_training_rows,
     mean_parameters,
     quantile_parameters,
@@ -33,6 +32,7 @@ from stock_volume.forecaster.train import (
 from stock_volume.metrics import Floats
 from stock_volume.schemas import ForecastFeatures
 from tests.unit.forecast_helpers import (
+    FEATURE_NAMES,
     LEVELS,
     SIGNAL,
     change_targets,

@@ -47,6 +47,8 @@ HELD_TO = 30
 """Sessions that every symbol has; later ones come with updates."""
 
 UPDATE = UpdateParameters(live_days=30)
+FORECASTER = Forecaster((), (), (), (), (), {})
+"""One that forecasts nothing, for NYSE."""
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +173,7 @@ def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptu
                 open_archive(recent),
                 chunk.prices.lazy(),
                 held,
+                FORECASTER,
                 IngestionParameters(as_of=date(2020, 12, 31)),
                 UPDATE,
             )
@@ -211,7 +214,9 @@ def updated_layers(
     """Update held layers from a folder."""
     layers = IngestedLayers(*(frame.lazy() for frame in held))
     fetched = list(
-        fetch_recent_bars(open_archive(folder), layers.prices, layers.files, ingestion, UPDATE)
+        fetch_recent_bars(
+            open_archive(folder), layers.prices, layers.files, FORECASTER, ingestion, UPDATE
+        )
     )
     recent = IngestedLayers(*(pl.concat(frames).lazy() for frames in zip(*fetched, strict=True)))
     return list(update_layers(layers, recent, UPDATE, 1_000))

@@ -429,9 +429,10 @@ def test_snapshot_of_another_run_is_refused(loader: Any) -> None:
     from stock_volume.stored_model import SNAPSHOT_NAME, StoredModel
 
     models = dict(stored_models())
-    frames = models[SNAPSHOT_NAME].frames
+    snapshot = models[SNAPSHOT_NAME]
+    frames = snapshot.frames
     models[SNAPSHOT_NAME] = StoredModel(
-        frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
+        snapshot.files, frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
     )
     with pytest.raises(Exception, match="asks for 1 features that the snapshot lacks"):
         LoadedModels.of(*models.values())
