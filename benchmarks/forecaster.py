@@ -22,9 +22,9 @@ from measure import Stage, measured
 from measure import main as measure_stage
 
 from stock_volume.datasets.parquet import ChunkedParquetDataset
+from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
+from stock_volume.evaluation.measures import evaluate_backtest
 from stock_volume.exchange import NYSE
-from stock_volume.forecaster.backtest import plan_backtest, run_backtest, target_sessions
-from stock_volume.forecaster.evaluate import evaluate_backtest
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters

@@ -14,9 +14,9 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
-from stock_volume.forecaster.fresh import features_of_bars
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST
+from stock_volume.snapshot.own_bars import features_of_bars
 
 LENGTHS = (60, 120, 252, 504, 1000, 2000, 3000)
 LEAST_BARS = 2520

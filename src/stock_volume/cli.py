@@ -141,8 +141,7 @@ def lineage(
     """
     from rich.console import Console
 
-    from stock_volume.lineage_tree import draw
-    from stock_volume.provenance import (
+    from stock_volume.lineage.history import (
         Artefact,
         History,
         State,
@@ -150,6 +149,7 @@ def lineage(
         as_record,
         state_of,
     )
+    from stock_volume.lineage.tree import draw
 
     logging.disable(logging.WARNING)
     catalog = _catalog(metadata.project_path, data_root)
@@ -269,7 +269,7 @@ def _raw(catalog: DataCatalog) -> set[str]:
 
 @cache
 def _sha256(path: str) -> str | None:
-    from stock_volume.lineage import digest_file
+    from stock_volume.lineage.digests import digest_file
 
     return digest_file(Path(path)).sha256 if Path(path).is_file() else None
 

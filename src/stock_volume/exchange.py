@@ -14,7 +14,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from stock_volume.errors import StockVolumeError
 
@@ -207,6 +214,10 @@ class ExchangeParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     exchange: Exchange = NYSE
+
+    @field_serializer("exchange")
+    def _dump_code(self, exchange: Exchange) -> str:
+        return exchange.code
 
 
 _EVENTS: Final = {

@@ -16,7 +16,7 @@ from kedro.pipeline import Node, Pipeline
 from pydantic_core import to_jsonable_python
 
 from stock_volume.failures import full_traceback
-from stock_volume.lineage import digest_path, git_revision, package_versions
+from stock_volume.lineage.digests import digest_path, git_revision, package_versions
 from stock_volume.sources.address import is_remote, shown
 
 logger = logging.getLogger(__name__)

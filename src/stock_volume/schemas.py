@@ -11,7 +11,7 @@ import pandera.polars as pa
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.ingest import (
+from stock_volume.bars.ledger import (
     NOTE,
     PENDING,
     ROWS_KEPT,
@@ -24,6 +24,8 @@ from stock_volume.bars.ingest import (
 )
 from stock_volume.bars.merge import FACTORS, FIELD, HELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import FLAGGING_RULES
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.evaluation.baselines import BASELINES
 from stock_volume.exchange import EARLIEST_DATE
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
@@ -36,8 +38,6 @@ from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.quantities import BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK, FOLD
-from stock_volume.forecaster.baselines import BASELINES
 from stock_volume.forecaster.model import FORECAST
 
 

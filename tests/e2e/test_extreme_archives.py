@@ -25,7 +25,7 @@ from kedro.framework.startup import bootstrap_project
 
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
 from stock_volume.errors import NoVolumeError, StockVolumeError, TooFewRowsError
-from stock_volume.forecaster.backtest import NoBacktestError
+from stock_volume.evaluation.backtest import NoBacktestError
 from stock_volume.serving.frames import forecast_answer, record_answer
 from stock_volume.serving.loading import LoadedModels
 from stock_volume.stored_model import (

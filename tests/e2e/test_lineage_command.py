@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stock_volume.lineage import digest_file
+from stock_volume.lineage.digests import digest_file
 from tests.e2e.runs import BIN, PROJECT, Run, environment
 
 RAW_FILES = [

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -225,6 +226,22 @@ def test_typed_symbol_needs_no_list(page: Page) -> None:
     page.get_by_role("combobox").fill("ibm")
     page.keyboard.press("Enter")
     expect_symbol(page, "IBM")
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "aapl", "Ä#%25?&+ [1]"])
+def test_typed_symbol_is_asked_for_as_it_is(page: Page, symbol: str) -> None:
+    """Of symbols that differ by case alone the one that was typed is opened, percent-encoded."""
+    listed = [
+        {"symbol": one, "security_name": None, "etf": False, "dollar_volume": None}
+        for one in ("aapl", "AAPL", "Ä#%25?&+ [1]")
+    ]
+    found = {"symbols": listed, "total": len(listed)}
+    page.goto("/")
+    page.route("**/symbols?*", lambda route: route.fulfill(json=found))
+    page.get_by_role("combobox").fill(symbol)
+    address = f"/symbols/{quote(symbol, safe='')}/history?"
+    with page.expect_request(lambda request: address in request.url):
+        page.keyboard.press("Enter")
 
 
 def test_late_answers_are_ignored(page: Page) -> None:

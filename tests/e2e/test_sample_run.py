@@ -124,7 +124,10 @@ def test_quality_adds_up(sample_run: Run) -> None:
     """Rows read are rows kept and rows quarantined, and the files are all accounted for."""
     quality = sample_run.report("data_quality.json")
     assert quality["rows"] == {"read": 12_154, "kept": 12_154, "known": 0, "quarantined": 0}
-    assert quality["files"] == {"found": 5, "read": 5, "empty": 0, "unreadable": 0, "set_aside": 0}
+    assert {status: count for status, count in quality["files"].items() if count} == {
+        "found": 5,
+        "read": 5,
+    }
     assert quality["symbols"] == 5
     assert (quality["first_date"], quality["last_date"]) == ("2000-03-01", "2013-03-01")
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
-from stock_volume.forecaster.backtest import BUCKET, COMMON_STOCK, FOLD
-from stock_volume.forecaster.baselines import BASELINES, MA5
 from stock_volume.forecaster.model import FORECAST, SIZE, quantile_name
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.metrics import Floats

@@ -12,6 +12,7 @@ import pytest
 
 from stock_volume import columns
 from stock_volume.datasets import BentoDataset
+from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
 from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.market import market_sessions, market_sums
@@ -22,11 +23,10 @@ from stock_volume.features.registry import (
     add_features,
     forecast_features,
 )
-from stock_volume.forecaster.backtest import plan_backtest, run_backtest, target_sessions
 from stock_volume.forecaster.parameters import BacktestParameters
-from stock_volume.forecaster.snapshot import take_snapshot
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.metrics import Floats
+from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     ESTIMATOR_NAME,

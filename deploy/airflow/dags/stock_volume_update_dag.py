@@ -33,7 +33,6 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 NODES: Final[dict[str, tuple[str, ...]]] = {
     "fetch_recent_bars": ("fetch_recent_bars",),
     "merge_recent_bars": ("merge_recent_bars",),
-    "report_update": ("report_update",),
     "update_features": ("update_features",),
     "update_quality": ("update_quality",),
     "update_sessions": ("update_sessions",),
@@ -41,21 +40,22 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "update_forecasts": ("update_forecasts",),
     "update_snapshot": ("update_snapshot",),
     "log_forecasts": ("log_forecasts",),
+    "report_update": ("report_update",),
     "update_service": ("update_service",),
     "settle_files": ("settle_files",),
 }
 # The tasks that each one waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
     "merge_recent_bars": ("fetch_recent_bars",),
-    "report_update": ("merge_recent_bars",),
-    "update_features": ("report_update",),
+    "update_features": ("merge_recent_bars",),
     "update_quality": ("update_features",),
     "update_sessions": ("update_quality",),
     "update_forecast_features": ("update_sessions",),
     "update_forecasts": ("update_forecast_features",),
     "update_snapshot": ("update_forecasts",),
     "log_forecasts": ("update_snapshot",),
-    "update_service": ("log_forecasts",),
+    "report_update": ("log_forecasts",),
+    "update_service": ("report_update",),
     "settle_files": ("update_service",),
 }
 

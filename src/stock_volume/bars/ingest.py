@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from itertools import groupby
 from typing import Final, NamedTuple
@@ -18,6 +17,18 @@ from pydantic import Field
 from stock_volume import columns
 from stock_volume.bars.archive import BarArchive
 from stock_volume.bars.judge import Judge, JudgedRows
+from stock_volume.bars.ledger import (
+    NOTE,
+    PENDING,
+    ROWS_KEPT,
+    ROWS_KNOWN,
+    ROWS_QUARANTINED,
+    ROWS_READ,
+    SHA256,
+    SIZE,
+    STATUS,
+    FileStatus,
+)
 from stock_volume.bars.listing import Listing, read_listing
 from stock_volume.bars.parse import (
     AS_READ,
@@ -42,52 +53,7 @@ logger = logging.getLogger(__name__)
 
 Indices = npt.NDArray[np.int64]
 
-STATUS: Final = "status"
-NOTE: Final = "note"
-SIZE: Final = "size"
-SHA256: Final = "sha256"
-ROWS_READ: Final = "rows_read"
-ROWS_KEPT: Final = "rows_kept"
-ROWS_KNOWN: Final = "rows_known"
-"""Valid rows of an update whose bars were held already."""
-
-ROWS_QUARANTINED: Final = "rows_quarantined"
-PENDING: Final = "pending"
-"""Whether the layers after the prices do not know the file's bars yet."""
-
 _SHOWN: Final = 10
-
-
-class FileStatus(StrEnum):
-    """What became of a file."""
-
-    READ = "read"
-    EMPTY = "empty"
-    UNREADABLE = "unreadable"
-    REJECTED = "rejected"
-    """Every row of it was set aside; the note says why."""
-    COPY = "copy"
-    """Another file has the same content, and is read in its place."""
-    CONFLICTING = "conflicting"
-    """Another file of its symbol has other bars; all rows of this one are set aside."""
-    KNOWN = "known"
-    """The same content was read before."""
-    SET_ASIDE = "set_aside"
-    """Its bars cannot be joined to those held; the note names the rule."""
-    ABSENT = "absent"
-    """The source was asked for it, and has none."""
-
-
-LOOKED_INTO: Final = (
-    FileStatus.READ,
-    FileStatus.EMPTY,
-    FileStatus.UNREADABLE,
-    FileStatus.REJECTED,
-    FileStatus.COPY,
-    FileStatus.CONFLICTING,
-    FileStatus.SET_ASIDE,
-)
-"""What becomes of a file that the layers are made from."""
 
 
 class IngestionParameters(RuleParameters, ParseParameters):

@@ -161,7 +161,7 @@ def _determine_bases(
     apart = pl.col("agrees").is_null()  # none of the held bars overlaps
     return (
         symbols.join(measured, on=columns.SYMBOL, how="left", maintain_order="left")
-        .join(_extremes(unmatched), on=columns.SYMBOL, how="left", maintain_order="left")
+        .join(_find_extremes(unmatched), on=columns.SYMBOL, how="left", maintain_order="left")
         .with_columns(
             pl.col(PRICE_FACTOR, ADJ_CLOSE_FACTOR).fill_null(1.0),
             pl.col(REBASED_BARS).fill_null(0),
@@ -185,8 +185,8 @@ def _determine_bases(
     )
 
 
-def _extremes(unmatched: pl.DataFrame) -> pl.DataFrame:
-    """Count the bars of each symbol without a recent counterpart, and find their extreme values."""
+def _find_extremes(unmatched: pl.DataFrame) -> pl.DataFrame:
+    """Count the bars of each symbol without a recent counterpart; find their extremes."""
     known = [name for name in columns.PRICES if name != columns.ADJ_CLOSE]
     return unmatched.group_by(columns.SYMBOL).agg(
         pl.len().cast(pl.Int64).alias(REBASED_BARS),

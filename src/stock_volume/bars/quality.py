@@ -1,69 +1,104 @@
-"""The report on the data: what came in, what was kept, and why the rest was not."""
+"""The report on the quality of the data: what came in, what was kept, and why the rest was not."""
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from stock_volume import columns
-from stock_volume.bars.ingest import (
-    LOOKED_INTO,
+from stock_volume.bars.ledger import (
+    EXAMINED,
     NOTE,
-    ROWS_KEPT,
     ROWS_KNOWN,
-    ROWS_QUARANTINED,
     ROWS_READ,
     STATUS,
     FileStatus,
+    RowCounts,
+    check_balance,
 )
 from stock_volume.bars.rules import FLAGGING_RULES
-from stock_volume.errors import NoVolumeError, UnbalancedRowsError
+from stock_volume.errors import NoVolumeError
+
+
+class TroubledFile(BaseModel):
+    """A file that was not read, or that is odd.
+
+    Attributes:
+        file: Its path in the source.
+        status: What became of it.
+        note: Why, or what is odd.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    status: FileStatus
+    note: str
+
+
+class QualityReport(BaseModel):
+    """The quality of the ingested data, as in ``data_quality.json``.
+
+    Attributes:
+        rows: Rows by their fate.
+        quarantined_by_rule: Number of rejected rows by rule.
+        flagged_by_rule: Number of rows that were flagged and kept, by rule.
+        files: Number of files ``found``, and by status.
+        troubled_files: Files that were not read or are odd.
+        symbols: Number of symbols with bars.
+        first_date: Date of the first bar; None without bars.
+        last_date: Date of the last bar; None without bars.
+        constant_volume: The volume that all bars have, in shares, if it is one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: RowCounts
+    quarantined_by_rule: dict[str, int]
+    flagged_by_rule: dict[str, int]
+    files: dict[str, int]
+    troubled_files: tuple[TroubledFile, ...]
+    symbols: int
+    first_date: date | None
+    last_date: date | None
+    constant_volume: int | None
 
 
 def report_quality(
     prices: pl.LazyFrame, quarantine: pl.LazyFrame, files: pl.LazyFrame
-) -> dict[str, Any]:
+) -> QualityReport:
     """Report on the quality of the ingested data, and prove that no row was lost.
 
     Args:
         prices: The bars as they were written.
         quarantine: The rejected rows as they were written.
-        files: The files as they were read, one row a file.
+        files: The files as they were read, one row per file.
 
     Returns:
-        Counts of rows (``read``, ``kept``, ``known``, which updates brought of bars that
-        were held, and ``quarantined``), of rows by rejecting and by flagging rule, and of
-        files by status, with the names of the troubled ones; the number of symbols, the
-        first and last date, and the volume that all bars have, if it is one.
+        The report.
 
     Raises:
         UnbalancedRowsError: The rows read are not the rows kept, known and quarantined.
         NoVolumeError: Every bar has Volume 0.
     """
     read = files.collect()
+    day, volume = pl.col(columns.DATE), pl.col(columns.VOLUME)
     bars = prices.select(
         pl.len().alias("rows"),
         pl.col(columns.SYMBOL).n_unique().alias("symbols"),
-        pl.col(columns.DATE).min().alias("first_date"),
-        pl.col(columns.DATE).max().alias("last_date"),
-        pl.col(columns.VOLUME).min().alias("least_volume"),
-        pl.col(columns.VOLUME).max().alias("greatest_volume"),
+        day.min().alias("first_date"),
+        day.max().alias("last_date"),
+        volume.min().alias("least_volume"),
+        volume.max().alias("greatest_volume"),
     ).collect(engine="streaming")
-    by_rule: dict[str, int] = dict(
-        quarantine.group_by(columns.RULE)
-        .len()
-        .sort(columns.RULE)
-        .collect(engine="streaming")
-        .rows()
-    )
     kept, symbols, first, last, least, greatest = bars.row(0)
-    rows = {
-        "read": read[ROWS_READ].sum(),
-        "kept": kept,
-        "known": read[ROWS_KNOWN].sum(),
-        "quarantined": sum(by_rule.values()),
-    }
+    by_rule = _count_by_rule(quarantine)
+    rows = RowCounts(
+        read=read[ROWS_READ].sum(),
+        kept=kept,
+        known=read[ROWS_KNOWN].sum(),
+        quarantined=sum(by_rule.values()),
+    )
     check_balance(rows, read)
     if greatest == 0:
         raise NoVolumeError(
@@ -71,51 +106,28 @@ def report_quality(
             f"above 0, so that there is none to learn from. Look into {read[columns.FILE][0]}, the "
             "first file: are the volumes in another column, or left out by the source?"
         )
-    return {
-        "rows": rows,
-        "quarantined_by_rule": by_rule,
-        "flagged_by_rule": {rule.name: read[rule.name].sum() for rule in FLAGGING_RULES},
-        "files": {
+    return QualityReport(
+        rows=rows,
+        quarantined_by_rule=by_rule,
+        flagged_by_rule={rule.name: read[rule.name].sum() for rule in FLAGGING_RULES},
+        files={
             "found": read.height,
-            **{status.value: (read[STATUS] == status).sum() for status in LOOKED_INTO},
+            **{status.value: (read[STATUS] == status).sum() for status in EXAMINED},
         },
-        "troubled_files": [
-            {"file": file, "status": status, "note": note}
-            for file, status, note in read.filter(
-                (pl.col(STATUS) != FileStatus.READ) | (pl.col(NOTE) != "")
-            )
-            .select(columns.FILE, STATUS, NOTE)
-            .rows()
-        ],
-        "symbols": symbols,
-        "first_date": _iso(first),
-        "last_date": _iso(last),
-        "constant_volume": greatest if kept > 1 and least == greatest else None,
-    }
-
-
-def check_balance(rows: Mapping[str, int], files: pl.DataFrame) -> None:
-    """Check that every row read was either kept, known before or quarantined.
-
-    Args:
-        rows: Counts of ``read``, ``kept``, ``known`` and ``quarantined`` rows; those kept
-            and quarantined are counted in the written layers.
-        files: The files as they were read, one row a file.
-
-    Raises:
-        UnbalancedRowsError: The counts do not add up, in sum or in some file.
-    """
-    if rows["read"] != rows["kept"] + rows["known"] + rows["quarantined"]:
-        raise UnbalancedRowsError(
-            "rows read are not rows kept, known and quarantined: "
-            f"{rows['read']} != {rows['kept']} + {rows['known']} + {rows['quarantined']}"
-        )
-    unbalanced = files.filter(
-        pl.col(ROWS_READ) != pl.sum_horizontal(ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
+        troubled_files=_list_troubled(read),
+        symbols=symbols,
+        first_date=first,
+        last_date=last,
+        constant_volume=greatest if kept > 1 and least == greatest else None,
     )
-    if unbalanced.height:
-        raise UnbalancedRowsError(f"rows were lost in {unbalanced[columns.FILE].to_list()}")
 
 
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
+def _count_by_rule(quarantine: pl.LazyFrame) -> dict[str, int]:
+    counts = quarantine.group_by(columns.RULE).len().sort(columns.RULE)
+    return dict(counts.collect(engine="streaming").rows())
+
+
+def _list_troubled(files: pl.DataFrame) -> tuple[TroubledFile, ...]:
+    troubled = files.filter((pl.col(STATUS) != FileStatus.READ) | (pl.col(NOTE) != ""))
+    rows = troubled.select(columns.FILE, STATUS, NOTE).rows()
+    return tuple(TroubledFile(file=file, status=status, note=note) for file, status, note in rows)

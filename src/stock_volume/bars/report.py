@@ -1,42 +1,34 @@
 """The section on data quality of the report."""
 
 from collections.abc import Mapping
-from typing import Any
+
+from stock_volume.bars.ledger import FileStatus
+from stock_volume.bars.quality import QualityReport
 
 
-def report_data(quality: Mapping[str, Any]) -> str:
+def report_data(quality: QualityReport) -> str:
     """Write the section on data quality.
 
     Args:
-        quality: The result of ``report_quality``.
+        quality: The quality of the ingested data.
 
     Returns:
         Markdown.
     """
-    rows, files = quality["rows"], quality["files"]
     rules = [
-        *(f"| {rule} | rejected | {count:,} |" for rule, count in _met(quality, "quarantined")),
-        *(f"| {rule} | flagged, kept | {count:,} |" for rule, count in _met(quality, "flagged")),
+        *_list_rules(quality.quarantined_by_rule, "rejected"),
+        *_list_rules(quality.flagged_by_rule, "flagged, kept"),
     ]
-    troubled = [
-        f"- `{file['file']}` ({file['status']}): {file['note']}"
-        for file in quality["troubled_files"]
-    ]
+    troubled = [f"- `{one.file}` ({one.status}): {one.note}" for one in quality.troubled_files]
     return "\n".join(
         [
             "# Report",
             "",
             "## Data",
             "",
-            (
-                f"{quality['symbols']:,} symbols, {quality['first_date']} to "
-                f"{quality['last_date']}. Of {rows['read']:,} rows read, {rows['kept']:,} were "
-                f"kept and {rows['quarantined']:,} quarantined. Of {files['found']:,} files, "
-                f"{files['read']:,} were read, {files['empty']:,} empty and "
-                f"{files['unreadable']:,} unreadable."
-            ),
+            _summarize(quality),
             "",
-            *([_constant(quality["constant_volume"]), ""] if quality["constant_volume"] else []),
+            *([_warn_of_constant(quality.constant_volume), ""] if quality.constant_volume else []),
             *(["| rule | fate | rows |", "|---|---|---:|", *rules, ""] if rules else []),
             *([*troubled, ""] if troubled else []),
             "",
@@ -44,12 +36,28 @@ def report_data(quality: Mapping[str, Any]) -> str:
     )
 
 
-def _constant(volume: int) -> str:
+def _summarize(quality: QualityReport) -> str:
+    rows = quality.rows
+    unused = [
+        f"{count:,} {status.replace('_', ' ')}"
+        for status, count in quality.files.items()
+        if count and status not in {"found", FileStatus.READ}
+    ]
+    found, read = quality.files["found"], quality.files[FileStatus.READ]
+    rest = f" ({', '.join(unused)})" if unused else ""
+    return (
+        f"{quality.symbols:,} symbols, {quality.first_date} to {quality.last_date}. Of "
+        f"{rows.read:,} rows read, {rows.kept:,} were kept and {rows.quarantined:,} quarantined. "
+        f"Of {found:,} files, {read:,} were read{rest}."
+    )
+
+
+def _warn_of_constant(volume: int) -> str:
     return (
         f"**All volumes are {volume:,}.** Nothing can be learned from volumes that do not vary, "
         "and some measures are undefined. Did the source write its volumes into another column?"
     )
 
 
-def _met(quality: Mapping[str, Any], fate: str) -> list[tuple[str, int]]:
-    return [(rule, count) for rule, count in quality[f"{fate}_by_rule"].items() if count]
+def _list_rules(counts: Mapping[str, int], fate: str) -> list[str]:
+    return [f"| {rule} | {fate} | {count:,} |" for rule, count in counts.items() if count]

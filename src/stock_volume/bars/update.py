@@ -9,8 +9,8 @@ from pydantic import Field
 
 from stock_volume import columns
 from stock_volume.bars.archive import SINCE
-from stock_volume.bars.ingest import (
-    LOOKED_INTO,
+from stock_volume.bars.ledger import (
+    EXAMINED,
     NOTE,
     PENDING,
     ROWS_KEPT,
@@ -216,7 +216,7 @@ def latest_files(files: pl.DataFrame) -> pl.DataFrame:
         what it told before, and that is news.
     """
     return (
-        files.filter(pl.col(STATUS).is_in(LOOKED_INTO))
+        files.filter(pl.col(STATUS).is_in(EXAMINED))
         .with_columns(_place())
         .unique([columns.SYMBOL, _PLACE], keep="last", maintain_order=True)
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stock_volume.forecaster.backtest import (
+from stock_volume.evaluation.backtest import (
     COMMON_STOCK,
     NoBacktestError,
     Plan,
@@ -17,7 +17,7 @@ from stock_volume.forecaster.backtest import (
     run_backtest,
     target_sessions,
 )
-from stock_volume.forecaster.evaluate import point_measures
+from stock_volume.evaluation.measures import point_measures
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 

@@ -8,17 +8,17 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.features.quantities import BASE, SESSIONS
-from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import COMMON_STOCK
-from stock_volume.forecaster.baselines import MA5
-from stock_volume.forecaster.evaluate import (
+from stock_volume.evaluation.backtest import COMMON_STOCK
+from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.measures import (
     PER_CENT,
     eta_of,
     eta_squares,
     interval_measures,
     point_measures,
 )
+from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.universe import is_common_stock

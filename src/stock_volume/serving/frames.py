@@ -6,9 +6,6 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
-from stock_volume.forecaster import snapshot
-from stock_volume.forecaster.book import CLOSING_TIME, Row
-from stock_volume.forecaster.fresh import InvalidBarsError
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
 from stock_volume.serving.answers import (
     Bar,
@@ -20,6 +17,9 @@ from stock_volume.serving.answers import (
     ScoredForecast,
     SymbolInfo,
 )
+from stock_volume.snapshot import snapshot
+from stock_volume.snapshot.lookup import CLOSING_TIME, Row
+from stock_volume.snapshot.own_bars import InvalidBarsError
 
 _BAR_TYPES = {
     columns.DATE: pl.Date,

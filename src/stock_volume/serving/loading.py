@@ -14,7 +14,6 @@ from stock_volume.errors import StockVolumeError
 from stock_volume.estimator.table import EstimateTable
 from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FORECAST_FEATURES
-from stock_volume.forecaster.book import Book, IncompatibleModelError
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.serving.answers import (
     EstimatorInfo,
@@ -23,6 +22,7 @@ from stock_volume.serving.answers import (
     Models,
     SnapshotInfo,
 )
+from stock_volume.snapshot.lookup import Book, IncompatibleModelError
 from stock_volume.stored_model import ESTIMATOR_FILE, EXCHANGE_FILE, StoredModel
 
 logger = logging.getLogger("bentoml.stock_volume")

@@ -11,10 +11,10 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from stock_volume.errors import StockVolumeError
-from stock_volume.forecaster.book import NothingKnownError, UnknownSymbolError
-from stock_volume.forecaster.fresh import InvalidBarsError
 from stock_volume.serving.answers import NO_DATE, InvalidValue, Problem
 from stock_volume.serving.loading import NotReadyError
+from stock_volume.snapshot.lookup import NothingKnownError, UnknownSymbolError
+from stock_volume.snapshot.own_bars import InvalidBarsError
 
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER: Final = {"retry-after": "2"}

@@ -13,8 +13,6 @@ from pydantic import BaseModel
 
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
-from stock_volume.forecaster.book import Book, NothingKnownError, Row, UnknownSymbolError
-from stock_volume.forecaster.snapshot import HISTORY_DAYS
 from stock_volume.serving.answers import (
     AS_NUMERAL,
     ESTIMATOR_NOTE,
@@ -56,6 +54,8 @@ from stock_volume.serving.problems import (
     symbol_problem,
     unprocessable,
 )
+from stock_volume.snapshot.lookup import Book, NothingKnownError, Row, UnknownSymbolError
+from stock_volume.snapshot.snapshot import HISTORY_DAYS
 
 _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"])
 _ESTIMATES, _OF_SYMBOLS, _OF_BARS = map(_FORECASTS.labels, ("estimate", "symbol", "bars"))

@@ -1,21 +1,16 @@
 """Nodes of the pipeline data_processing."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import polars as pl
 
 from stock_volume.bars.archive import BarArchive, BarSource
-from stock_volume.bars.ingest import (
-    ROWS_READ,
-    FileStatus,
-    IngestedChunk,
-    IngestionParameters,
-    ingest,
-)
-from stock_volume.bars.quality import report_quality
+from stock_volume.bars.ingest import IngestedChunk, IngestionParameters, ingest
+from stock_volume.bars.ledger import ROWS_READ, FileStatus
+from stock_volume.bars.quality import TroubledFile, report_quality
 from stock_volume.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -48,29 +43,32 @@ def assess_quality(
 ) -> dict[str, Any]:
     """Report on the ingested data; fails if a row was lost."""
     report = report_quality(prices, quarantine, files)
-    rows = report["rows"]
+    rows = report.rows
     logger.info(
         "%d rows read = %d kept + %d known before + %d quarantined, %d symbols, %s to %s",
-        *rows.values(),
-        report["symbols"],
-        report["first_date"],
-        report["last_date"],
+        rows.read,
+        rows.kept,
+        rows.known,
+        rows.quarantined,
+        report.symbols,
+        report.first_date,
+        report.last_date,
     )
-    if report["constant_volume"] is not None:
+    if report.constant_volume is not None:
         logger.warning(
             "all volumes are %d: nothing can be learned from volumes that do not vary, and some "
             "measures are undefined",
-            report["constant_volume"],
+            report.constant_volume,
         )
-    _warn_of_troubled(report["troubled_files"])
-    return report
+    _warn_of_troubled(report.troubled_files)
+    return report.model_dump(mode="json")
 
 
-def _warn_of_troubled(files: Sequence[Mapping[str, str]]) -> None:
+def _warn_of_troubled(files: Sequence[TroubledFile]) -> None:
     """Warn of troubled files by name, first of all of those that gave no bar."""
-    ranked = sorted(files, key=lambda file: file["status"] == FileStatus.READ)
-    for file in ranked[:_WARNINGS]:
-        logger.warning("%(file)s (%(status)s): %(note)s", file)
+    ranked = sorted(files, key=lambda one: one.status == FileStatus.READ)
+    for one in ranked[:_WARNINGS]:
+        logger.warning("%s (%s): %s", one.file, one.status, one.note)
     if len(ranked) > _WARNINGS:
         logger.warning(
             "%d more files are troubled: see troubled_files in data_quality.json",

@@ -6,6 +6,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.concurrency import map_ahead
+from stock_volume.evaluation.backtest import first_session_wanted
 from stock_volume.exchange import Exchange
 from stock_volume.features.chunks import symbol_chunks
 from stock_volume.features.market import market_sessions, market_sums
@@ -16,7 +17,6 @@ from stock_volume.features.registry import (
     changed_sessions,
     forecast_features,
 )
-from stock_volume.forecaster.backtest import first_session_wanted
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 
 

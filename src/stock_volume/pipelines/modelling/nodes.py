@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.bars.ingest import SHA256
+from stock_volume.bars.ledger import SHA256
+from stock_volume.bars.quality import QualityReport
 from stock_volume.bars.report import report_data
 from stock_volume.estimator.report import report_estimator
 from stock_volume.estimator.train import (
@@ -17,33 +18,33 @@ from stock_volume.estimator.train import (
     TrainedEstimator,
     train_estimator,
 )
-from stock_volume.exchange import Exchange
-from stock_volume.features.market import check_targets
-from stock_volume.features.registry import ETA
-from stock_volume.forecaster.backtest import (
+from stock_volume.evaluation.backtest import (
     Plan,
     check_windows,
     plan_backtest,
     run_backtest,
     target_sessions,
 )
-from stock_volume.forecaster.card import report_forecaster, write_card
-from stock_volume.forecaster.evaluate import evaluate_backtest
-from stock_volume.forecaster.live import forecast_next_session
-from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
-from stock_volume.forecaster.model import Forecaster
-from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.forecaster.plots import (
+from stock_volume.evaluation.card import report_forecaster, write_card
+from stock_volume.evaluation.measures import evaluate_backtest
+from stock_volume.evaluation.plots import (
     plot_calibration,
     plot_errors,
     plot_importance,
     plot_reliability,
     plot_symbols,
 )
-from stock_volume.forecaster.snapshot import take_snapshot
+from stock_volume.exchange import Exchange
+from stock_volume.features.market import check_targets
+from stock_volume.features.registry import ETA
+from stock_volume.forecaster.live import forecast_next_session
+from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import check_enough, latest_training_rows, train_forecaster
-from stock_volume.lineage import fingerprint, git_revision, package_versions
+from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
+from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import ESTIMATOR_FILE, EXCHANGE_FILE, BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
@@ -239,7 +240,7 @@ def write_report(
 ) -> tuple[dict[str, Any], str]:
     """Gather the models' errors, as figures and in words."""
     words = [
-        report_data(data_quality),
+        report_data(QualityReport.model_validate(data_quality)),
         report_estimator(estimator),
         "\n",
         report_forecaster(forecaster),

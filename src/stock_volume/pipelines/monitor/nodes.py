@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from stock_volume.forecaster.backtest import Plan
+from stock_volume.evaluation.backtest import Plan
 from stock_volume.forecaster.log import identity_of
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.monitoring.parameters import MonitorParameters

@@ -8,15 +8,8 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.archive import BarSource, warn_of_absent
-from stock_volume.bars.ingest import (
-    NOTE,
-    PENDING,
-    SHA256,
-    STATUS,
-    FileStatus,
-    IngestedChunk,
-    IngestionParameters,
-)
+from stock_volume.bars.ingest import IngestedChunk, IngestionParameters
+from stock_volume.bars.ledger import NOTE, PENDING, SHA256, STATUS, FileStatus
 from stock_volume.bars.update import (
     IngestedLayers,
     UnchangedLayers,

@@ -1,0 +1,1 @@
+"""Where artefacts come from: digests, manifests of runs, and the chain between them."""

@@ -1,0 +1,1 @@
+"""What the service knows of the symbols: taken from layers, and looked up."""

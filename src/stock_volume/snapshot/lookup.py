@@ -1,0 +1,297 @@
+"""What is known of the symbols, looked up: search, history, record and forecast."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from difflib import get_close_matches
+from typing import Any, Final
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.bars.rules import RuleParameters
+from stock_volume.errors import StockVolumeError
+from stock_volume.exchange import Exchange
+from stock_volume.forecaster.model import Forecaster
+from stock_volume.snapshot.own_bars import features_of_bars
+from stock_volume.snapshot.snapshot import DOLLAR_VOLUME, LATEST_BAR, Snapshot
+
+Row = dict[str, Any]
+
+CLOSING_TIME: Final = "closing_time"
+"""Field of a forecast: when its session closes, unless early."""
+
+_MOST_NEAR: Final = 5
+_LEAST_ALIKE: Final = 0.5
+_ONE_THREAD: Final = 1
+"""Requests run side by side already."""
+
+
+class UnknownSymbolError(StockVolumeError):
+    """A symbol that the data does not hold, or that could be any of several."""
+
+    def __init__(self, symbol: str, known: Mapping[str, Sequence[str]]) -> None:
+        """Keep what the symbol may have been meant to be.
+
+        Args:
+            symbol: As it was asked for.
+            known: The symbols of the data, by their form in capitals.
+        """
+        super().__init__(f"{symbol} is not among the symbols of this model")
+        self._symbol, self._known = symbol, known
+
+    def near(self) -> list[str]:
+        """Find symbols of similar spelling, in any case, by Ratcliff and Obershelp's measure."""
+        alike = get_close_matches(
+            self._symbol.upper(), self._known, n=_MOST_NEAR, cutoff=_LEAST_ALIKE
+        )
+        return [symbol for capitals in alike for symbol in self._known[capitals]][:_MOST_NEAR]
+
+
+class NothingKnownError(StockVolumeError):
+    """A known symbol of which the data tells too little for what is asked."""
+
+
+class IncompatibleModelError(StockVolumeError):
+    """The forecaster and the snapshot are not of one making."""
+
+
+class Book:
+    """The forecaster, and what the snapshot of a run tells of each symbol."""
+
+    def __init__(
+        self, forecaster: Forecaster, frames: Mapping[str, pl.LazyFrame], exchange: Exchange
+    ) -> None:
+        """Read what is small; bars and past forecasts are read when asked for.
+
+        Args:
+            forecaster: The trained forecaster.
+            frames: The frames of ``Snapshot``, by name.
+            exchange: The exchange of the snapshot.
+
+        Raises:
+            ExchangeMismatchError: The forecaster was trained for another exchange.
+            IncompatibleModelError: The snapshot lacks frames, or features of the forecaster.
+        """
+        forecaster.check_exchange(exchange)
+        lacking = [name for name in Snapshot._fields if name not in frames]
+        if lacking:
+            raise IncompatibleModelError(f"the snapshot has no {', '.join(lacking)}")
+        snapshot = Snapshot(**{name: frames[name] for name in Snapshot._fields})
+        self._forecaster = forecaster
+        self._exchange = exchange
+        self._symbols = snapshot.symbols.collect()
+        self._latest = snapshot.latest.collect()
+        lacking = [name for name in forecaster.features if name not in self._latest.columns]
+        if lacking:
+            raise IncompatibleModelError(
+                f"the forecaster asks for {len(lacking)} features that the snapshot lacks, "
+                f"{lacking[0]} for one: make both in one run"
+            )
+        self._sessions = snapshot.sessions.collect()
+        self._records = snapshot.records
+        self._history, self._scored = snapshot.history, snapshot.scored
+        self._place = _places(self._symbols)
+        self._in_capitals: dict[str, list[str]] = {}
+        for symbol in self._place:
+            self._in_capitals.setdefault(symbol.upper(), []).append(symbol)
+        self._latest_place = _places(self._latest)
+
+    @property
+    def size(self) -> int:
+        """Number of symbols."""
+        return self._symbols.height
+
+    @property
+    def latest_bar(self) -> date:
+        """Date of the latest bar of all."""
+        latest: date = self._symbols.select(pl.col(LATEST_BAR).max()).item()
+        return latest
+
+    def symbol(self, symbol: str) -> Row:
+        """Tell what a symbol is.
+
+        Args:
+            symbol: As the data spells it. Another spelling means the symbol in capitals or,
+                without one, the only symbol that differs by case alone.
+
+        Returns:
+            Its row of ``Snapshot.symbols``.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+        """
+        return self._symbols.row(self._find(symbol), named=True)
+
+    def search(self, query: str, limit: int) -> tuple[list[Row], int]:
+        """Find symbols by the start of the symbol, or by any part of the name.
+
+        Args:
+            query: What to look for; empty for all.
+            limit: Most rows wanted.
+
+        Returns:
+            Rows of ``Snapshot.symbols``: the symbol itself first, then those that start
+            with the query, then those whose name has a word that does, then the others;
+            within each, the most traded first. And how many there are in all.
+        """
+        wanted = query.strip().lower()
+        symbol = pl.col(columns.SYMBOL).str.strip_chars().str.to_lowercase()
+        name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
+        rank = (
+            pl.when(symbol == wanted)
+            .then(0)
+            .when(symbol.str.starts_with(wanted))
+            .then(1)
+            .when((pl.lit(" ") + name).str.contains(f" {wanted}", literal=True))
+            .then(2)
+            .when(name.str.contains(wanted, literal=True))
+            .then(3)
+        )
+        found = (
+            self._symbols.with_columns(rank.alias("_rank"))
+            .filter(pl.col("_rank").is_not_null())
+            .sort(
+                "_rank",
+                DOLLAR_VOLUME,
+                columns.SYMBOL,
+                descending=[False, True, False],
+                nulls_last=True,
+            )
+        )
+        return found.drop("_rank").head(limit).to_dicts(), found.height
+
+    def history(self, symbol: str, days: int) -> list[Row]:
+        """Look up the latest bars of a symbol.
+
+        Args:
+            symbol: The symbol.
+            days: Calendar days, the last of which is the latest bar's.
+
+        Returns:
+            Its bars, ascending.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+        """
+        known = self.symbol(symbol)
+        return (
+            self._history.filter(
+                pl.col(columns.SYMBOL) == known[columns.SYMBOL],
+                pl.col(columns.DATE) > known[LATEST_BAR] - timedelta(days=days),
+            )
+            .drop(columns.SYMBOL)
+            .collect()
+            .to_dicts()
+        )
+
+    def record(self, symbol: str) -> tuple[Row, list[Row]]:
+        """Look up how the backtest's forecasts of a symbol came true.
+
+        Args:
+            symbol: The symbol.
+
+        Returns:
+            Its measures, and its latest forecasts beside the volumes.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+            NothingKnownError: The backtest has scored no forecast of it.
+        """
+        spelt = self._spell(symbol)
+        own = pl.col(columns.SYMBOL) == spelt
+        measures = self._records.filter(own).collect()
+        if not measures.height:
+            raise NothingKnownError(
+                f"the backtest has scored no forecast of {spelt}: it takes a year of bars"
+            )
+        return measures.row(0, named=True), self._scored.filter(own).collect().to_dicts()
+
+    def forecastable(self, symbol: str) -> str:
+        """Find a symbol that can be forecast.
+
+        Args:
+            symbol: The symbol.
+
+        Returns:
+            The symbol as the data spells it.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+            NothingKnownError: There is nothing to rest a forecast of it on.
+        """
+        spelt = self._spell(symbol)
+        if spelt not in self._latest_place:
+            latest = self.symbol(spelt)[LATEST_BAR]
+            raise NothingKnownError(
+                f"{spelt} cannot be forecast from its latest bar, of {latest}: it was no longer "
+                "traded, or the bar is older than the features"
+            )
+        return spelt
+
+    def forecast(self, symbols: Iterable[str]) -> list[Row]:
+        """Forecast the session after each symbol's latest bar.
+
+        Args:
+            symbols: The symbols, at least one.
+
+        Returns:
+            One row a symbol, in the same order: those of ``Forecaster.predict``, with the
+            names and the closing time.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+            NothingKnownError: There is nothing to rest a forecast of it on.
+        """
+        spelt = [self.forecastable(symbol) for symbol in symbols]
+        rows = self._latest[[self._latest_place[symbol] for symbol in spelt]]
+        return self._predicted(rows)
+
+    def forecast_bars(self, bars: pl.DataFrame, rules: RuleParameters) -> Row:
+        """Forecast the session after the latest of one symbol's bars.
+
+        Args:
+            bars: The columns of ``prices``.
+            rules: Bounds of the rules that the bars must keep.
+
+        Returns:
+            A row as of ``forecast``.
+
+        Raises:
+            InvalidBarsError: No forecast can rest on these bars.
+        """
+        rules = rules.model_copy(update={"exchange": self._exchange})
+        (row,) = self._predicted(features_of_bars(bars, self._sessions, rules))
+        return row
+
+    def warm_up(self) -> None:
+        """Do each kind of work once: what is done first is slow."""
+        symbol = next(iter(self._latest_place), None)
+        if symbol is not None:
+            self.forecast([symbol])
+            self.history(symbol, 1)
+
+    def _find(self, symbol: str) -> int:
+        capitals = symbol.upper()
+        alike = self._in_capitals.get(capitals, [])
+        for spelling in (symbol, capitals):
+            if spelling in self._place:
+                return self._place[spelling]
+        if len(alike) != 1:
+            raise UnknownSymbolError(symbol, self._in_capitals)
+        return self._place[alike[0]]
+
+    def _spell(self, symbol: str) -> str:
+        spelt: str = self._symbols[columns.SYMBOL][self._find(symbol)]
+        return spelt
+
+    def _predicted(self, rows: pl.DataFrame) -> list[Row]:
+        names = rows.select(columns.SECURITY_NAME, columns.ETF)
+        forecasts = self._forecaster.predict(rows, _ONE_THREAD)
+        return [
+            {**row, CLOSING_TIME: self._exchange.closing_time(row[columns.TARGET_DATE])}
+            for row in pl.concat([names, forecasts], how="horizontal").iter_rows(named=True)
+        ]
+
+
+def _places(rows: pl.DataFrame) -> dict[str, int]:
+    return {symbol: place for place, symbol in enumerate(rows[columns.SYMBOL])}

@@ -1,0 +1,151 @@
+"""What the service needs to know of the symbols, taken from the layers of a run."""
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.evaluation.measures import interval_measures, point_measures
+from stock_volume.exchange import Exchange
+from stock_volume.features.chunks import symbol_chunks
+from stock_volume.features.market import extend_sessions
+from stock_volume.features.quantities import MONTH
+from stock_volume.forecaster.live import latest_of_each
+from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
+
+HISTORY_DAYS: Final = 731
+"""Calendar days of bars that a snapshot keeps of each symbol, up to its latest."""
+
+RECORD_SESSIONS: Final = 60
+"""Latest forecasts of the backtest that a snapshot keeps of each symbol."""
+
+FIRST_BAR: Final = "first_bar"
+LATEST_BAR: Final = "latest_bar"
+BARS: Final = "bars"
+DOLLAR_VOLUME: Final = "dollar_volume"
+SCORED: Final = "n"
+FIRST_SCORED: Final = "first"
+LAST_SCORED: Final = "last"
+
+_CALENDAR_AHEAD: Final = timedelta(days=10 * 365)
+"""How long after the data fresh bars may be of; the exchange's rules are known as far."""
+
+_CHUNK_ROWS: Final = 100_000
+_RECORD_MEASURES: Final = ("eta_r2", "mdape", "mae", "coverage_80")
+
+
+class Snapshot(NamedTuple):
+    """What the service needs to know, all sorted by symbol and date.
+
+    Attributes:
+        symbols: One row a symbol: names, its first and latest bar, how many, its mean
+            daily dollar volume of the last 22, and the estimator's inputs at the latest.
+        latest: The latest row of ``forecast_features`` of each symbol that can be
+            forecast.
+        history: The latest bars of each symbol.
+        sessions: The sessions, extended beyond the data.
+        records: One row a symbol that the backtest has scored: its measures.
+        scored: The latest forecasts of the backtest beside what came true.
+    """
+
+    symbols: pl.LazyFrame
+    latest: pl.LazyFrame
+    history: pl.LazyFrame
+    sessions: pl.LazyFrame
+    records: pl.LazyFrame
+    scored: pl.LazyFrame
+
+
+def take_snapshot(
+    features: pl.LazyFrame,
+    sessions: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    backtest: pl.LazyFrame,
+    exchange: Exchange,
+) -> Snapshot:
+    """Take what the service needs from the layers of a run.
+
+    Args:
+        features: Prices with the estimator's features, sorted by symbol and date.
+        sessions: The market by session.
+        forecast_features: Features of the forecaster.
+        backtest: Rows of ``run_backtest``.
+        exchange: The exchange of all of them.
+
+    Returns:
+        The snapshot; its bars are read when it is saved.
+
+    Raises:
+        ExchangeMismatchError: The sessions are of another exchange.
+    """
+    known = sessions.collect()
+    last = known.select(pl.col(columns.DATE).max()).item()
+    return Snapshot(
+        symbols=_symbols(features),
+        latest=latest_of_each(forecast_features).lazy(),
+        history=_history(features),
+        sessions=extend_sessions(known, last + _CALENDAR_AHEAD, exchange).lazy(),
+        records=_records(backtest),
+        scored=_scored(backtest),
+    )
+
+
+def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
+    day = pl.col(columns.DATE)
+    dollars = pl.col(columns.VOLUME) * pl.col(columns.CLOSE)
+    # A chunk at a time: polars takes the whole layer into memory to find the last of each group.
+    chunks = (
+        chunk.group_by(columns.SYMBOL)
+        .agg(
+            pl.col(columns.SECURITY_NAME, columns.ETF).last(),
+            day.first().alias(FIRST_BAR),
+            day.last().alias(LATEST_BAR),
+            pl.len().cast(pl.Int64).alias(BARS),
+            dollars.tail(MONTH).mean().alias(DOLLAR_VOLUME),
+            pl.col(columns.ESTIMATOR_INPUTS).last(),
+        )
+        .collect()
+        for chunk in symbol_chunks(features, _CHUNK_ROWS)
+    )
+    return pl.concat(chunks).sort(columns.SYMBOL).lazy()
+
+
+def _history(features: pl.LazyFrame) -> pl.LazyFrame:
+    latest = features.group_by(columns.SYMBOL).agg(pl.col(columns.DATE).max().alias(LATEST_BAR))
+    return (
+        features.join(latest, on=columns.SYMBOL, maintain_order="left")
+        .filter(pl.col(columns.DATE) > pl.col(LATEST_BAR) - pl.duration(days=HISTORY_DAYS))
+        .select(columns.SYMBOL, *columns.BAR)
+    )
+
+
+def _records(backtest: pl.LazyFrame) -> pl.LazyFrame:
+    session = pl.col(columns.TARGET_DATE)
+    measures = [*point_measures(FORECAST), *interval_measures(INTERVAL_LEVELS)]
+    return (
+        backtest.group_by(columns.SYMBOL)
+        .agg(
+            pl.len().cast(pl.Int64).alias(SCORED),
+            session.min().alias(FIRST_SCORED),
+            session.max().alias(LAST_SCORED),
+            *measures,
+        )
+        .select(columns.SYMBOL, SCORED, FIRST_SCORED, LAST_SCORED, *_RECORD_MEASURES)
+        .sort(columns.SYMBOL)
+    )
+
+
+def _scored(backtest: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        backtest.sort(columns.SYMBOL, columns.TARGET_DATE)
+        .group_by(columns.SYMBOL, maintain_order=True)
+        .tail(RECORD_SESSIONS)
+        .select(
+            columns.SYMBOL,
+            columns.TARGET_DATE,
+            columns.VOLUME,
+            FORECAST,
+            *INTERVAL_NAMES,
+        )
+    )
