@@ -29,6 +29,10 @@ EARLIEST_DATE: Final = date(1900, 1, 1)
 """No feed reaches back further."""
 
 _MAX_SUGGESTIONS: Final = 3
+_LONGEST_CLOSURE: Final = timedelta(days=180)
+_MARGIN: Final = timedelta(days=7)
+"""exchange_calendars needs more than one day."""
+
 _SETTLING: Final = timedelta(hours=2, minutes=30)
 """Time after the close until sources have final bars."""
 
@@ -40,13 +44,13 @@ class ExchangeMismatchError(StockVolumeError):
 class ScheduledEvent(StrEnum):
     """Events known well ahead that not every exchange has."""
 
-    EARLY_CLOSE = "early_close"
+    EARLY_CLOSE = "early close"
     """Sessions that close early, such as the day before Christmas."""
 
-    OPTION_EXPIRY = "option_expiry"
+    OPTION_EXPIRY = "option expiry"
     """Options expire on the third Friday of each month, and futures with them each quarter."""
 
-    RUSSELL_RECONSTITUTION = "russell_reconstitution"
+    RUSSELL_RECONSTITUTION = "Russell reconstitution"
     """The Russell indexes are reconstituted at the close of a Friday in June."""
 
 
@@ -125,7 +129,8 @@ class Exchange(BaseModel):
         Returns:
             Dates, ascending; none beyond the calendar of the exchange.
         """
-        return _dates(self.read_calendar(first, last).sessions)
+        sessions = _dates(self.read_calendar(first, last).sessions)
+        return sessions.filter(sessions.is_between(first, last))
 
     def last_session(self, moment: datetime) -> date:
         """Find the last session that had closed at a moment, early closes included.
@@ -137,8 +142,8 @@ class Exchange(BaseModel):
             Date of the session.
         """
         today = moment.astimezone(self.zone).date()
-        # No exchange stays closed for longer; the calendar ends on the next day at the latest.
-        closes = self.read_calendar(today - timedelta(days=60), today).closes
+        end = min(today, self.last_date or today)
+        closes = self.read_calendar(end - _LONGEST_CLOSURE, end).closes
         session: date = closes[closes <= moment].index[-1].date()
         return session
 
@@ -150,13 +155,11 @@ class Exchange(BaseModel):
             last: Last day of interest.
 
         Returns:
-            An ``exchange_calendars.ExchangeCalendar``.
+            An ``exchange_calendars.ExchangeCalendar`` of these days and some around them.
         """
-        return _calendar(
-            self.code,
-            max(first, self.first_date),
-            last if self.last_date is None else min(last, self.last_date),
-        )
+        start = max(first - _MARGIN, self.first_date)
+        end = min(last + _MARGIN, self.last_date or date.max)
+        return _calendar(self.code, start, end)
 
     def early_closes(self, first: date, last: date) -> pl.Series:
         """List the sessions that close early.
@@ -243,10 +246,21 @@ def find_exchange(code: str) -> Exchange:
     Raises:
         ValueError: There is no such exchange, or exchange_calendars cannot make its calendar.
     """
-    return NYSE if code == NYSE.code else _read_exchange(code)
+    return NYSE if code == NYSE.code else read_exchange(code)
 
 
-def _read_exchange(code: str) -> Exchange:
+def read_exchange(code: str) -> Exchange:
+    """Read what exchange_calendars knows of an exchange.
+
+    Args:
+        code: As for ``find_exchange``.
+
+    Returns:
+        The exchange, with the scheduled events that the project knows of beside.
+
+    Raises:
+        ValueError: As for ``find_exchange``.
+    """
     import exchange_calendars
 
     known = exchange_calendars.get_calendar_names()

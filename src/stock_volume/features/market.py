@@ -4,6 +4,7 @@ Sums are computed for some symbols at a time and then added up, so that the whol
 in memory, nor needs to be on one machine.
 """
 
+import logging
 from collections.abc import Iterable
 from datetime import date
 from typing import Final
@@ -25,6 +26,8 @@ from stock_volume.features.quantities import (
     SESSIONS,
     SURPRISE,
 )
+
+logger = logging.getLogger(__name__)
 
 MARKET_ABNORMAL: Final = "market_abnormal_volume"
 MARKET_SURPRISE: Final = "market_volume_surprise"
@@ -226,7 +229,15 @@ def market_sessions(sums: Iterable[pl.DataFrame], exchange: Exchange) -> pl.Data
         measured. Features of scheduled events that the exchange lacks are left out.
     """
     means = _means(pl.concat(sums))
-    return _describe(means, means.select(pl.col(columns.DATE).max()).item(), exchange)
+    last: date = means.select(pl.col(columns.DATE).max()).item()
+    if exchange.last_date is not None and last >= exchange.last_date:
+        logger.warning(
+            "the calendar of %s ends on %s: there are no sessions, features and forecasts after "
+            "it; a later version of exchange_calendars may reach further",
+            exchange.code,
+            exchange.last_date,
+        )
+    return _describe(means, last, exchange)
 
 
 def extend_sessions(sessions: pl.DataFrame, last: date, exchange: Exchange) -> pl.DataFrame:
@@ -245,11 +256,11 @@ def extend_sessions(sessions: pl.DataFrame, last: date, exchange: Exchange) -> p
     Raises:
         ExchangeMismatchError: The sessions are of another exchange.
     """
-    check_targets(sessions, exchange)
+    check_targets(sessions.lazy(), exchange)
     return _describe(sessions.select(columns.DATE, *_MEASURES, *_ETF_MEASURES), last, exchange)
 
 
-def check_targets(rows: pl.DataFrame, exchange: Exchange) -> None:
+def check_targets(rows: pl.LazyFrame, exchange: Exchange) -> None:
     """Check that rows have the sessions of an exchange.
 
     Args:
@@ -259,7 +270,8 @@ def check_targets(rows: pl.DataFrame, exchange: Exchange) -> None:
     Raises:
         ExchangeMismatchError: They have other sessions.
     """
-    pairs = rows.select(columns.DATE, columns.TARGET_DATE).unique().sort(columns.DATE)
+    distinct = rows.select(columns.DATE, columns.TARGET_DATE).unique()
+    pairs = distinct.collect(engine="streaming").sort(columns.DATE)
     known = trading_calendar(pairs[columns.DATE][0], pairs[columns.DATE][-1], exchange)
     other = pairs.join(known, on=pairs.columns, how="anti", maintain_order="left")
     if other.height:

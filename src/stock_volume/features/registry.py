@@ -261,8 +261,5 @@ def _table(features: Iterable[Feature]) -> list[str]:
     return [
         "| feature | what it measures | event |",
         "|---|---|---|",
-        *(
-            f"| {name} | {description} | {event.replace('_', ' ')} |"
-            for name, description, event in rows
-        ),
+        *(f"| {name} | {description} | {event} |" for name, description, event in rows),
     ]

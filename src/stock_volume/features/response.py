@@ -51,9 +51,8 @@ def _response(
 
 def _response_on(flag: str, times: int, event: ScheduledEvent | None = None) -> Feature:
     name = flag.removeprefix("target_")
-    response = _response(
-        name, (flag,), times, f"with {name.replace('_', ' ')}, where the target is one"
-    )
+    what = name.replace("_", " ").replace("russell", "Russell")
+    response = _response(name, (flag,), times, f"with {what}, where the target is one")
     expression = pl.when(pl.col(flag)).then(response.expression)
     return response._replace(expression=expression, event=event)
 

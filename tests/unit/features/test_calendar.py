@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.exchange import NYSE
+from stock_volume.exchange import NYSE, find_exchange
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
@@ -429,3 +429,71 @@ def test_range_holds_the_days_at_its_ends(first: date, last: date, days: list[da
     calendar = trading_calendar(first, last, NYSE)
     assert calendar[columns.DATE].to_list() == days
     assert calendar.schema == _calendar().schema
+
+
+# Other exchanges.
+
+LONDON: Final = find_exchange("XLON")
+RIYADH: Final = find_exchange("XSAU")
+US_ONLY: Final = ("expiry", "witching", "russell")
+
+
+@cache
+def _london() -> pl.DataFrame:
+    return trading_calendar(date(2019, 1, 2), date(2019, 12, 31), LONDON)
+
+
+def test_london_has_its_own_sessions() -> None:
+    """Sessions of London are the weekdays without the bank holidays of England."""
+    days = [(1, 1), (4, 19), (4, 22), (5, 6), (5, 27), (8, 26), (12, 25), (12, 26)]
+    closed = [date(2019, month, day) for month, day in days]
+    expected = _working_days(date(2019, 1, 2), date(2019, 12, 31), closed)
+    assert _london()[columns.DATE].to_list() == expected
+
+
+def test_features_of_events_belong_to_exchanges_that_have_them() -> None:
+    """London has no feature of US derivatives and indexes, and every other one."""
+    names = [feature.name for feature in CALENDAR_FEATURES]
+    kept = [name for name in names if not any(event in name for event in US_ONLY)]
+    assert len(kept) == len(names) - 10
+    assert _london().columns[-len(kept) :] == kept
+    assert not set(_london()[KIND]) & {"triple witching", "double witching"}
+    assert "Russell reconstitution" not in set(_london()[KIND])
+
+
+def test_london_closes_early_before_its_holidays() -> None:
+    """Early closes are those of the exchange."""
+    early = _london().filter("target_early_close")[columns.TARGET_DATE]
+    assert early.to_list() == [date(2019, 12, 24), date(2019, 12, 31)]
+
+
+def test_the_third_friday_is_a_friday_in_london() -> None:
+    """A session that is special in New York alone is like any other of its weekday."""
+    assert _row(columns.TARGET_DATE, date(2019, 6, 21), _london())[KIND] == SessionKind.FRIDAY
+
+
+def test_an_exchange_without_early_closes_has_no_feature_of_them() -> None:
+    """In Tokyo, which never closes early, the flag and its distances are left out."""
+    calendar = trading_calendar(date(2019, 1, 4), date(2019, 3, 1), find_exchange("XTKS"))
+    assert not [name for name in calendar.columns if "early_close" in name]
+
+
+@pytest.mark.parametrize(
+    ("day", "kind", "is_after_holiday"),
+    [
+        pytest.param(date(2023, 6, 11), "Sunday", False, id="the first session of a week"),
+        pytest.param(date(2023, 6, 8), "Thursday", False, id="the last session of a week"),
+        pytest.param(date(2023, 2, 23), "after a holiday", True, id="after a Wednesday off"),
+    ],
+)
+def test_the_week_is_that_of_the_exchange(day: date, kind: str, *, is_after_holiday: bool) -> None:
+    """In Riyadh, which trades from Sunday to Thursday, Friday and Saturday are the weekend."""
+    calendar = trading_calendar(date(2023, 1, 2), date(2023, 12, 20), RIYADH)
+    target = _row(columns.TARGET_DATE, day, calendar)
+    assert (target[KIND], target["target_after_holiday"]) == (kind, is_after_holiday)
+
+
+def test_sessions_end_with_the_calendar() -> None:
+    """Where the calendar of an exchange ends, sessions end, too."""
+    bombay = trading_calendar(date(2026, 11, 2), date(2040, 1, 1), find_exchange("XBOM"))
+    assert bombay[columns.TARGET_DATE].max() == date(2026, 12, 31)

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.exchange import NYSE
+from stock_volume.exchange import NYSE, ExchangeMismatchError, find_exchange
 from stock_volume.features.calendar import CALENDAR_FEATURES, trading_calendar
 from stock_volume.features.market import (
     ETF_ABNORMAL,
@@ -22,6 +22,7 @@ from stock_volume.features.market import (
     MARKET_RETURN,
     MARKET_SPIKES,
     MARKET_SURPRISE,
+    check_targets,
     extend_sessions,
     market_sessions,
     market_sums,
@@ -395,3 +396,34 @@ def test_extension_goes_on_for_ten_years(known: pl.DataFrame) -> None:
         later[columns.DATE].slice(1), null_equal=True
     )
     assert last - later[columns.DATE][-1] < timedelta(days=5)
+
+
+# Other exchanges.
+
+
+def test_sessions_of_another_exchange_are_refused(known: pl.DataFrame) -> None:
+    """Sessions of New York are not extended by the calendar of London."""
+    match = "not those of XLON: on 2015-01-16 they have 2015-01-20 as the next session"
+    with pytest.raises(ExchangeMismatchError, match=match):
+        extend_sessions(known, FAR, find_exchange("XLON"))
+
+
+def test_targets_of_the_exchange_pass(known: pl.DataFrame) -> None:
+    """Rows whose targets are sessions of the exchange are accepted, in any order and number."""
+    check_targets(pl.concat([known.reverse(), known.head(3)]).lazy(), NYSE)
+
+
+def test_the_market_of_london_has_no_feature_of_option_expiry() -> None:
+    """What the market did on expiries of US options is left out in London, and nothing else."""
+    london = market_sessions([_sums({})], find_exchange("XLON"))
+    names = [feature.name for feature in MARKET_FEATURES if feature.name in london.columns]
+    assert {feature.name for feature in MARKET_FEATURES} - {*names} == {"market_response_expiry"}
+
+
+def test_bars_beyond_the_calendar_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Bars after the end of a calendar have no session, which a warning says."""
+    beyond = {columns.DATE: date(2027, 1, 4)}
+    within = {columns.DATE: date(2026, 12, 1)}
+    sessions = market_sessions([_sums(within, beyond)], find_exchange("XBOM"))
+    assert sessions[columns.TARGET_DATE].max() == date(2026, 12, 31)
+    assert "the calendar of XBOM ends on 2026-12-31" in caplog.text

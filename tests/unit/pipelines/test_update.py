@@ -18,6 +18,7 @@ from stock_volume.bars.update import (
     UpdateParameters,
     update_layers,
 )
+from stock_volume.exchange import ExchangeMismatchError, find_exchange
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
@@ -220,6 +221,14 @@ def updated_layers(
     )
     recent = IngestedLayers(*(pl.concat(frames).lazy() for frames in zip(*fetched, strict=True)))
     return list(update_layers(layers, recent, UPDATE, 1_000))
+
+
+def test_bars_of_another_exchange_are_not_fetched(tmp_path: Path) -> None:
+    """An update for another exchange than the forecaster's ends before it asks the source."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    london = IngestionParameters(as_of=AS_OF, exchange=find_exchange("XLON"))
+    with pytest.raises(ExchangeMismatchError, match="trained for XNYS, not for XLON"):
+        updated_layers(ingested(folder), folder, london)
 
 
 def test_an_update_from_the_same_odd_files_changes_nothing(tmp_path: Path) -> None:

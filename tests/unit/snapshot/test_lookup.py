@@ -50,6 +50,11 @@ NAMES: Final[dict[str, tuple[str | None, float | None]]] = {
 LATEST: Final = date(2020, 3, 31)
 UNSCORED: Final = "AAL"
 UNFORECAST: Final = "S03"
+CLOSING_TIME: Final = (
+    (pl.col(columns.TARGET_DATE).cast(pl.Datetime) + pl.duration(hours=16))
+    .dt.replace_time_zone("America/New_York")
+    .alias("closing_time")
+)
 
 
 def _symbols() -> pl.DataFrame:
@@ -447,10 +452,7 @@ def _expected(forecaster: Forecaster, symbols: list[str]) -> pl.DataFrame:
     rows = pl.concat(NEXT.filter(symbol == SYMBOL) for symbol in symbols)
     predicted = pl.concat(forecaster.predict(row, 1) for row in rows.iter_slices(1))
     names = rows.select(columns.SECURITY_NAME, columns.ETF)
-    close = pl.col(columns.TARGET_DATE).cast(pl.Datetime) + pl.duration(hours=16)
-    return pl.concat([names, predicted], how="horizontal").with_columns(
-        close.dt.replace_time_zone("America/New_York").alias("closing_time")
-    )
+    return pl.concat([names, predicted], how="horizontal").with_columns(CLOSING_TIME)
 
 
 @pytest.mark.parametrize(
@@ -513,9 +515,8 @@ def test_bars_are_forecast_by_their_features(
     found = book.forecast_bars(own.reverse(), rules)
     expected = forecaster.predict(features_of_bars(own, sessions, rules), 1)
     names = own.select(columns.SECURITY_NAME, columns.ETF).tail(1)
-    assert_frame_equal(
-        pl.DataFrame([found]), pl.concat([names, expected], how="horizontal"), rel_tol=1e-12
-    )
+    expected = pl.concat([names, expected], how="horizontal").with_columns(CLOSING_TIME)
+    assert_frame_equal(pl.DataFrame([found]), expected, rel_tol=1e-12)
 
 
 def test_bars_without_a_name_are_forecast(book: Book, bars: pl.DataFrame) -> None:
