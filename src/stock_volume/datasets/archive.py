@@ -8,6 +8,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.bars.archive import ArchiveLimits, BarArchive, BarSource, open_archive
 from stock_volume.bars.sample import lay_out_sample
+from stock_volume.datasets.preview import DescribedDataset
 from stock_volume.exchange import NYSE, Exchange
 from stock_volume.sources.address import SAMPLE, is_remote, shown
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
@@ -18,7 +19,7 @@ from stock_volume.sources.yahoo import YahooSource
 logger = logging.getLogger(__name__)
 
 
-class SourceDataset(AbstractDataset[Never, BarSource]):
+class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
     """What all sources of bars share: they are read, never written."""
 
     def __init__(self, metadata: dict[str, Any] | None = None) -> None:

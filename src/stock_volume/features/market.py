@@ -25,6 +25,7 @@ from stock_volume.features.quantities import (
     RETURN,
     SESSIONS,
     SURPRISE,
+    add_quantities,
 )
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,18 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         *(pl.col(name).sum() for name in counted),
         *(pl.col(name).count().alias(name + _COUNTED) for name in counted),
     )
+
+
+def sum_bars(bars: pl.DataFrame) -> pl.DataFrame:
+    """Add up by session what some symbols did, given their bars.
+
+    Args:
+        bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
+
+    Returns:
+        Rows of ``market_sums``.
+    """
+    return market_sums(add_quantities(bars))
 
 
 def _means(sums: pl.DataFrame) -> pl.DataFrame:

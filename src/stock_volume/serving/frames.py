@@ -7,7 +7,7 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
-from stock_volume.serving.answers import (
+from stock_volume.serving.bodies import (
     Bar,
     BarsRequest,
     Forecast,

@@ -15,7 +15,7 @@ from stock_volume.estimator.table import EstimateTable
 from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FORECAST_FEATURES
 from stock_volume.forecaster.model import Forecaster
-from stock_volume.serving.answers import (
+from stock_volume.serving.bodies import (
     EstimatorInfo,
     FeatureInfo,
     ForecasterInfo,

@@ -8,11 +8,11 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.evaluation.measures import interval_measures, point_measures
 from stock_volume.exchange import Exchange
-from stock_volume.features.chunks import symbol_chunks
 from stock_volume.features.market import extend_sessions
 from stock_volume.features.quantities import MONTH
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
+from stock_volume.symbols import map_symbols
 
 HISTORY_DAYS: Final = 731
 """Calendar days of bars that a snapshot keeps of each symbol, up to its latest."""
@@ -92,11 +92,16 @@ def take_snapshot(
 
 
 def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
+    # By ranges of symbols: Polars reads a whole layer into memory to find the last row of each.
+    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS)).lazy()
+
+
+def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
+    """Compute the rows of ``Snapshot.symbols``."""
     day = pl.col(columns.DATE)
     dollars = pl.col(columns.VOLUME) * pl.col(columns.CLOSE)
-    # A chunk at a time: polars takes the whole layer into memory to find the last of each group.
-    chunks = (
-        chunk.group_by(columns.SYMBOL)
+    return (
+        features.group_by(columns.SYMBOL)
         .agg(
             pl.col(columns.SECURITY_NAME, columns.ETF).last(),
             day.first().alias(FIRST_BAR),
@@ -105,10 +110,8 @@ def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
             dollars.tail(MONTH).mean().alias(DOLLAR_VOLUME),
             pl.col(columns.ESTIMATOR_INPUTS).last(),
         )
-        .collect()
-        for chunk in symbol_chunks(features, _CHUNK_ROWS)
+        .sort(columns.SYMBOL)
     )
-    return pl.concat(chunks).sort(columns.SYMBOL).lazy()
 
 
 def _history(features: pl.LazyFrame) -> pl.LazyFrame:

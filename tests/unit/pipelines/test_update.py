@@ -24,11 +24,12 @@ from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
-from stock_volume.pipelines.feature_engineering.nodes import (
-    engineer_forecast_features,
-    renew_forecast_features,
+from stock_volume.pipelines.feature_engineering.nodes import engineer_forecast_features
+from stock_volume.pipelines.update.nodes import (
+    fetch_recent_bars,
+    update_forecast_features,
+    update_forecasts,
 )
-from stock_volume.pipelines.update.nodes import fetch_recent_bars, update_forecasts
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
@@ -147,14 +148,26 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
     last = LAST - timedelta(days=20)
     bars = whole.filter((pl.col(columns.SYMBOL) == "LATE") | (pl.col(columns.DATE) <= last))
     before = bars.filter(pl.col(columns.DATE) <= last)
-    parameters = (PARAMETERS, BacktestParameters(), chunk_rows)
-    held = pl.concat(
-        engineer_forecast_features(before.lazy(), sessions_of(before).lazy(), *parameters)
+    backtest = BacktestParameters()
+
+    def engineer(prices: pl.DataFrame) -> pl.DataFrame:
+        layers = prices.lazy(), sessions_of(prices).lazy()
+        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, chunk_rows))
+
+    held = engineer(before)
+    files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
+    renewed = pl.concat(
+        update_forecast_features(
+            held.lazy(),
+            bars.lazy(),
+            sessions_of(bars).lazy(),
+            files,
+            PARAMETERS,
+            backtest,
+            chunk_rows,
+        )
     )
-    now = (bars.lazy(), sessions_of(bars).lazy(), *parameters)
-    touched = pl.Series(["LATE"])
-    renewed = pl.concat(renew_forecast_features(held.lazy(), touched, *now))
-    assert_frame_equal(renewed, pl.concat(engineer_forecast_features(*now)), check_exact=True)
+    assert_frame_equal(renewed, engineer(bars), check_exact=True)
 
 
 def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""Wiring of the pipeline feature_engineering."""
+"""The pipeline feature_engineering: the inputs of both models."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -10,7 +10,7 @@ from stock_volume.pipelines.feature_engineering.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """From prices to features, of the estimator and of the forecaster."""
+    """Compute the features of the estimator and of the forecaster from prices."""
     return Pipeline(
         [
             Node(
@@ -42,4 +42,6 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="feature_engineering",
+        namespace="feature_engineering",
+        prefix_datasets_with_namespace=False,
     )
