@@ -19,9 +19,10 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns, symbols
 from stock_volume.bars.update import IngestedLayers, UpdateParameters, update_layers
+from stock_volume.evaluation.backtest import feature_window
+from stock_volume.exchange import NYSE
 from stock_volume.features.registry import FeatureParameters, add_features
 from stock_volume.features.window import features_in_window
-from stock_volume.forecaster.backtest import feature_window
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.feature_engineering.nodes import (
     describe_sessions,
@@ -179,7 +180,7 @@ def _features() -> Frames:
 
 
 def _sessions() -> Frames:
-    yield describe_sessions(_prices(), 2_000)
+    yield describe_sessions(_prices(), NYSE, 2_000)
 
 
 def _forecast_features() -> Frames:
@@ -207,7 +208,7 @@ def _updated() -> Frames:
 def _snapshot() -> Frames:
     prices = add_features(_prices().collect(), FeatureParameters()).lazy()
     backtest = backtest_frame().lazy()
-    yield take_snapshot(prices, _market(), _held(), backtest).symbols.collect()
+    yield take_snapshot(prices, _market(), _held(), backtest, NYSE).symbols.collect()
 
 
 USES = [_features, _sessions, _forecast_features, _renewed_features, _updated, _snapshot]

@@ -18,6 +18,7 @@ from stock_volume.bars.update import (
     UpdateParameters,
     update_layers,
 )
+from stock_volume.exchange import ExchangeMismatchError, find_exchange
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
@@ -48,6 +49,8 @@ HELD_TO = 30
 """Sessions that every symbol has; later ones come with updates."""
 
 UPDATE = UpdateParameters(live_days=30)
+FORECASTER = Forecaster((), (), (), (), (), {})
+"""One that forecasts nothing, for NYSE."""
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +187,7 @@ def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptu
                 open_archive(recent),
                 chunk.prices.lazy(),
                 held,
+                FORECASTER,
                 IngestionParameters(as_of=date(2020, 12, 31)),
                 UPDATE,
             )
@@ -224,10 +228,20 @@ def updated_layers(
     """Update held layers from a folder."""
     layers = IngestedLayers(*(frame.lazy() for frame in held))
     fetched = list(
-        fetch_recent_bars(open_archive(folder), layers.prices, layers.files, ingestion, UPDATE)
+        fetch_recent_bars(
+            open_archive(folder), layers.prices, layers.files, FORECASTER, ingestion, UPDATE
+        )
     )
     recent = IngestedLayers(*(pl.concat(frames).lazy() for frames in zip(*fetched, strict=True)))
     return list(update_layers(layers, recent, UPDATE, 1_000))
+
+
+def test_bars_of_another_exchange_are_not_fetched(tmp_path: Path) -> None:
+    """An update for another exchange than the forecaster's ends before it asks the source."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    london = IngestionParameters(as_of=AS_OF, exchange=find_exchange("XLON"))
+    with pytest.raises(ExchangeMismatchError, match="trained for XNYS, not for XLON"):
+        updated_layers(ingested(folder), folder, london)
 
 
 def test_an_update_from_the_same_odd_files_changes_nothing(tmp_path: Path) -> None:
