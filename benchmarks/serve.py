@@ -175,7 +175,7 @@ def pinned(store: Path, name: str) -> Path:
     bento: Any = OmegaConf.load(
         bentos / (bentos / "latest").read_text(encoding="utf-8").strip() / "bento.yaml"
     )
-    (tag,) = (model.tag for model in bento.models if model.tag.startswith(f"{name}:"))
+    (tag,) = (str(model.tag) for model in bento.models if model.tag.startswith(f"{name}:"))
     return store / "models" / tag.replace(":", "/")
 
 
