@@ -1,12 +1,11 @@
-"""How often each verdict of the monitoring comes, on the backtest of a run.
+"""Count the verdicts of the monitoring over the windows of a run's backtest.
 
 Usage: python benchmarks/monitoring.py DATA_ROOT [--window N] [--step N] [--forward]
 
-Every window of N sessions of the backtest counts as if it had just come: its forecasts are the
-log, made by models that had not seen them, which count as one forecaster; the rest of the
-backtest is what they are compared with (``--forward``: those sessions of it that were before);
-and the features of the window are compared with those of the training of its model. The gains
-are the shipped forecaster's.
+Every window of N sessions of the backtest is treated as if it had just arrived. Its out-of-sample
+forecasts form the log, with the models of all folds counting as one forecaster. They are compared
+with the rest of the backtest (``--forward``: only with earlier sessions), and the features of the
+window with the training data of its model. Gains come from the shipped forecaster.
 """
 
 import argparse
@@ -31,15 +30,15 @@ from stock_volume.monitoring.report import monitor
 IN_USE: Final = "backtest"
 
 
-def log_of(rows: pl.DataFrame, plan: Plan) -> dict[str, Any]:
-    """Lay out rows of a backtest as the log of forecasts that its models would have made.
+def build_log(rows: pl.DataFrame, plan: Plan) -> dict[str, Any]:
+    """Turn rows of a backtest into the forecast log that its models would have written.
 
     Args:
-        rows: Of ``run_backtest``.
-        plan: Its windows.
+        rows: Rows of ``run_backtest``.
+        plan: The windows of that backtest.
 
     Returns:
-        What loads the forecasts, by session of origin.
+        Functions that load the forecasts, by origin session.
     """
     trained = pl.col(FOLD).replace_strict(
         {number: fold.train_end for number, fold in enumerate(plan.folds)}, return_dtype=pl.Date
@@ -58,22 +57,24 @@ def log_of(rows: pl.DataFrame, plan: Plan) -> dict[str, Any]:
     return {day.isoformat(): part.clone for (day,), part in sorted(parts.items())}
 
 
-def windows(sessions: Sequence[date], length: int, step: int) -> Iterator[Sequence[date]]:
+def list_windows(sessions: Sequence[date], length: int, step: int) -> Iterator[Sequence[date]]:
     """List windows of consecutive sessions."""
     for start in range(0, len(sessions) - length + 1, step):
         yield sessions[start : start + length]
 
 
 def main() -> None:
-    """Judge every window, and count."""
+    """Judge every window and count the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--window", type=int, default=MonitorParameters().window)
-    parser.add_argument("--step", type=int, help="sessions between windows; a window's by default")
+    parser.add_argument(
+        "--step", type=int, help="sessions between windows; default: the window length"
+    )
     parser.add_argument(
         "--forward",
         action="store_true",
-        help="compare with the sessions before only, a year or more",
+        help="compare with earlier sessions only, at least a year of them",
     )
     arguments = parser.parse_args()
     root: Path = arguments.data_root
@@ -90,8 +91,8 @@ def main() -> None:
     verdicts: Counter[str] = Counter()
     target = pl.col(columns.TARGET_DATE)
     sessions = backtest[columns.TARGET_DATE].unique().sort().to_list()
-    print("| window | verdict | gain that moved, % | reasons |\n|---|---|---:|---|")
-    for window in windows(sessions, arguments.window, arguments.step or arguments.window):
+    print("| window | verdict | gain of moved features, % | reasons |\n|---|---|---:|---|")
+    for window in list_windows(sessions, arguments.window, arguments.step or arguments.window):
         first, last = window[0], window[-1]
         own = backtest.filter(target.is_between(first, last))
         others = target < first if arguments.forward else ~target.is_between(first, last)
@@ -99,7 +100,7 @@ def main() -> None:
             continue
         fold = plan.folds[own[FOLD][0]]
         report = monitor(
-            log_of(own, plan),
+            build_log(own, plan),
             (
                 prices.filter(pl.col(columns.DATE) <= last),
                 features.filter(target <= last),
@@ -115,8 +116,8 @@ def main() -> None:
         )
         verdicts[report["verdict"]] += 1
         moved = f"{report['drift']['moved_gain']:.1f}"
-        said = "" if report["verdict"] == "ok" else "; ".join(report["reasons"])
-        print(f"| {first} to {last} | {report['verdict']} | {moved} | {said} |", flush=True)
+        reasons = "" if report["verdict"] == "ok" else "; ".join(report["reasons"])
+        print(f"| {first} to {last} | {report['verdict']} | {moved} | {reasons} |", flush=True)
     print("\n" + json.dumps(verdicts))
 
 
