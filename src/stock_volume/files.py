@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def aside_of(path: Path) -> Path:
+def partial_path(path: Path) -> Path:
     """Name the hidden sibling that a file is written to before it is complete."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """Write a file beside its place and, if all goes well, move it there at once.
 
     Args:
@@ -20,7 +20,7 @@ def written_aside(path: Path) -> Iterator[Path]:
     Yields:
         The path to write to.
     """
-    aside = aside_of(path)
+    aside = partial_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield aside

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-_REFRESHES_A_SECOND: Final = 4
+_REFRESHES_PER_SECOND: Final = 4
 _BAR_WIDTH: Final = 6
 """Short, so that the line fits into 80 columns."""
 
@@ -39,14 +39,16 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
     from rich.progress import MofNCompleteColumn, TextColumn
 
     columns = [MofNCompleteColumn(), TextColumn(f"{unit}{{task.fields[counted]}},")]
-    with _line(columns) as shown:
-        task = shown.add_task(description, total=total, counted="")
-        seen = 0
+    with _make_display(columns) as display:
+        task = display.add_task(description, total=total, counted="")
+        rows_done = 0
 
         def advance(done: float, rows: int = 0) -> None:
-            nonlocal seen
-            seen += rows
-            shown.update(task, advance=done, counted=_format_rows(seen, shown.tasks[0].elapsed))
+            nonlocal rows_done
+            rows_done += rows
+            display.update(
+                task, advance=done, counted=_format_rows(rows_done, display.tasks[0].elapsed)
+            )
 
         yield advance
 
@@ -64,12 +66,12 @@ def transfer(description: str, size: float | None) -> Iterator[Callable[[float],
     """
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _line([DownloadColumn(), TransferSpeedColumn()]) as shown:
-        task = shown.add_task(description, total=size)
-        yield lambda received: shown.update(task, completed=received)
+    with _make_display([DownloadColumn(), TransferSpeedColumn()]) as display:
+        task = display.add_task(description, total=size)
+        yield lambda received: display.update(task, completed=received)
 
 
-def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
+def _make_display(columns: "Iterable[ProgressColumn]") -> "Progress":
     import rich
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeftColumn
@@ -84,7 +86,7 @@ def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
         TextColumn("left"),
         console=console,
         transient=True,
-        refresh_per_second=_REFRESHES_A_SECOND,
+        refresh_per_second=_REFRESHES_PER_SECOND,
         # With FORCE_COLOR a console calls every output a terminal, even a file.
         disable=not (console.is_terminal and console.file.isatty()),
     )

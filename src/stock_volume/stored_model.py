@@ -31,7 +31,7 @@ _ROW_GROUP_ROWS: Final = 16_384
 """Small, so that the rows of one symbol are found without reading many others."""
 
 
-def known_only(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def drop_undefined(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is undefined: the store refuses None.
 
     Args:
@@ -43,15 +43,19 @@ def known_only(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A number is not finite, and would break the JSON that it is served in.
     """
-    return {name: _known_part(value, name) for name, value in metadata.items() if value is not None}
+    return {
+        name: _drop_undefined_within(value, name)
+        for name, value in metadata.items()
+        if value is not None
+    }
 
 
-def _known_part(value: Any, name: str) -> Any:
+def _drop_undefined_within(value: Any, name: str) -> Any:
     match value:
         case dict():
-            return known_only(value)
+            return drop_undefined(value)
         case list() | tuple():
-            return [_known_part(one, name) for one in value if one is not None]
+            return [_drop_undefined_within(one, name) for one in value if one is not None]
         case float() if not isfinite(value):
             raise ValueError(f"metadata of a model: {name} is {value}")
     return value

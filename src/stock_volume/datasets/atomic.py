@@ -6,7 +6,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from stock_volume.datasets.preview import DescribedDataset, preview_text
-from stock_volume.files import written_aside
+from stock_volume.files import write_atomically
 
 
 class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
@@ -37,14 +37,14 @@ class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
 
     def load(self) -> Any:
         """Load the file through the inner dataset."""
-        return self._at(self.path).load()
+        return self._make_inner(self.path).load()
 
     def save(self, data: Any) -> None:
         """Save through the inner dataset, aside, and move the file into place."""
-        with written_aside(self.path) as aside:
-            self._at(aside).save(data)
+        with write_atomically(self.path) as aside:
+            self._make_inner(aside).save(data)
 
-    def _at(self, path: Path) -> AbstractDataset[Any, Any]:
+    def _make_inner(self, path: Path) -> AbstractDataset[Any, Any]:
         entry = {**self._dataset, "filepath": path.as_posix()}
         return AbstractDataset.from_config(self.path.name, entry)
 

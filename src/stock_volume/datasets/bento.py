@@ -16,8 +16,8 @@ from kedro.io import AbstractDataset, DatasetError
 from omegaconf import OmegaConf
 
 from stock_volume.datasets.preview import DescribedDataset
-from stock_volume.files import written_aside
-from stock_volume.stored_model import BentoContents, StoredModel, known_only
+from stock_volume.files import write_atomically
+from stock_volume.stored_model import BentoContents, StoredModel, drop_undefined
 
 if TYPE_CHECKING:
     import bentoml
@@ -66,15 +66,15 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
             )
         return tag
 
-    def _keep(self, tag: str) -> None:
-        with written_aside(self._tag_file) as aside:
+    def _write_tag(self, tag: str) -> None:
+        with write_atomically(self._tag_file) as aside:
             aside.write_text(json.dumps({_TAG: tag}) + "\n", encoding="utf-8")
 
     @abstractmethod
     def _find(self, tag: str) -> Any:
         """Look a tag up in the store; BentoML raises NotFound."""
 
-    def _stored(self) -> Any:
+    def _find_stored(self) -> Any:
         import bentoml
 
         tag = self.tag
@@ -89,7 +89,7 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
     def _exists(self) -> bool:
         try:
-            self._stored()
+            self._find_stored()
         except DatasetError:
             return False
         return True
@@ -111,16 +111,16 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
 
     def load(self) -> StoredModel:
         """Load the version that was saved last under this data root."""
-        return StoredModel.from_store(self._stored())
+        return StoredModel.from_store(self._find_stored())
 
     def save(self, data: StoredModel) -> None:
         """Store a new version."""
         import bentoml
 
-        metadata = known_only(data.metadata)
+        metadata = drop_undefined(data.metadata)
         with bentoml.models.create(self._name, labels=data.labels, metadata=metadata) as model:
             data.write_into(Path(model.path))
-        self._keep(str(model.tag))
+        self._write_tag(str(model.tag))
 
     def _find(self, tag: str) -> "bentoml.Model":
         import bentoml
@@ -156,7 +156,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
 
     def load(self) -> str:
         """Return the tag of the version saved last; the Bento itself is for BentoML to load."""
-        return str(self._stored().tag)
+        return str(self._find_stored().tag)
 
     def save(self, data: BentoContents) -> None:
         """Build a new version.
@@ -176,7 +176,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
                 labels=data.labels,
                 build_ctx=str(self._bentofile.parent),
             )
-        self._keep(str(bento.tag))
+        self._write_tag(str(bento.tag))
 
     def _find(self, tag: str) -> "bentoml.Bento":
         import bentoml

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.datasets.preview import DescribedDataset
-from stock_volume.files import aside_of
+from stock_volume.files import partial_path
 
 COMPRESSION: Final = "lz4"
-LEAST_ROWS: Final = 20_000
+MIN_ROW_GROUP_ROWS: Final = 20_000
 """Minimum number of rows of a row group; the last may have fewer."""
 
 _PREVIEWED_ROWS: Final = 5
@@ -71,7 +71,7 @@ class ChunkedParquetDataset(
         if table.schema != self._writer.schema:
             raise DatasetError(f"{self.path}: a chunk has other columns than those before it")
         self._waiting.append(table)
-        if sum(waiting.num_rows for waiting in self._waiting) >= LEAST_ROWS:
+        if sum(waiting.num_rows for waiting in self._waiting) >= MIN_ROW_GROUP_ROWS:
             self._write(self._writer)
 
     def confirm(self) -> None:
@@ -81,7 +81,7 @@ class ChunkedParquetDataset(
         self._write(self._writer)
         self._writer.close()
         self._writer = None
-        aside_of(self.path).replace(self.path)
+        partial_path(self.path).replace(self.path)
 
     def _preview_content(self) -> str:
         """Show columns, their types and the first rows."""
@@ -100,7 +100,7 @@ class ChunkedParquetDataset(
         others = [field.name for field in schema if field.name not in numbers]
         # Numbers hardly repeat: split bytes compress better than a dictionary, and faster.
         return pq.ParquetWriter(
-            aside_of(self.path),
+            partial_path(self.path),
             schema,
             compression=COMPRESSION,
             use_dictionary=others,
@@ -114,7 +114,7 @@ class ChunkedParquetDataset(
             self._writer.close()
             self._writer = None
             self._waiting.clear()
-            aside_of(self.path).unlink(missing_ok=True)
+            partial_path(self.path).unlink(missing_ok=True)
 
     def _write(self, writer: pq.ParquetWriter) -> None:
         filled = [table for table in self._waiting if table.num_rows]

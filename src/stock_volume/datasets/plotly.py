@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kedro_datasets.plotly import JSONDataset
 
-from stock_volume.files import written_aside
+from stock_volume.files import write_atomically
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -21,5 +21,5 @@ class PlotlyDataset(JSONDataset):  # type: ignore[misc]  # kedro-datasets has no
 
     def save(self, data: "Figure") -> None:
         """Write the figure aside, and move the file into place."""
-        with written_aside(self.path) as aside:
+        with write_atomically(self.path) as aside:
             data.write_json(aside)

@@ -30,7 +30,7 @@ def is_remote(source: str) -> bool:
     return "://" in source
 
 
-def without_secrets(address: str) -> str:
+def strip_secrets(address: str) -> str:
     """Cut what may be secret off an address: the query, and user and password.
 
     Args:
@@ -42,7 +42,7 @@ def without_secrets(address: str) -> str:
     return _USER.sub("", address).partition("?")[0]
 
 
-def shown(address: str) -> str:
+def redact_address(address: str) -> str:
     """Write an address for messages and reports.
 
     Args:
@@ -51,7 +51,7 @@ def shown(address: str) -> str:
     Returns:
         It without secrets, with ``?…`` where it had a query.
     """
-    return without_secrets(address) + ("?…" if "?" in _USER.sub("", address) else "")
+    return strip_secrets(address) + ("?…" if "?" in _USER.sub("", address) else "")
 
 
 def is_same_server(home: str, address: str) -> bool:
@@ -64,19 +64,19 @@ def is_same_server(home: str, address: str) -> bool:
     Returns:
         Whether it is the same server: by HTTPS in place of HTTP as well.
     """
-    scheme, host, port = _door(home)
+    scheme, host, port = _parse_origin(home)
     doors = {(scheme, host, port)}
     if (scheme, port) == ("http", _PORTS["http"]):
         doors.add(("https", host, _PORTS["https"]))
-    return _door(address) in doors
+    return _parse_origin(address) in doors
 
 
-def _door(address: str) -> tuple[str, str | None, int | None]:
+def _parse_origin(address: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(address)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def secret_words(address: str, values: Iterable[str]) -> frozenset[str]:
+def list_secrets(address: str, values: Iterable[str]) -> frozenset[str]:
     """List what a server may repeat in its answers and no message may show.
 
     Args:
@@ -96,7 +96,7 @@ def secret_words(address: str, values: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in words if len(word) >= _SHORTEST_SECRET)
 
 
-def redacted(text: str) -> str:
+def redact_text(text: str) -> str:
     """Take secrets out of the addresses in a text, such as another package's error.
 
     Args:
@@ -105,4 +105,4 @@ def redacted(text: str) -> str:
     Returns:
         It with each address as it may be shown.
     """
-    return _ADDRESS.sub(lambda address: shown(address[0]), text)
+    return _ADDRESS.sub(lambda address: redact_address(address[0]), text)

@@ -18,18 +18,23 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import is_same_server, redacted, secret_words, shown
-from stock_volume.sources.answer import no_bars_reason
+from stock_volume.sources.address import is_same_server, list_secrets, redact_address, redact_text
+from stock_volume.sources.answer import explain_no_bars
 from stock_volume.sources.requested import Answer, Request, RequestedSource
-from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for, status_may_pass
+from stock_volume.sources.retry import (
+    RetryParameters,
+    attempts,
+    is_transient_status,
+    parse_retry_after,
+)
 
 if TYPE_CHECKING:
     import httpx
 
 _EARLIEST: Final = date(1900, 1, 1)
-_REFUSED: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_REFUSAL_STATUSES: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _PLACES: Final = {"symbol", "since", "until"}
-_AHEAD: Final = 8
+_QUEUED_PER_CONNECTION: Final = 8
 """Answers that may wait for an earlier one, a connection."""
 
 _HEADER_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
@@ -66,20 +71,20 @@ class HttpCsvParameters(BaseModel):
     retry: RetryParameters = RetryParameters()
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
-        named = _named(self.url)
+    def _check_request(self) -> Self:
+        named = _parse_places(self.url)
         if named - _PLACES - self.credentials.keys():
             raise ValueError(
                 "url: knows {symbol}, {since}, {until} and the names of credentials only"
             )
         if "symbol" not in named:
             raise ValueError("url: has no place for {symbol}")
-        servers = {_server(self.address(Request(symbol), date.max)) for symbol in ("A", "B")}
+        servers = {_parse_server(self.address(Request(symbol), date.max)) for symbol in ("A", "B")}
         if len(servers) > 1:
             raise ValueError("url: {symbol} may not be a part of the server's name")
-        for name, value in self.sent_headers().items():
+        for name, value in self.build_headers().items():
             # httpx shows what it refuses, keys included.
-            if not _HEADER_NAME.fullmatch(name) or not _is_header(value):
+            if not _HEADER_NAME.fullmatch(name) or not _is_header_value(value):
                 raise ValueError(f"header {name!r}: only printable ASCII, no space around it")
         return self
 
@@ -101,18 +106,18 @@ class HttpCsvParameters(BaseModel):
         }
         return self.url.format_map({name: quote(value, "") for name, value in values.items()})
 
-    def sent_headers(self) -> dict[str, str]:
+    def build_headers(self) -> dict[str, str]:
         """Tell the headers of a request, those that are secret included."""
         secret = {
             name: value.get_secret_value()
             for name, value in self.credentials.items()
-            if name not in _named(self.url)
+            if name not in _parse_places(self.url)
         }
         return {**self.headers, **secret}
 
-    def secrets(self) -> frozenset[str]:
+    def list_all_secrets(self) -> frozenset[str]:
         """List what the server may repeat in its answers and no message may show."""
-        return secret_words(
+        return list_secrets(
             self.url,
             [
                 *(value.get_secret_value() for value in self.credentials.values()),
@@ -121,7 +126,7 @@ class HttpCsvParameters(BaseModel):
         )
 
 
-def _named(url: str) -> set[str]:
+def _parse_places(url: str) -> set[str]:
     """Name the places in an address, each with whatever is wrong about it."""
     try:
         return {
@@ -133,7 +138,7 @@ def _named(url: str) -> set[str]:
         return {"{"}
 
 
-def _server(address: str) -> str:
+def _parse_server(address: str) -> str:
     error = ValueError("url: begins with neither http:// nor https:// and a server's name")
     try:
         parts = urlsplit(address)
@@ -145,7 +150,7 @@ def _server(address: str) -> str:
     return parts.netloc
 
 
-def _is_header(value: str) -> bool:
+def _is_header_value(value: str) -> bool:
     return value.isascii() and value.isprintable() and value == value.strip()
 
 
@@ -162,7 +167,9 @@ class HttpCsvSource(RequestedSource):
             symbols: Symbols of a first run, or the path of a listing.
             landing: Folder in which answers are kept.
         """
-        super().__init__(shown(parameters.url), symbols, landing, parameters.max_failed_share)
+        super().__init__(
+            redact_address(parameters.url), symbols, landing, parameters.max_failed_share
+        )
         self._parameters = parameters
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
@@ -179,12 +186,12 @@ class HttpCsvSource(RequestedSource):
         """
         parameters = self._parameters
         workers = parameters.connections
-        with _client(parameters) as client:
-            ask = partial(_answer, client, parameters=parameters)
-            yield from map_ahead(ask, requests, workers, ahead=_AHEAD * workers)
+        with _open_client(parameters) as client:
+            ask = partial(_fetch_symbol, client, parameters=parameters)
+            yield from map_ahead(ask, requests, workers, ahead=_QUEUED_PER_CONNECTION * workers)
 
 
-def _client(parameters: HttpCsvParameters) -> "httpx.Client":
+def _open_client(parameters: HttpCsvParameters) -> "httpx.Client":
     try:
         import httpx
     except ModuleNotFoundError as error:
@@ -193,7 +200,7 @@ def _client(parameters: HttpCsvParameters) -> "httpx.Client":
         ) from error
     # It logs each address with its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    headers = parameters.sent_headers()
+    headers = parameters.build_headers()
     home = httpx.URL(parameters.address(Request("A"), date.max))
     return httpx.Client(
         headers=headers,
@@ -233,41 +240,45 @@ class _AnswerError(Exception):
         self.wait = wait
 
 
-def _answer(client: "httpx.Client", request: Request, parameters: HttpCsvParameters) -> Answer:
+def _fetch_symbol(
+    client: "httpx.Client", request: Request, parameters: HttpCsvParameters
+) -> Answer:
     """Ask for one symbol: its file, or why there is none."""
     import httpx
 
-    asked = 0
+    tries = 0
 
-    def again(error: Exception) -> bool | float:
+    def should_retry(error: Exception) -> bool | float:
         if isinstance(error, _AnswerError) and error.wait is not None:
             return error.wait
         may_pass = isinstance(error, (httpx.TransportError, httpx.DecodingError, _AnswerError))
         return may_pass and not isinstance(error, httpx.UnsupportedProtocol)
 
     try:
-        for attempt in attempts(parameters.retry, again):
+        for attempt in attempts(parameters.retry, should_retry):
             with attempt:
-                asked += 1
-                return _ask(client, request, parameters)
+                tries += 1
+                return _request_file(client, request, parameters)
     except (httpx.HTTPError, httpx.InvalidURL, _AnswerError) as error:
-        reason = redacted(str(error)) or type(error).__name__
-        return f"{reason}, {asked} times" if asked > 1 else reason
+        reason = redact_text(str(error)) or type(error).__name__
+        return f"{reason}, {tries} times" if tries > 1 else reason
     raise AssertionError("unreachable")
 
 
-def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters) -> Answer:
+def _request_file(
+    client: "httpx.Client", request: Request, parameters: HttpCsvParameters
+) -> Answer:
     address = parameters.address(request, datetime.now(tz=UTC).date())
     deadline = time.monotonic() + parameters.seconds
     with client.stream("GET", address) as response:
         status = response.status_code
-        if status in _REFUSED:
+        if status in _REFUSAL_STATUSES:
             raise SourceError(
-                f"{shown(parameters.url)}: HTTP {status} for {request.symbol}; give a key under "
+                f"{redact_address(parameters.url)}: HTTP {status} for {request.symbol}; give a key under "
                 "`credentials`, see docs/sources/http.md"
             )
-        wait = seconds_asked_for(response.headers.get("retry-after"))
-        if status_may_pass(status):
+        wait = parse_retry_after(response.headers.get("retry-after"))
+        if is_transient_status(status):
             raise _AnswerError(f"HTTP {status}", wait)
         if status != HTTPStatus.OK:
             return f"HTTP {status}"
@@ -279,15 +290,15 @@ def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters
                 return f"longer than max_mib = {parameters.max_mib:g} allows"
             if time.monotonic() > deadline:  # httpx limits the wait for a part, not for all
                 raise _AnswerError(f"not complete after {parameters.seconds:g} seconds")
-    content = _with_our_names(b"".join(parts), parameters.columns)
-    reason = no_bars_reason(content, parameters.secrets())
+    content = _rename_columns(b"".join(parts), parameters.columns)
+    reason = explain_no_bars(content, parameters.list_all_secrets())
     if reason:
         # Servers that limit requests often say so with a status of success.
         raise _AnswerError(f"HTTP {status}, but {reason}", wait)
     return content
 
 
-def _with_our_names(content: bytes, ours: Mapping[str, str]) -> bytes:
+def _rename_columns(content: bytes, ours: Mapping[str, str]) -> bytes:
     """Rename the columns that the server calls otherwise."""
     header, line_end, body = content.partition(b"\n")
     try:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER
-from stock_volume.files import aside_of
+from stock_volume.files import partial_path
 
 _NAME_LENGTH: Final = 16
-_LONGEST_SYMBOL: Final = 100
+_MAX_SYMBOL_LENGTH: Final = 100
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
-def is_nameable(symbol: str) -> bool:
+def can_name_file(symbol: str) -> bool:
     """Tell whether a symbol can name a file: others would be read nowhere, or lead elsewhere.
 
     Args:
@@ -24,14 +24,14 @@ def is_nameable(symbol: str) -> bool:
         Whether it is short and printable, begins with no dot and has no separator of folders.
     """
     return (
-        0 < len(symbol) <= _LONGEST_SYMBOL
+        0 < len(symbol) <= _MAX_SYMBOL_LENGTH
         and symbol.isprintable()
         and not symbol.startswith(".")
         and not {"/", "\\"} & set(symbol)
     )
 
 
-def member_name(symbol: str, *, is_etf: bool) -> str:
+def name_member(symbol: str, *, is_etf: bool) -> str:
     """Name a symbol's file in an archive.
 
     Args:
@@ -58,7 +58,7 @@ def land(files: Iterable[tuple[str, bytes]], folder: Path) -> Path:
         The archive.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    aside = aside_of(folder / "landing.zip")
+    aside = partial_path(folder / "landing.zip")
     try:
         with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files:

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER, is_content
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
-from stock_volume.files import written_aside
+from stock_volume.files import write_atomically
 from stock_volume.progress import progress, transfer
 from stock_volume.sources.address import (
     is_same_server,
-    redacted,
-    secret_words,
-    shown,
-    without_secrets,
+    list_secrets,
+    redact_address,
+    redact_text,
+    strip_secrets,
 )
-from stock_volume.sources.answer import is_page_or_json, quoted
-from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
+from stock_volume.sources.answer import is_page_or_json, quote_beginning
+from stock_volume.sources.retry import RetryParameters, attempts, is_transient_status
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 32
-_REMEMBERED_AT_ONCE: Final = 200
-_SECONDS: Final = 60.0
+_FILES_PER_CHECKPOINT: Final = 200
+_TIMEOUT_SECONDS: Final = 60.0
 """How long a server may say nothing."""
 
-_LOOKED_AT: Final = 16_384
+INSPECTED_BYTES: Final = 16_384
 """Bytes of a file that show whether it is one of bars."""
 
 _NAME_LENGTH: Final = 100
 _UNSAFE: Final = re.compile(r"[^\w.-]")
 """What the name of a file had better not have."""
 
-_OF_THIS_MACHINE: Final = {
+_LOCAL_ERRNOS: Final = {
     errno.ENAMETOOLONG,
     errno.ENOSPC,
     errno.EDQUOT,
@@ -87,47 +87,49 @@ def mirror(
     Raises:
         SourceError: The address cannot be read, or a package for it is missing.
     """
-    address = without_secrets(url)
+    address = strip_secrets(url)
     name = _file_name(PurePosixPath(address.rstrip("/")).stem)
     # The name is that of the place: the query of a signed address is another each time.
     folder = landing / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     try:
-        return _mirrored(url, options, folder, retry or RetryParameters())
+        return _update_copy(url, options, folder, retry or RetryParameters())
     except ImportError as error:
         raise SourceError(
-            f"{shown(url)}: {error}; install an extra: pip install 'stock_volume[s3]' "
+            f"{redact_address(url)}: {error}; install an extra: pip install 'stock_volume[s3]' "
             "(or gcs, remote)"
         ) from error
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 (each file system has errors of its own)
         # Not from the error: it may hold the whole address.
-        raise SourceError(f"{shown(url)}: {_reason(error, landing)}") from None
+        raise SourceError(f"{redact_address(url)}: {_explain(error, landing)}") from None
 
 
 def _file_name(name: str) -> str:
     return _UNSAFE.sub("_", name)[-_NAME_LENGTH:] or "archive"
 
 
-def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters) -> Path:
+def _update_copy(
+    url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters
+) -> Path:
     import fsspec
 
     # It logs whole addresses.
     logging.getLogger("fsspec").setLevel(logging.WARNING)
     if url.startswith(("http://", "https://")):
-        options = _for_http(url, options)
+        options = _complete_http_options(url, options)
     file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
     is_folder = url.endswith("/") and "?" not in url
     if "?" not in root:
         root = root.rstrip("/")
-    for attempt in attempts(retry, _may_pass):
+    for attempt in attempts(retry, _is_transient):
         with attempt:
-            infos = _listing(file_system, root, is_folder=is_folder)
+            infos = _list_archive_files(file_system, root, is_folder=is_folder)
     if not infos:
-        raise SourceError(f"{shown(url)}: no file of bars in it")
+        raise SourceError(f"{redact_address(url)}: no file of bars in it")
     is_file = root in infos
-    names = {path: _inside(path, root, is_file=is_file) for path in infos}
-    versions = {name: _version(infos[path]) for path, name in names.items()}
+    names = {path: _name_copy(path, root, is_file=is_file) for path in infos}
+    versions = {name: _read_version(infos[path]) for path, name in names.items()}
     known_path = folder.with_name(f".{folder.name}.json")
     known = json.loads(known_path.read_text("utf-8")) if known_path.is_file() else {}
     changed = {
@@ -139,26 +141,28 @@ def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryPa
     }
     try:
         if is_file:
-            fetched = _fetched_with_bytes_shown(file_system, infos, changed, retry)
+            fetched = _fetch_tracking_bytes(file_system, infos, changed, retry)
         else:
-            fetched = _fetched_with_files_shown(file_system, changed, retry)
+            fetched = _fetch_tracking_files(file_system, changed, retry)
         for number, path in enumerate(fetched, 1):
             known[names[path]] = versions[names[path]]
-            if number % _REMEMBERED_AT_ONCE == 0:
+            if number % _FILES_PER_CHECKPOINT == 0:
                 _write_json(known_path, known)
     finally:
         _write_json(known_path, known)
-    _remove_others(folder, {folder / name for name in versions})
-    logger.info("%s: %d of %d files fetched anew", shown(url), len(changed), len(names))
+    _remove_stale_files(folder, {folder / name for name in versions})
+    logger.info("%s: %d of %d files fetched anew", redact_address(url), len(changed), len(names))
     return folder / names[root] if is_file else folder
 
 
-def _for_http(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _complete_http_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the options of fsspec's HTTP."""
     import aiohttp
 
     # Its own limit is five minutes for a whole file, however large.
-    patience = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)
+    patience = aiohttp.ClientTimeout(
+        total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_TIMEOUT_SECONDS
+    )
     client = options.get("client_kwargs", {})
     headers = {**client.get("headers", {}), **options.get("headers", {})}
     keep = _keeping_from_others(url, headers)
@@ -190,7 +194,7 @@ def _keeping_from_others(url: str, headers: Mapping[str, str]) -> "ClientMiddlew
     return strip
 
 
-def _fetched_with_bytes_shown(
+def _fetch_tracking_bytes(
     file_system: Any,
     infos: Mapping[str, Mapping[str, Any]],
     copies: Mapping[str, Path],
@@ -202,7 +206,7 @@ def _fetched_with_bytes_shown(
         yield path
 
 
-def _fetched_with_files_shown(
+def _fetch_tracking_files(
     file_system: Any, copies: Mapping[str, Path], retry: RetryParameters
 ) -> Iterator[str]:
     # One connection, as of SFTP, is for one thread.
@@ -227,8 +231,8 @@ def _fetch(
 ) -> None:
     from fsspec.callbacks import Callback
 
-    with written_aside(copy) as aside:
-        for attempt in attempts(retry, _may_pass):
+    with write_atomically(copy) as aside:
+        for attempt in attempts(retry, _is_transient):
             with attempt:
                 watch = Callback(hooks={"show": lambda size, value: show(value)})  # noqa: ARG005
                 file_system.get_file(path, str(aside), callback=watch)
@@ -247,91 +251,93 @@ def _is_http(file_system: Any) -> bool:
 def _check_answer(file_system: Any, path: str, answer: Path) -> None:
     """Refuse an answer with status 200 that is a note or a page in place of a file."""
     with answer.open("rb") as file:
-        beginning = file.read(_LOOKED_AT)
-    is_member = is_content(without_secrets(path))
+        beginning = file.read(INSPECTED_BYTES)
+    is_member = is_content(strip_secrets(path))
     if not is_page_or_json(beginning) if is_member else zipfile.is_zipfile(answer):
         return
-    words = quoted(beginning, _secrets_of(file_system, path)) or "nothing"
+    words = quote_beginning(beginning, _list_request_secrets(file_system, path)) or "nothing"
     name = f"{PurePosixPath(path).name}: " if is_member else ""
     expected = "a CSV file" if is_member else "a zip archive"
     raise _AnswerError(f"{name}HTTP 200, but not {expected}: {words}")
 
 
-def _secrets_of(file_system: Any, path: str) -> frozenset[str]:
+def _list_request_secrets(file_system: Any, path: str) -> frozenset[str]:
     options = file_system.storage_options
     headers = [options.get("headers", {}), options.get("client_kwargs", {}).get("headers", {})]
-    return secret_words(path, [str(value) for each in headers for value in each.values()])
+    return list_secrets(path, [str(value) for each in headers for value in each.values()])
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with written_aside(path) as aside:
+    with write_atomically(path) as aside:
         aside.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, Mapping[str, Any]]:
+def _list_archive_files(
+    file_system: Any, root: str, *, is_folder: bool
+) -> dict[str, Mapping[str, Any]]:
     """List the wanted files, with what is told of each."""
     if not is_folder:
         info = file_system.info(root)
         if info["type"] == "file":
             return {root: info}
-    found = _found(file_system, root)
-    others = sorted(path for path in found if not is_content(path))
+    entries = _find_files(file_system, root)
+    others = sorted(path for path in entries if not is_content(path))
     if others:
         logger.warning(
             "%s: %d files are not fetched, being neither a symbol's bars nor the listing; first %s",
-            shown(root),
+            redact_address(root),
             len(others),
-            shown(others[0]),
+            redact_address(others[0]),
         )
-    return {path: info for path, info in found.items() if is_content(path)}
+    return {path: info for path, info in entries.items() if is_content(path)}
 
 
-def _found(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
+def _find_files(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
     """Find all files below a root; over HTTP, where a page lists a folder, it may be a note."""
     if not _is_http(file_system):
         return dict(file_system.find(root, detail=True))
-    found = file_system.find(root, detail=True, withdirs=True)
+    entries = file_system.find(root, detail=True, withdirs=True)
     files = {
         path: info
-        for path, info in found.items()
+        for path, info in entries.items()
         if info["type"] == "file" and path.rstrip("/") != root
     }
-    for path in found.keys() - files.keys() - {root}:
+    for path in entries.keys() - files.keys() - {root}:
         is_of_bars = PurePosixPath(path).name.lower() in {STOCKS_FOLDER, ETFS_FOLDER}
         if is_of_bars and not any(is_content(file) for file in files if file.startswith(path)):
             raise _AnswerError(
-                f"{shown(path)} is linked to, and its page lists no CSV file; if it is empty "
+                f"{redact_address(path)} is linked to, and its page lists no CSV file; if it is empty "
                 "indeed, remove it there"
             )
     return files
 
 
-def _version(info: Mapping[str, Any]) -> str | None:
-    telling = {
+def _read_version(info: Mapping[str, Any]) -> str | None:
+    fields = {
         key: str(value)
         for key, value in info.items()
         if key.lower() in _VERSION_KEYS and value is not None
     }
-    return json.dumps({"size": info.get("size"), **telling}, sort_keys=True) if telling else None
+    return json.dumps({"size": info.get("size"), **fields}, sort_keys=True) if fields else None
 
 
-def _inside(path: str, root: str, *, is_file: bool) -> str:
+def _name_copy(path: str, root: str, *, is_file: bool) -> str:
     """Name a file below the root, whose own name stands for itself."""
     if is_file:
-        return _file_name(PurePosixPath(without_secrets(path)).name)
+        return _file_name(PurePosixPath(strip_secrets(path)).name)
     inside = path.removeprefix(root).lstrip("/")
     if ".." in PurePosixPath(inside).parts:
-        raise SourceError(f"{shown(path)}: leads out of {shown(root)}")
+        raise SourceError(f"{redact_address(path)}: leads out of {redact_address(root)}")
     return inside
 
 
-def _remove_others(folder: Path, wanted: set[Path]) -> None:
+def _remove_stale_files(folder: Path, wanted: set[Path]) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and path not in wanted:
             path.unlink()
 
 
-def _status(error: BaseException | None) -> int | None:
+def _find_status(error: BaseException | None) -> int | None:
     """Find the HTTP status behind an error: fsspec calls each failure a missing file."""
     while error is not None:
         status = getattr(error, "status", None)
@@ -341,25 +347,25 @@ def _status(error: BaseException | None) -> int | None:
     return None
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Tell whether an error may pass: a refusal will not, nor will a full disk."""
-    status = _status(error)
+    status = _find_status(error)
     if status is not None:
-        return status_may_pass(status)
-    return not _is_of_this_machine(error) and not isinstance(
+        return is_transient_status(status)
+    return not _is_local_error(error) and not isinstance(
         error,
         (FileNotFoundError, PermissionError, ImportError, TypeError, ValueError, SourceError),
     )
 
 
-def _is_of_this_machine(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE
+def _is_local_error(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _LOCAL_ERRNOS
 
 
-def _reason(error: Exception, landing: Path) -> str:
-    status = _status(error)
-    text = redacted(str(error)) or type(error).__name__
-    if _is_of_this_machine(error):
+def _explain(error: Exception, landing: Path) -> str:
+    status = _find_status(error)
+    text = redact_text(str(error)) or type(error).__name__
+    if _is_local_error(error):
         return f"cannot be kept in {landing}: {text}"
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or isinstance(
         error, PermissionError

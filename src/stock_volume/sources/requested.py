@@ -21,8 +21,8 @@ from stock_volume.bars.archive import (
 from stock_volume.bars.listing import parse_listing
 from stock_volume.errors import SourceError, UnreadableFileError
 from stock_volume.progress import progress
-from stock_volume.sources.answer import no_bars_reason
-from stock_volume.sources.landing import is_nameable, land, member_name
+from stock_volume.sources.answer import explain_no_bars
+from stock_volume.sources.landing import can_name_file, land, name_member
 
 
 class Request(NamedTuple):
@@ -39,7 +39,7 @@ class Request(NamedTuple):
     since: date | None = None
 
 
-def requests_of(wanted: pl.DataFrame) -> list[Request]:
+def read_requests(wanted: pl.DataFrame) -> list[Request]:
     """Read the requests of an update.
 
     Args:
@@ -52,7 +52,7 @@ def requests_of(wanted: pl.DataFrame) -> list[Request]:
     return [Request(*row) for row in rows]
 
 
-def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
+def make_requests(symbols: Sequence[str] | str | None) -> list[Request]:
     """Make the requests of a first run.
 
     Args:
@@ -83,7 +83,7 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
     return requests
 
 
-def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
+def read_listing(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
     """Read the listing that names the symbols, so that it goes into the archive too.
 
     Args:
@@ -101,9 +101,9 @@ Answer: TypeAlias = bytes | str
 """A file of bars, or why there is none."""
 
 
-def _judged(answer: Answer) -> Answer:
+def _explain_if_without_bars(answer: Answer) -> Answer:
     """Take an answer without bars for a reason, whatever the source takes it for."""
-    return answer if isinstance(answer, str) else no_bars_reason(answer) or answer
+    return answer if isinstance(answer, str) else explain_no_bars(answer) or answer
 
 
 class RequestedSource(ABC):
@@ -147,7 +147,7 @@ class RequestedSource(ABC):
         Raises:
             SourceError: No symbols are named, or the source failed or refused.
         """
-        archive = self._landed(requests_for(self._symbols), listing_of(self._symbols))
+        archive = self._land_answers(make_requests(self._symbols), read_listing(self._symbols))
         warn_of_absent(self.name, archive.absent)
         return archive
 
@@ -163,49 +163,51 @@ class RequestedSource(ABC):
         Raises:
             SourceError: The source failed or refused.
         """
-        return self._landed(requests_of(wanted), {})
+        return self._land_answers(read_requests(wanted), {})
 
-    def _landed(self, requests: Sequence[Request], others: dict[str, bytes]) -> BarArchive:
+    def _land_answers(self, requests: Sequence[Request], others: dict[str, bytes]) -> BarArchive:
         absent: dict[str, str] = {}
-        fetched = self._fetched(requests, absent)
+        fetched = self._fetch_files(requests, absent)
         archive = open_archive(land(chain(fetched, others.items()), self._landing))
         archive.absent = absent
         return archive
 
-    def _fetched(
+    def _fetch_files(
         self, requests: Sequence[Request], absent: dict[str, str]
     ) -> Iterator[tuple[str, bytes]]:
         """Yield the files of bars by name, in order of it, and note what is absent."""
         # By symbol: one that is listed twice would stand twice in the archive.
         names = {
-            request.symbol: (member_name(request.symbol, is_etf=request.is_etf), request)
+            request.symbol: (name_member(request.symbol, is_etf=request.is_etf), request)
             for request in requests
         }
-        sound = sorted(named for symbol, named in names.items() if is_nameable(symbol))
-        absent |= {symbol: "cannot name a file" for symbol in names if not is_nameable(symbol)}
-        self._check(absent, len(names))
+        sound = sorted(named for symbol, named in names.items() if can_name_file(symbol))
+        absent |= {symbol: "cannot name a file" for symbol in names if not can_name_file(symbol)}
+        self._check_absent_share(absent, len(names))
         with (
             progress("fetching bars", len(sound), "files") as advance,
             closing(self.fetch([request for _, request in sound])) as answers,
         ):
-            for (name, request), answer in zip(sound, map(_judged, answers), strict=True):
+            for (name, request), answer in zip(
+                sound, map(_explain_if_without_bars, answers), strict=True
+            ):
                 if isinstance(answer, str):
                     absent[request.symbol] = answer
-                    self._check(absent, len(names))
+                    self._check_absent_share(absent, len(names))
                     advance(1)
                 else:
                     yield name, answer
                     advance(1, answer.count(b"\n"))
 
-    def _check(self, absent: dict[str, str], asked: int) -> None:
+    def _check_absent_share(self, absent: dict[str, str], requested: int) -> None:
         """Fail as soon as it is certain that too little will be there."""
-        if len(absent) < asked and len(absent) <= self._max_failed_share * asked:
+        if len(absent) < requested and len(absent) <= self._max_failed_share * requested:
             return
-        if not asked:
+        if not requested:
             raise SourceError(f"{self.name}: there is no symbol to ask for")
         symbol, reason = next(iter(absent.items()))
         raise SourceError(
-            f"{self.name}: {len(absent)} of {asked} symbols could not be fetched "
+            f"{self.name}: {len(absent)} of {requested} symbols could not be fetched "
             f"(max_failed_share = {self._max_failed_share:g}); first {symbol}: {reason}{self.hint}"
         )
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import redacted
+from stock_volume.sources.address import redact_text
 
 if TYPE_CHECKING:
     from stamina.instrumentation import RetryDetails
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT: Final = 60.0
+MAX_WAIT_SECONDS: Final = 60.0
 """Seconds; a server that asks for more is asked again after these."""
 
 
@@ -39,7 +39,7 @@ class RetryParameters(BaseModel):
 
 
 def attempts(
-    parameters: RetryParameters, again: Callable[[Exception], bool | float]
+    parameters: RetryParameters, should_retry: Callable[[Exception], bool | float]
 ) -> Iterable[Any]:
     """Repeat what may fail for a while.
 
@@ -60,24 +60,24 @@ def attempts(
             "sources on other machines need an extra: pip install 'stock_volume[remote]'"
         ) from error
     # Its own hook logs errors as they are, with whole addresses.
-    stamina.instrumentation.set_on_retry_hooks([_tell])
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     return stamina.retry_context(
-        on=again,
+        on=should_retry,
         attempts=parameters.attempts,
         timeout=None,
         wait_initial=parameters.wait_seconds,
-        wait_max=LONGEST_WAIT,
+        wait_max=MAX_WAIT_SECONDS,
         wait_jitter=parameters.wait_seconds,
     )
 
 
-def _tell(details: "RetryDetails") -> None:
+def _log_retry(details: "RetryDetails") -> None:
     error = details.caused_by
-    reason = redacted(str(error)) or type(error).__name__
+    reason = redact_text(str(error)) or type(error).__name__
     logger.info("asking again in %.1f seconds: %s", details.wait_for, reason)
 
 
-def status_may_pass(status: int) -> bool:
+def is_transient_status(status: int) -> bool:
     """Tell whether a server that answered so may answer otherwise next time.
 
     Args:
@@ -89,7 +89,7 @@ def status_may_pass(status: int) -> bool:
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def seconds_asked_for(header: str | None) -> float | None:
+def parse_retry_after(header: str | None) -> float | None:
     """Read a ``Retry-After`` header (RFC 9110, section 10.2.3).
 
     Args:
@@ -101,14 +101,14 @@ def seconds_asked_for(header: str | None) -> float | None:
     if header is None:
         return None
     with suppress(ValueError):
-        return _bounded(float(header))
+        return _clamp_wait(float(header))
     with suppress(ValueError, OverflowError):
         date = parsedate_to_datetime(header)
         # The oldest of the three forms of a date names no zone, and means UTC.
         date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return _bounded((date - datetime.now(tz=UTC)).total_seconds())
+        return _clamp_wait((date - datetime.now(tz=UTC)).total_seconds())
     return None
 
 
-def _bounded(seconds: float) -> float | None:
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
+def _clamp_wait(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_WAIT_SECONDS)

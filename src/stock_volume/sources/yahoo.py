@@ -15,13 +15,13 @@ from stock_volume.sources.retry import RetryParameters, attempts
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH: Final = 100
+BATCH_SIZE: Final = 100
 """Symbols asked for at once."""
 
-_DELISTED_SHARE: Final = 0.1
+_MAX_DELISTED_SHARE: Final = 0.1
 """Share of a batch that may be delisted; where more are not answered, Yahoo blocks the client."""
 
-_SETTLED: Final = timedelta(minutes=30)
+_SETTLING_TIME: Final = timedelta(minutes=30)
 """How long after its close a session's volume is still counted up."""
 
 
@@ -65,28 +65,30 @@ class YahooSource(RequestedSource):
         Yields:
             In their order, a file of bars each, or why there is none.
         """
-        last = last_settled_session(self._exchange, datetime.now().astimezone())
-        for start in range(0, len(requests), BATCH):
-            batch = requests[start : start + BATCH]
-            files = self._files(batch, last)
+        last = find_last_settled_session(self._exchange, datetime.now().astimezone())
+        for start in range(0, len(requests), BATCH_SIZE):
+            batch = requests[start : start + BATCH_SIZE]
+            files = self._fetch_batch(batch, last)
             for request in batch:
                 yield files.get(request.symbol, "Yahoo answers no bars")
 
-    def _files(self, batch: Sequence[Request], last: date) -> dict[str, bytes]:
+    def _fetch_batch(self, batch: Sequence[Request], last: date) -> dict[str, bytes]:
         """Ask for a batch, and for those of it that are not answered again while it may help."""
         files: dict[str, bytes] = {}
         missing = batch
         with suppress(_MissingError):
-            for attempt in attempts(self._retry, _may_come):
+            for attempt in attempts(self._retry, _is_transient):
                 with attempt:
-                    answered = _answered(missing, last)
+                    answered = _fetch_once(missing, last)
                     is_first = missing is batch
                     files |= answered
                     missing = [request for request in missing if request.symbol not in answered]
                     if missing:
                         raise _MissingError(
                             f"Yahoo answers nothing of {len(missing)} of {len(batch)} symbols",
-                            may_come=is_first or bool(answered) or _may_be_block(missing, batch),
+                            is_transient=is_first
+                            or bool(answered)
+                            or _may_be_block(missing, batch),
                         )
         return files
 
@@ -98,28 +100,28 @@ class _MissingError(Exception):
         may_come: Whether it may help to ask again.
     """
 
-    def __init__(self, message: str, *, may_come: bool) -> None:
+    def __init__(self, message: str, *, is_transient: bool) -> None:
         super().__init__(message)
-        self.may_come = may_come
+        self.is_transient = is_transient
 
 
 def _may_be_block(missing: Sequence[Request], batch: Sequence[Request]) -> bool:
     """Return whether more symbols are missing than may be delisted: one or a tenth."""
-    return len(missing) == len(batch) or len(missing) > max(1, _DELISTED_SHARE * len(batch))
+    return len(missing) == len(batch) or len(missing) > max(1, _MAX_DELISTED_SHARE * len(batch))
 
 
-def _may_come(error: Exception) -> bool:
-    return isinstance(error, _MissingError) and error.may_come
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, _MissingError) and error.is_transient
 
 
-def _answered(requests: Sequence[Request], last: date) -> dict[str, bytes]:
+def _fetch_once(requests: Sequence[Request], last: date) -> dict[str, bytes]:
     """Ask once for some symbols; those without any bar are left out."""
     bars = _download(requests, last)
-    files = {request.symbol: _as_csv(bars, request.symbol, last) for request in requests}
+    files = {request.symbol: _format_csv(bars, request.symbol, last) for request in requests}
     return {symbol: file for symbol, file in files.items() if file}
 
 
-def last_settled_session(exchange: Exchange, now: datetime) -> date:
+def find_last_settled_session(exchange: Exchange, now: datetime) -> date:
     """Find the last session whose bar is complete.
 
     Args:
@@ -129,7 +131,7 @@ def last_settled_session(exchange: Exchange, now: datetime) -> date:
     Returns:
         The session that closed half an hour ago or earlier.
     """
-    return exchange.last_session(now - _SETTLED)
+    return exchange.last_session(now - _SETTLING_TIME)
 
 
 def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":
@@ -160,7 +162,7 @@ def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":
     )
 
 
-def _as_csv(bars: "pd.DataFrame | None", symbol: str, last: date) -> bytes:
+def _format_csv(bars: "pd.DataFrame | None", symbol: str, last: date) -> bytes:
     """Write one symbol's bars as the Kaggle archive has them; nothing without bars."""
     if bars is None or symbol not in bars.columns.get_level_values(0):
         return b""

@@ -2,7 +2,13 @@
 
 import pytest
 
-from stock_volume.sources.address import is_remote, is_same_server, redacted, shown, without_secrets
+from stock_volume.sources.address import (
+    is_remote,
+    is_same_server,
+    redact_address,
+    redact_text,
+    strip_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,8 +34,8 @@ def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa
 )
 def test_secrets_are_cut_off(address: str, rest: str) -> None:
     """Query, user and password go, and what is left tells what is where."""
-    assert shown(address) == rest
-    assert without_secrets(address) == rest.removesuffix("?…")
+    assert redact_address(address) == rest
+    assert strip_secrets(address) == rest.removesuffix("?…")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def test_secrets_are_cut_off(address: str, rest: str) -> None:
 )
 def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
     """Errors of other packages keep their words and lose the keys in addresses."""
-    assert redacted(text) == rest
+    assert redact_text(text) == rest
 
 
 @pytest.mark.parametrize(

@@ -161,11 +161,11 @@ def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_
         return pd.DataFrame() if len(calls) in {2, 3} else bars_of(symbols)
 
     monkeypatch.setattr(yfinance, "download", download)
-    symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH)]
+    symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH_SIZE)]
     archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
-    assert calls == [symbols[: yahoo.BATCH], *[symbols[yahoo.BATCH :]] * 3]
+    assert calls == [symbols[: yahoo.BATCH_SIZE], *[symbols[yahoo.BATCH_SIZE :]] * 3]
 
 
 def without(bars: pd.DataFrame, symbols: list[str]) -> pd.DataFrame:
@@ -222,7 +222,7 @@ def test_a_block_after_the_first_batch_is_a_failure(
         return bars_of(symbols) if len(calls) == 1 else pd.DataFrame()
 
     monkeypatch.setattr(yfinance, "download", download)
-    symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH)]
+    symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH_SIZE)]
     with pytest.raises(SourceError, match=r"101 of 1000 symbols .*max_failed_share = 0\.1"):
         YahooSource(symbols, tmp_path, retry=QUICK).everything()
     assert len(calls) == 1 + 2 * QUICK.attempts
@@ -245,4 +245,4 @@ def test_a_session_is_settled_half_an_hour_after_its_close(
     """Early closes and holidays are those of the exchange."""
     monkeypatch.undo()
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert yahoo.last_settled_session(NYSE, moment) == session
+    assert yahoo.find_last_settled_session(NYSE, moment) == session
