@@ -1,9 +1,9 @@
-"""Entries of the BentoML store: models, and the Bento that serves them.
+"""Models and Bentos in the BentoML store.
 
-A store is shared by all data roots, so its latest version may be another data root's. Each
-dataset therefore keeps a file under its data root that names the version it saved there.
+All data roots share a store, so its latest version may belong to another data root. Each
+dataset therefore writes the tag of the version that it saved to a file under its data root.
 
-BentoML is imported where it is used: it takes over a second, and most runs need none.
+Imports of BentoML are local, because importing it takes over a second and most runs need none.
 """
 
 import json
@@ -28,14 +28,14 @@ _Loaded = TypeVar("_Loaded")
 
 
 class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
-    """A version in the BentoML store, and the file that names it."""
+    """A version in the BentoML store, and the file with its tag."""
 
     def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Keep the name and the place of the file.
+        """Configure the dataset.
 
         Args:
-            name: Name in the store; each save makes a new version.
-            filepath: The file that names the version saved last, a JSON object with the
+            name: Name in the store; each save creates a new version.
+            filepath: File with the tag of the last saved version, a JSON object with the
                 key ``tag``.
             metadata: Description, and layer in Kedro-Viz.
         """
@@ -45,10 +45,10 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
     @property
     def tag(self) -> str:
-        """Name and version of what was saved last under this data root.
+        """Name and version last saved under this data root.
 
         Raises:
-            DatasetError: The file that names it is missing or unreadable.
+            DatasetError: The file with the tag is missing or unreadable.
         """
         try:
             tag = json.loads(self._tag_file.read_text(encoding="utf-8"))[_TAG]
@@ -72,7 +72,7 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
     @abstractmethod
     def _find(self, tag: str) -> Any:
-        """Look a tag up in the store; BentoML raises NotFound."""
+        """Find a tag in the store; BentoML raises NotFound."""
 
     def _find_stored(self) -> Any:
         import bentoml
@@ -99,7 +99,7 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
 
 class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
-    """A model in the BentoML store, as files of text and of Parquet.
+    """A model in the BentoML store, as text and Parquet files.
 
     Example of a catalog entry::
 
@@ -110,7 +110,7 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
     """
 
     def load(self) -> StoredModel:
-        """Load the version that was saved last under this data root."""
+        """Load the version last saved under this data root."""
         return StoredModel.from_store(self._find_stored())
 
     def save(self, data: StoredModel) -> None:
@@ -129,7 +129,7 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
 
 
 class BentoDataset(StoreDataset[BentoContents, str]):
-    """The servable Bento, built from the project's bentofile.
+    """The Bento of the service, built from the project's bentofile.
 
     Example of a catalog entry::
 
@@ -143,11 +143,11 @@ class BentoDataset(StoreDataset[BentoContents, str]):
     def __init__(
         self, name: str, filepath: str, path: str, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Keep what to build.
+        """Configure the dataset.
 
         Args:
-            name: Name in the store; each save makes a new version.
-            filepath: The file that names the version saved last.
+            name: Name in the store; each save creates a new version.
+            filepath: File with the tag of the last saved version.
             path: The bentofile; its folder is the project. (Kedro makes a ``path`` absolute.)
             metadata: Description, and layer in Kedro-Viz.
         """
@@ -155,14 +155,14 @@ class BentoDataset(StoreDataset[BentoContents, str]):
         self._bentofile = Path(path)
 
     def load(self) -> str:
-        """Return the tag of the version saved last; the Bento itself is for BentoML to load."""
+        """Return the tag of the last saved version; BentoML itself loads the Bento."""
         return str(self._find_stored().tag)
 
     def save(self, data: BentoContents) -> None:
         """Build a new version.
 
         Args:
-            data: Which models it pins, and its labels.
+            data: Models to pin, and labels.
         """
         import bentoml
 

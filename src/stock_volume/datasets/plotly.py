@@ -1,4 +1,4 @@
-"""Plotly figures, written aside and then renamed; Kedro-Viz draws them."""
+"""Plotly figures for Kedro-Viz, written atomically."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class PlotlyDataset(JSONDataset):  # type: ignore[misc]  # kedro-datasets has no types
-    """A figure as JSON, in a file that is replaced at once, never half written."""
+    """A figure as a JSON file, which each save replaces atomically."""
 
     @property
     def path(self) -> Path:
-        """Of the file."""
+        """Path of the file."""
         return Path(self._filepath)
 
     def save(self, data: "Figure") -> None:
-        """Write the figure aside, and move the file into place."""
+        """Write the figure to a temporary file, then rename it."""
         with write_atomically(self.path) as aside:
             data.write_json(aside)

@@ -1,4 +1,4 @@
-"""Answers that say nothing of bars although the source calls them a success."""
+"""Detection of successful responses that hold no bars."""
 
 import html
 import json
@@ -14,34 +14,34 @@ from stock_volume.sources.address import redact_text
 
 _MAX_QUOTE_LENGTH: Final = 100
 INSPECTED_BYTES: Final = 16_384
-"""Bytes of an answer that its quotation is made from."""
+"""Bytes at the beginning of an answer that are inspected and quoted."""
 
 _MIN_PRINTABLE_SHARE: Final = 0.7
-"""Share of its characters; text of any language has more, and data that is no text less."""
+"""Share of the characters; text in any language exceeds it, binary data does not."""
 
 _MASK: Final = "…"
 _INVISIBLE_HTML: Final = re.compile(
     r"<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)|<[^>]*(>|\Z)", re.IGNORECASE | re.DOTALL
 )
-"""What a browser does not show of a page: scripts, styles, comments and tags."""
+"""Parts of a page that a browser does not display: scripts, styles, comments and tags."""
 
 
 def explain_no_bars(content: bytes, secrets: Collection[str] = ()) -> str | None:
-    """Say why an answer has no bars.
+    """Explain why an answer has no bars.
 
     Args:
         content: The answer.
-        secrets: Text that the source may repeat and that nobody is to see, such as keys.
+        secrets: Text to mask, such as keys that the source may echo.
 
     Returns:
-        What the answer is instead, with its first words, on one line and without secrets;
-        None if it is a file of bars with at least one row.
+        The kind of the answer and its first words, on one line and without secrets; None if
+        it is a file of bars with at least one row.
     """
     try:
         if read_rows(content).count:
             return None
     except UndecidedFileError:
-        return None  # these are bars: ingestion reads them by its parameters, or names them
+        return None  # These are bars: ingestion decides by its parameters, or reports them.
     except UnreadableFileError:
         return _describe_unreadable(content, secrets)
     if not content.strip():
@@ -50,24 +50,24 @@ def explain_no_bars(content: bytes, secrets: Collection[str] = ()) -> str | None
 
 
 def is_page_or_json(content: bytes) -> bool:
-    """Return whether content is HTML, XML or JSON, to judge by how it begins.
+    """Return whether content begins like HTML, XML or JSON, as no file of bars does.
 
     Args:
-        content: The first bytes of a file or more; no file of bars begins so.
+        content: At least the first bytes of a file.
     """
     return _begins_with_any(content, b"<") or _begins_with_any(content, b"{[")
 
 
 def quote_beginning(content: bytes, secrets: Collection[str] = ()) -> str:
-    """Quote the beginning of an answer in a message.
+    """Quote the beginning of an answer for a message.
 
     Args:
         content: The answer.
-        secrets: Text that is left out.
+        secrets: Text to mask.
 
     Returns:
-        Up to 100 printable characters on one line, as a reader of the page would see them
-        where it is HTML, without secrets.
+        Up to 100 printable characters on one line, without secrets; of HTML, the visible
+        text.
     """
     text = content[:INSPECTED_BYTES].decode("utf-8-sig", errors="replace")
     if _begins_with_any(content, b"<"):
@@ -96,8 +96,10 @@ def _describe_unreadable(content: bytes, secrets: Collection[str]) -> str:
     return f"text in place of bars: {words}"
 
 
-def _begins_with_any(content: bytes, firsts: bytes) -> bool:
-    return content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {bytes([one]) for one in firsts}
+def _begins_with_any(content: bytes, characters: bytes) -> bool:
+    return content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {
+        bytes([one]) for one in characters
+    }
 
 
 def _is_binary(content: bytes) -> bool:
@@ -114,7 +116,7 @@ def _keep_printable(text: str, other: str = " ") -> str:
 
 
 def _remove_secrets(text: str, secrets: Collection[str]) -> str:
-    """Take secrets out of a text, as they are and as addresses and JSON write them."""
+    """Mask secrets in a text: as they are, percent-encoded, and escaped as in JSON."""
     forms = {
         form
         for secret in secrets

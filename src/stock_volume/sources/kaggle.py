@@ -1,4 +1,4 @@
-"""The Kaggle archive, by kagglehub: it resumes a broken download and checks what it got."""
+"""The Kaggle archive, downloaded with kagglehub, which resumes and verifies downloads."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import redact_text
-from stock_volume.sources.answer import is_page_or_json, quote_beginning
+from stock_volume.sources.answer import INSPECTED_BYTES, is_page_or_json, quote_beginning
 from stock_volume.sources.retry import RetryParameters, attempts, is_transient_status
 
 _VERSIONED: Final = re.compile(r"[\w-]+/[\w-]+/versions/\d+")
@@ -24,25 +24,24 @@ _MAKE_A_KEY: Final = (
     "Make an API token in your Kaggle settings and put it into KAGGLE_API_TOKEN, or kaggle.json "
     "into ~/.kaggle"
 )
-INSPECTED_BYTES: Final = 16_384
 _DAMAGE_ERRORS: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 
 
 def download(handle: str, seconds: float, retry: RetryParameters | None = None) -> Path:
-    """Download a version of a dataset, unless it is in kagglehub's cache.
+    """Download a version of a dataset, unless kagglehub's cache has it.
 
     Args:
-        handle: ``owner/dataset/versions/number``: a cached copy is found without network by
-            its number only.
-        seconds: How long Kaggle may say nothing; kagglehub waits without end.
-        retry: How often a failed request is repeated; a download goes on where it broke.
+        handle: ``owner/dataset/versions/number``; without the number a cached copy would
+            not be found offline.
+        seconds: Time limit of each request; kagglehub has none.
+        retry: Retries of failed requests; a download resumes where it broke.
 
     Returns:
-        The folder with its files, in kagglehub's cache (``KAGGLEHUB_CACHE``).
+        Folder of the files, in kagglehub's cache (``KAGGLEHUB_CACHE``).
 
     Raises:
-        SourceError: The handle names no version, kagglehub is missing, Kaggle cannot be
-            reached or refuses, or what it sends cannot be kept.
+        SourceError: The handle has no version, kagglehub is not installed, Kaggle cannot be
+            reached or refuses access, or the download cannot be stored.
     """
     if not _VERSIONED.fullmatch(handle):
         raise SourceError(f"{handle}: name the version too: owner/dataset/versions/number")
@@ -66,14 +65,14 @@ def download(handle: str, seconds: float, retry: RetryParameters | None = None) 
                 return Path(kagglehub.dataset_download(handle))
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001 (kagglehub has no error of its own for most)
-        # Not from the error: it may hold a signed address.
+    except Exception as error:  # noqa: BLE001 (kagglehub raises any kind)
+        # Not chained: the error may contain a signed address.
         raise SourceError(f"{handle}: {_explain(error)}") from None
     raise AssertionError("unreachable")
 
 
 def _find_cached(handle: str) -> Path | None:
-    """Look for a complete copy; kagglehub would first build a client and log."""
+    """Find a complete cached copy, without the client and logs of kagglehub's download."""
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
 
@@ -83,9 +82,9 @@ def _find_cached(handle: str) -> Path | None:
 
 @contextlib.contextmanager
 def _remove_damaged_download(handle: str) -> Iterator[None]:
-    """Remove a download that cannot be unpacked: kagglehub would take it for complete.
+    """Remove a download that cannot be unpacked, because kagglehub would reuse it.
 
-    Its first words are noted on the error where it is a page or a note and no archive.
+    If it is a page or a note, its first words are added to the error.
     """
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
@@ -105,7 +104,7 @@ def _remove_damaged_download(handle: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limit_request_time(seconds: float) -> Iterator[None]:
-    """Give a limit to each request that has none, as Kaggle's own client makes them."""
+    """Set a time limit for requests without one, as Kaggle's client sends them."""
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
@@ -139,7 +138,7 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _explain(error: Exception) -> str:
-    """Say what went wrong and what to do; kagglehub's errors say the first at best."""
+    """Explain an error of kagglehub and how to fix it."""
     import requests
     from kagglehub.config import get_cache_folder
     from kagglehub.exceptions import DataCorruptionError, KaggleApiHTTPError
@@ -149,21 +148,21 @@ def _explain(error: Exception) -> str:
     if isinstance(error, KaggleApiHTTPError):
         reason = _explain_refusal(error)
     elif isinstance(error, DataCorruptionError):
-        reason = "what arrived is not what Kaggle sent; run again"
+        reason = "the download is corrupt; run again"
     elif isinstance(error, requests.RequestException):
         reason = (
             f"Kaggle cannot be reached ({text}). Check the network or the proxy, and run again: "
-            f"a download goes on where it broke; {_MANUAL_DOWNLOAD}"
+            f"a download resumes where it broke; {_MANUAL_DOWNLOAD}"
         )
     elif _is_damage(error):
         reason = f"cannot be unpacked ({text}) and was removed; run again, {_MANUAL_DOWNLOAD}"
     elif isinstance(error, OSError):
         reason = (
-            f"cannot be kept ({text}); mend that in {get_cache_folder()}, or name another folder "
+            f"cannot be stored ({text}); fix that in {get_cache_folder()}, or name another folder "
             "in KAGGLEHUB_CACHE"
         )
     elif "credentials" in text:
-        reason = f"{text}. Mend that file or remove it. {_MAKE_A_KEY}"
+        reason = f"{text}. Fix that file or remove it. {_MAKE_A_KEY}"
     else:
         reason = f"{type(error).__name__}: {text}; {_MANUAL_DOWNLOAD}"
     return reason
@@ -187,7 +186,7 @@ def _explain_refusal(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _hide_progress_bar() -> Iterator[None]:
-    """Hide kagglehub's own progress bar where nobody watches it."""
+    """Hide kagglehub's progress bar unless the output is a terminal."""
     if sys.stderr.isatty():
         yield
     else:

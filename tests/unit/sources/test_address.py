@@ -16,7 +16,7 @@ from stock_volume.sources.address import (
     [("s3://b/a.zip", True), ("https://h/a.zip", True), ("data/a.zip", False), ("sample", False)],
 )
 def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa: FBT001
-    """Paths are told from addresses."""
+    """Addresses differ from paths by their protocol."""
     assert is_remote(source) is remote
 
 
@@ -33,7 +33,7 @@ def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa
     ],
 )
 def test_secrets_are_cut_off(address: str, rest: str) -> None:
-    """Query, user and password go, and what is left tells what is where."""
+    """Query, user and password are removed, and the rest stays."""
     assert redact_address(address) == rest
     assert strip_secrets(address) == rest.removesuffix("?…")
 
@@ -68,6 +68,6 @@ def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
         ("https://h/a", "https://h@other/a", False),
     ],
 )
-def test_a_server_is_known_by_its_door(home: str, address: str, same: bool) -> None:  # noqa: FBT001
+def test_a_server_is_identified_by_its_origin(home: str, address: str, same: bool) -> None:  # noqa: FBT001
     """What is meant for one server goes to no other, and not from HTTPS to HTTP."""
     assert is_same_server(home, address) is same

@@ -90,7 +90,7 @@ def chart(path: str, *_: object) -> Answer:
 
 @pytest.fixture(autouse=True)
 def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No cookie is asked for, nothing is cached, and the sixth of January has closed."""
+    """Request no cookie, cache nothing, and set the clock after the close of 6 January."""
     yfinance.set_tz_cache_location(str(tmp_path / "cache"))
     monkeypatch.setattr(
         YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
@@ -98,7 +98,7 @@ def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 6))
 
 
-def stand_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("yfinance.scrapers.history", "yfinance.base"):
         monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
 
@@ -108,7 +108,7 @@ def test_recent_bars_are_as_the_archive_has_them(
 ) -> None:
     """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
     with answering(chart) as server:
-        stand_in(server, monkeypatch)
+        use_server(server, monkeypatch)
         asked = YahooSource(None, tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
         archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
@@ -127,7 +127,7 @@ def test_a_session_that_goes_on_is_left_out(
     """The bar of a session that has not closed is not taken for its volume."""
     monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 5))
     with answering(chart) as server:
-        stand_in(server, monkeypatch)
+        use_server(server, monkeypatch)
         archive = YahooDataset(str(tmp_path), ["AAA"]).load().everything()
     dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
     assert dates == ["2021-01-04", "2021-01-05"]
@@ -136,7 +136,7 @@ def test_a_session_that_goes_on_is_left_out(
 def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without network yfinance gives an empty frame, which is an error here."""
     with answering(chart) as server:
-        stand_in(server, monkeypatch)
+        use_server(server, monkeypatch)
     asked = YahooSource(None, tmp_path, retry=QUICK)
     with pytest.raises(
         SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
@@ -242,7 +242,7 @@ def test_a_block_after_the_first_batch_is_a_failure(
 def test_a_session_is_settled_half_an_hour_after_its_close(
     monkeypatch: pytest.MonkeyPatch, now: str, session: date
 ) -> None:
-    """Early closes and holidays are those of the exchange."""
+    """Early closes and holidays follow the exchange's calendar."""
     monkeypatch.undo()
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     assert yahoo.find_last_settled_session(NYSE, moment) == session
