@@ -63,7 +63,7 @@ def zipped(**files: bytes) -> bytes:
 
 
 def test_s3_zip(s3: Any, tmp_path: Path) -> None:
-    """A zip in a bucket is read through the catalog's dataset, and fetched again when it changes."""
+    """A zip in a bucket is read through the catalog, and fetched again when it changes."""
     client, options = s3
     client.put_object(Bucket="bars", Key="archive.zip", Body=zipped(A=BARS))
     dataset = ArchiveDataset("s3://bars/archive.zip", str(tmp_path), credentials=options)
