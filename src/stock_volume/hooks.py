@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from stock_volume.failures import full_traceback
 from stock_volume.lineage.digests import digest_path, git_revision, package_versions
-from stock_volume.sources.address import is_remote, shown
+from stock_volume.sources.address import is_remote, redact_address
 
 logger = logging.getLogger(__name__)
 
@@ -308,7 +308,7 @@ def _for_json(parameters: Any) -> Any:
         case list():
             return [_for_json(value) for value in parameters]
         case str() if is_remote(parameters):
-            return shown(parameters)
+            return redact_address(parameters)
         case float() if not isfinite(parameters):
             return str(parameters)
     return parameters
