@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import logging
-import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER, is_content
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
-from stock_volume.files import written_aside
+from stock_volume.files import safe_file_name, written_aside
 from stock_volume.progress import progress, transfer
 from stock_volume.sources.address import (
     is_same_server,
@@ -41,8 +40,6 @@ _LOOKED_AT: Final = 16_384
 """Bytes of a file that show whether it is one of bars."""
 
 _NAME_LENGTH: Final = 100
-_UNSAFE: Final = re.compile(r"[^\w.-]")
-"""What the name of a file had better not have."""
 
 _OF_THIS_MACHINE: Final = {
     errno.ENAMETOOLONG,
@@ -106,7 +103,7 @@ def mirror(
 
 
 def _file_name(name: str) -> str:
-    return _UNSAFE.sub("_", name)[-_NAME_LENGTH:] or "archive"
+    return safe_file_name(name)[-_NAME_LENGTH:] or "archive"
 
 
 def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters) -> Path:
