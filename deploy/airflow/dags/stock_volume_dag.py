@@ -36,12 +36,12 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "engineer_features": ("feature_engineering.engineer_features",),
     "engineer_forecast_features": ("feature_engineering.engineer_forecast_features",),
     "fit_estimator": ("modelling.fit_estimator",),
-    "fit_forecaster": ("modelling.fit_forecaster",),
     "plan_windows": ("modelling.plan_windows",),
     "register_estimator": ("packaging.register_estimator",),
     "backtest_forecaster": ("modelling.backtest_forecaster",),
-    "forecast_live_symbols": ("modelling.forecast_live_symbols",),
+    "fit_forecaster": ("modelling.fit_forecaster",),
     "evaluate_forecaster": ("modelling.evaluate_forecaster",),
+    "forecast_live_symbols": ("modelling.forecast_live_symbols",),
     "register_snapshot": ("packaging.register_snapshot",),
     "draw_backtest": ("reporting.draw_backtest",),
     "register_forecaster": ("packaging.register_forecaster",),
@@ -59,7 +59,6 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "describe_sessions",
     ),
     "fit_estimator": ("engineer_features",),
-    "fit_forecaster": ("engineer_forecast_features",),
     "plan_windows": ("engineer_forecast_features",),
     "register_estimator": (
         "ingest_bars",
@@ -70,13 +69,17 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_forecast_features",
         "plan_windows",
     ),
-    "forecast_live_symbols": (
+    "fit_forecaster": (
         "engineer_forecast_features",
-        "fit_forecaster",
+        "plan_windows",
     ),
     "evaluate_forecaster": (
         "plan_windows",
         "backtest_forecaster",
+    ),
+    "forecast_live_symbols": (
+        "engineer_forecast_features",
+        "fit_forecaster",
     ),
     "register_snapshot": (
         "ingest_bars",
@@ -86,8 +89,8 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "backtest_forecaster",
     ),
     "draw_backtest": (
-        "fit_forecaster",
         "backtest_forecaster",
+        "fit_forecaster",
     ),
     "register_forecaster": (
         "ingest_bars",

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
-from kedro.io import DataCatalog
-from pydantic import ValidationError
+from kedro.io import DataCatalog, DatasetError
 
 from stock_volume.cli.reporting import VERBOSE_OPTION, ReportingCommand
-from stock_volume.configuration import describe_errors
 from stock_volume.hooks.names import MANIFEST, MANIFESTS
 
 if TYPE_CHECKING:  # every command of Kedro loads this module
@@ -95,25 +93,18 @@ def read_manifests(catalog: DataCatalog) -> list["RunManifest"]:
         The manifests, in any order.
 
     Raises:
-        ClickException: There are none, or one of them is invalid.
+        ClickException: There are none.
+        DatasetError: One of them is invalid.
     """
     if not catalog.exists(MANIFESTS):
         latest: Any = catalog[MANIFEST]
         raise click.ClickException(f"no run has left a manifest in {latest.path.parent}")
-    partitions: dict[str, Callable[[], Any]] = catalog.load(MANIFESTS)
-    return [_validate(name, load()) for name, load in partitions.items()]
-
-
-def _validate(name: str, document: Any) -> "RunManifest":
-    from stock_volume.lineage.manifest import RunManifest
-
+    partitions: dict[str, Callable[[], RunManifest]] = catalog.load(MANIFESTS)
     try:
-        return RunManifest.model_validate(document)
-    except ValidationError as error:
-        raise click.ClickException(
-            f"{MANIFESTS}/{name}.json is not a run manifest: {describe_errors(error)}; "
-            "move it out of the folder"
-        ) from error
+        return [load() for load in partitions.values()]
+    except DatasetError as error:
+        error.add_note("or move the file out of the folder")
+        raise
 
 
 def _raw_datasets(catalog: DataCatalog) -> set[str]:

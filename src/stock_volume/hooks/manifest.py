@@ -127,7 +127,7 @@ class RunManifestHook:
         manifest = self._manifest(run_params["run_id"], pipeline)
         if MANIFESTS in catalog:
             self._keep(manifest)
-        catalog.save(MANIFEST, manifest.model_dump(mode="json"))
+        catalog.save(MANIFEST, manifest)
         _log_places(catalog, manifest.outputs)
 
     # After the other hooks: if this fails (a full disk), they have done their part.
@@ -140,8 +140,7 @@ class RunManifestHook:
             self._keep(self._manifest(run_params["run_id"], pipeline, failed))
 
     def _keep(self, manifest: RunManifest) -> None:
-        partition = safe_file_name(manifest.run_id)
-        self._catalog.save(MANIFESTS, {partition: manifest.model_dump(mode="json")})
+        self._catalog.save(MANIFESTS, {safe_file_name(manifest.run_id): manifest})
 
     def _manifest(self, run_id: str, pipeline: Pipeline, failed: str | None = None) -> RunManifest:
         seconds = time.perf_counter() - self._start

@@ -7,7 +7,8 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.evaluation.measures import interval_measures, point_measures
-from stock_volume.features.market import extended_sessions
+from stock_volume.exchange import Exchange
+from stock_volume.features.market import extend_sessions
 from stock_volume.features.quantities import MONTH
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
@@ -43,7 +44,7 @@ class Snapshot(NamedTuple):
         latest: The latest row of ``forecast_features`` of each symbol that can be
             forecast.
         history: The latest bars of each symbol.
-        sessions: The sessions, gone on with past the data.
+        sessions: The sessions, extended beyond the data.
         records: One row a symbol that the backtest has scored: its measures.
         scored: The latest forecasts of the backtest beside what came true.
     """
@@ -61,6 +62,7 @@ def take_snapshot(
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
+    exchange: Exchange,
 ) -> Snapshot:
     """Take what the service needs from the layers of a run.
 
@@ -69,9 +71,13 @@ def take_snapshot(
         sessions: The market by session.
         forecast_features: Features of the forecaster.
         backtest: Rows of ``run_backtest``.
+        exchange: The exchange of all of them.
 
     Returns:
         The snapshot; its bars are read when it is saved.
+
+    Raises:
+        ExchangeMismatchError: The sessions are of another exchange.
     """
     known = sessions.collect()
     last = known.select(pl.col(columns.DATE).max()).item()
@@ -79,7 +85,7 @@ def take_snapshot(
         symbols=_symbols(features),
         latest=latest_of_each(forecast_features).lazy(),
         history=_history(features),
-        sessions=extended_sessions(known, last + _CALENDAR_AHEAD).lazy(),
+        sessions=extend_sessions(known, last + _CALENDAR_AHEAD, exchange).lazy(),
         records=_records(backtest),
         scored=_scored(backtest),
     )

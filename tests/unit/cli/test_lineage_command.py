@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 
 from stock_volume.cli.lineage_command import read_manifests
+from stock_volume.failures import explain
 from tests.unit.lineage_helpers import first_run
 
-JSON = {
-    "type": "stock_volume.datasets.AtomicDataset",
-    "dataset": {"type": "json.JSONDataset"},
+MODEL = {
+    "type": "stock_volume.datasets.PydanticJSONDataset",
+    "model": "stock_volume.lineage.manifest.RunManifest",
 }
 
 
@@ -25,12 +26,12 @@ def catalog(folder: Path, *manifests: dict[str, Any]) -> DataCatalog:
         path.write_text(json.dumps(manifest), encoding="utf-8")
     return DataCatalog.from_config(
         {
-            "run_manifest": {**JSON, "filepath": str(folder / "run_manifest.json")},
+            "run_manifest": {**MODEL, "filepath": str(folder / "run_manifest.json")},
             "run_manifests": {
                 "type": "partitions.PartitionedDataset",
                 "path": str(folder / "run_manifests"),
                 "filename_suffix": ".json",
-                "dataset": JSON,
+                "dataset": MODEL,
             },
         }
     )
@@ -52,8 +53,8 @@ def test_folder_without_manifests_is_an_error(tmp_path: Path) -> None:
 
 
 def test_invalid_manifest_is_an_error_that_names_it(tmp_path: Path) -> None:
-    """The message names the manifest, the field and a remedy."""
+    """The message names the file, the field and a remedy."""
     broken = {name: value for name, value in first_run().items() if name != "nodes"}
-    with pytest.raises(click.ClickException) as caught:
+    with pytest.raises(DatasetError, match=r"manifests/1\.json: .*\(nodes: Field") as caught:
         read_manifests(catalog(tmp_path, first_run(), broken))
-    assert "1.json is not a run manifest: nodes: Field required; move it" in str(caught.value)
+    assert explain(caught.value).text.endswith("(or move the file out of the folder)")

@@ -14,7 +14,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from stock_volume.datasets import AtomicDataset
+from stock_volume.datasets import AtomicDataset, PydanticJSONDataset
 from stock_volume.hooks import RunManifestHook
 from stock_volume.hooks import manifest as manifest_hook
 from tests.unit.hook_helpers import run, stages, start, words
@@ -22,6 +22,7 @@ from tests.unit.hook_helpers import run, stages, start, words
 Frames = Iterator[pl.DataFrame]
 PARAMETERS = {"size": 3, "as_of": datetime(2020, 1, 2, tzinfo=UTC).date()}
 JSON = {"type": "json.JSONDataset"}
+MODEL = "stock_volume.lineage.manifest.RunManifest"
 TEXT = {"type": "text.TextDataset"}
 
 
@@ -57,7 +58,7 @@ def manifest_of(tmp_path: Path) -> Callable[[Pipeline], dict[str, Any]]:
             "letters": MemoryDataset(pl.DataFrame({"letter": ["z"]})),
             "counts": AtomicDataset(str(tmp_path / "counts.json"), JSON),
             "model": Tagged(),
-            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+            "run_manifest": PydanticJSONDataset(str(tmp_path / "manifest.json"), MODEL),
         }
     )
 
@@ -103,7 +104,7 @@ def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
             "params:all": MemoryDataset({}),
             "parameters": MemoryDataset({}),
             "letters": MemoryDataset(),
-            "run_manifest": AtomicDataset(str(path), JSON),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
         }
     )
     reading = lettering().filter(node_names=["read"])
@@ -157,13 +158,12 @@ def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
 def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
     """A parameter that is infinite, or no number, is a word in the manifest."""
     path = tmp_path / "manifest.json"
-    strict = {**JSON, "save_args": {"allow_nan": False}}
     catalog = DataCatalog(
         {
             "start": MemoryDataset("go"),
             "parameters": MemoryDataset({"ratio": float("inf"), "none": float("nan")}),
             "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
-            "run_manifest": AtomicDataset(str(path), strict),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
         }
     )
     node = Node(words("# Report"), "start", "report", name="write")
@@ -201,7 +201,7 @@ PARTITIONS = "partitions.PartitionedDataset"
 MANIFESTS = {
     "type": PARTITIONS,
     "filename_suffix": ".json",
-    "dataset": {"type": "stock_volume.datasets.AtomicDataset", "dataset": JSON},
+    "dataset": {"type": "stock_volume.datasets.PydanticJSONDataset", "model": MODEL},
 }
 LOG = {
     "type": PARTITIONS,
@@ -224,15 +224,15 @@ def keeping(tmp_path: Path) -> DataCatalog:
     """Make a catalog of layers that are held and replaced, which keeps all manifests."""
     prices = {"type": "stock_volume.datasets.AtomicDataset", "dataset": TEXT}
     prices["filepath"] = str(tmp_path / "prices.txt")
-    entries = {
+    entries: dict[str, dict[str, Any]] = {
         "held_prices": prices,
         "prices": prices,
         "settled_prices": prices,
         "log": {**LOG, "path": str(tmp_path / "log")},
         "run_manifest": {
-            "type": "stock_volume.datasets.AtomicDataset",
+            "type": "stock_volume.datasets.PydanticJSONDataset",
             "filepath": str(tmp_path / "manifest.json"),
-            "dataset": JSON,
+            "model": MODEL,
         },
         "run_manifests": {**MANIFESTS, "path": str(tmp_path / "manifests")},
     }
@@ -401,7 +401,7 @@ def test_the_run_ends_with_where_things_are(
             "parameters": MemoryDataset({}),
             "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
             "service_bento": Tagged(),
-            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+            "run_manifest": PydanticJSONDataset(str(tmp_path / "manifest.json"), MODEL),
         }
     )
     pipeline = Pipeline(

@@ -429,13 +429,38 @@ def test_snapshot_of_another_run_is_refused(loader: Any) -> None:
     from stock_volume.stored_model import SNAPSHOT_NAME, StoredModel
 
     models = dict(stored_models())
-    frames = models[SNAPSHOT_NAME].frames
+    snapshot = models[SNAPSHOT_NAME]
+    frames = snapshot.frames
     models[SNAPSHOT_NAME] = StoredModel(
-        frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
+        snapshot.files, frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
     )
     with pytest.raises(Exception, match="asks for 1 features that the snapshot lacks"):
         LoadedModels.of(*models.values())
     assert not loader.is_ready
+
+
+def test_a_snapshot_without_its_exchange_is_refused() -> None:
+    """A snapshot of an earlier version does not say when its sessions close."""
+    from stock_volume.serving.loading import LoadedModels
+    from stock_volume.stored_model import SNAPSHOT_NAME, StoredModel
+
+    models = dict(stored_models())
+    models[SNAPSHOT_NAME] = StoredModel(frames=models[SNAPSHOT_NAME].frames)
+    with pytest.raises(Exception, match="the snapshot does not name its exchange"):
+        LoadedModels.of(*models.values())
+
+
+def test_a_forecaster_of_another_exchange_is_refused() -> None:
+    """A forecaster for New York never answers beside a snapshot of London."""
+    from stock_volume.exchange import find_exchange
+    from stock_volume.serving.loading import LoadedModels
+    from stock_volume.stored_model import EXCHANGE_FILE, SNAPSHOT_NAME, StoredModel
+
+    models = dict(stored_models())
+    london = {EXCHANGE_FILE: find_exchange("XLON").model_dump_json()}
+    models[SNAPSHOT_NAME] = StoredModel(london, frames=models[SNAPSHOT_NAME].frames)
+    with pytest.raises(Exception, match="trained for XNYS, not for XLON"):
+        LoadedModels.of(*models.values())
 
 
 def test_faults_are_logged_and_answered(

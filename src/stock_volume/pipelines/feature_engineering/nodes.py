@@ -6,6 +6,7 @@ from functools import partial
 import polars as pl
 
 from stock_volume.evaluation.backtest import feature_window
+from stock_volume.exchange import Exchange
 from stock_volume.features.market import market_sessions, sum_bars
 from stock_volume.features.registry import FeatureParameters, add_features
 from stock_volume.features.window import features_in_window
@@ -20,9 +21,9 @@ def engineer_features(
     yield from map_symbols(partial(add_features, parameters=parameters), prices, rows=chunk_rows)
 
 
-def describe_sessions(prices: pl.LazyFrame, chunk_rows: int) -> pl.DataFrame:
+def describe_sessions(prices: pl.LazyFrame, exchange: Exchange, chunk_rows: int) -> pl.DataFrame:
     """Measure the market on each session, and look up the calendar of the next one."""
-    return market_sessions(map_symbols(sum_bars, prices, rows=chunk_rows))
+    return market_sessions(map_symbols(sum_bars, prices, rows=chunk_rows), exchange)
 
 
 def engineer_forecast_features(

@@ -22,7 +22,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 describe_sessions,
-                inputs=["prices", "params:feature_chunk_rows"],
+                inputs=["prices", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="describe_sessions",

@@ -36,7 +36,12 @@ def _model() -> Pipeline:
             ),
             Node(
                 fit_forecaster,
-                inputs=["forecast_features", "backtest_plan", "params:forecaster"],
+                inputs=[
+                    "forecast_features",
+                    "backtest_plan",
+                    "params:forecaster",
+                    "params:exchange",
+                ],
                 outputs="forecaster",
                 name="fit_forecaster",
             ),
@@ -130,7 +135,14 @@ def _package() -> Pipeline:
             ),
             Node(
                 register_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=[
+                    "features",
+                    "sessions",
+                    "forecast_features",
+                    "backtest",
+                    "files",
+                    "params:exchange",
+                ],
                 outputs="snapshot_model",
                 name="register_snapshot",
             ),

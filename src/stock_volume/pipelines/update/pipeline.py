@@ -41,6 +41,7 @@ def _merge_bars() -> Pipeline:
                     "raw_bars",
                     "held_prices",
                     "held_files",
+                    "forecaster",
                     "params:ingestion",
                     "params:update",
                 ],
@@ -81,7 +82,7 @@ def _update_features() -> Pipeline:
             ),
             Node(
                 update_sessions,
-                inputs=["prices", "files", "params:feature_chunk_rows"],
+                inputs=["prices", "files", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="update_sessions",
@@ -177,7 +178,14 @@ def _package() -> Pipeline:
         [
             Node(
                 update_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=[
+                    "features",
+                    "sessions",
+                    "forecast_features",
+                    "backtest",
+                    "files",
+                    "params:exchange",
+                ],
                 outputs="snapshot_model",
                 name="update_snapshot",
             ),
