@@ -1,4 +1,4 @@
-"""The verdict of the monitoring, as the last word of a run and as its exit code."""
+"""The verdict of the monitoring: the last message of a run, and its exit code."""
 
 import logging
 from typing import Any, Final
@@ -8,12 +8,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
+from stock_volume.hooks.names import FORECAST_LOGS, MONITORING
 from stock_volume.monitoring.parameters import ExitCodes, Verdict
 
 logger = logging.getLogger(__name__)
-
-MONITORING: Final = "monitoring"
-FORECAST_LOGS: Final = {"forecast_log", "held_forecast_log"}
 
 _LEVELS: Final = {
     Verdict.OK: logging.INFO,
@@ -23,28 +21,28 @@ _LEVELS: Final = {
 
 
 class VerdictHook:
-    """Says what the monitoring found, and exits by it."""
+    """Logs the verdict of the monitoring, and ends ``kedro run`` with its exit code."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Let a run without any logged forecast go on, with an empty log.
+        """Use an empty log if no forecast has been logged yet.
 
-        A dataset of partitions refuses to load where there is none; the verdict says so
-        in plain words.
+        A partitioned dataset without partitions refuses to load, and the verdict explains
+        the lack of forecasts in plain words.
         """
         for name in FORECAST_LOGS & pipeline.inputs():
             if not catalog.exists(name):
                 logger.warning("%s: no forecast has been logged yet", name)
                 catalog[name] = MemoryDataset({})
 
-    # Last of all hooks: the others have ended their logs and written the manifest by then.
+    # Last of all hooks: the others have closed their logs and written the manifest by then.
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Log the verdict; exit by its code, where the process is there for this run alone.
+        """Log the verdict, and exit with its code if ``kedro run`` started the run.
 
         Raises:
-            SystemExit: ``kedro run`` runs it, and the parameter ``monitor.exit_codes`` has a
-                code other than 0 for the verdict.
+            SystemExit: ``kedro run`` started the run, and the parameter ``monitor.exit_codes``
+                has a code other than 0 for the verdict.
         """
         if MONITORING not in pipeline.all_outputs():
             return
@@ -54,11 +52,11 @@ class VerdictHook:
             logger.log(_LEVELS[verdict], "monitoring, %s: %s", verdict.value, reason)
         codes = ExitCodes.model_validate(report["parameters"]["exit_codes"])
         code: int = getattr(codes, verdict.value)
-        if code and _is_by_kedro_run():
+        if code and _is_started_by_kedro_run():
             raise SystemExit(code)
 
 
-def _is_by_kedro_run() -> bool:
-    """Tell a run by the command from one by Kedro's server, a notebook or another program."""
+def _is_started_by_kedro_run() -> bool:
+    """Return whether the process exists for this run; a server or a notebook goes on."""
     context = click.get_current_context(silent=True)
     return context is not None and context.command.name == "run"
