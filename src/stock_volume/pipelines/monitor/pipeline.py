@@ -1,4 +1,4 @@
-"""Wiring of the pipeline monitor."""
+"""Wiring of the pipeline ``monitor``."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from stock_volume.pipelines.monitor.nodes import draw_monitoring, monitor_foreca
 
 
 def create_pipeline() -> Pipeline:
-    """From logged forecasts and the bars since to a verdict on the forecaster."""
+    """Create the pipeline from logged forecasts and newer bars to a verdict."""
     return Pipeline(
         [
             Node(
