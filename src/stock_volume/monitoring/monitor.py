@@ -143,7 +143,7 @@ def _score(
     window_start: date,
     history_start: date,
 ) -> _Scores:
-    """Score the forecasts since the start of the history; count those of the window."""
+    """Score the forecasts of the history; count the ones of the window."""
     target = pl.col(columns.TARGET_DATE)
     is_recent = target >= window_start
     log = read_log(partitions, history_start)
