@@ -15,6 +15,8 @@ from kedro_datasets.partitions import PartitionedDataset
 
 from stock_volume.hooks import VerdictHook
 from stock_volume.hooks.names import MONITORING
+from stock_volume.monitoring.parameters import ExitCodes, MonitorParameters, Verdict
+from stock_volume.monitoring.report import MonitoringReport
 
 FORECAST_LOG = "forecast_log"
 
@@ -22,12 +24,12 @@ CODES: Final = {"ok": 0, "watch": 3, "retrain": 4}
 
 
 def _pipeline(verdict: str, codes: dict[str, int]) -> Pipeline:
-    def monitor(log: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "verdict": verdict,
-            "reasons": [f"{len(log)} logged", "second"],
-            "parameters": {"exit_codes": codes},
-        }
+    def monitor(log: dict[str, Any]) -> MonitoringReport:
+        return MonitoringReport.model_construct(
+            verdict=Verdict(verdict),
+            reasons=(f"{len(log)} logged", "second"),
+            parameters=MonitorParameters(exit_codes=ExitCodes(**codes)),
+        )
 
     return Pipeline([Node(monitor, FORECAST_LOG, MONITORING, name="monitor")])
 
