@@ -14,7 +14,6 @@ from stock_volume.errors import StockVolumeError
 from stock_volume.evaluation.baselines import MA5, baseline_forecasts
 from stock_volume.features.quantities import SESSIONS
 from stock_volume.features.registry import ETA, NEXT_VOLUME
-from stock_volume.forecaster.model import SIZE
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
     DAYS_OF_YEAR,
@@ -319,7 +318,7 @@ def _scored(
         ETA,
         columns.ETF,
         is_common_stock().alias(COMMON_STOCK),
-        bucket_number(SIZE).alias(BUCKET),
+        bucket_number().alias(BUCKET),
         pl.lit(fold, dtype=pl.Int32).alias(FOLD),
     )
     return pl.concat(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
-from stock_volume.evaluation.measures import PER_CENT, eta_of, point_measures
+from stock_volume.evaluation.backtest import BUCKET
+from stock_volume.evaluation.headline import select_headline
+from stock_volume.evaluation.measures import PER_CENT, eta_of, eta_r2_of
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.universe import BUCKETS
@@ -31,9 +32,7 @@ def _figure(title: str, x: str, y: str) -> "Figure":
 
 
 def _headline(backtest: pl.LazyFrame) -> pl.DataFrame:
-    rows = backtest.collect(engine="streaming")
-    stocks = rows.filter(COMMON_STOCK)
-    return stocks if stocks.height else rows
+    return select_headline(backtest.collect(engine="streaming"))
 
 
 def plot_calibration(backtest: pl.LazyFrame, levels: Sequence[float]) -> "Figure":
@@ -99,12 +98,11 @@ def plot_errors(backtest: pl.LazyFrame) -> "Figure":
     rows = _headline(backtest)
     figure = _figure("eta-R² by month of the target session", "month", "eta-R², %")
     month = pl.col(columns.TARGET_DATE).dt.truncate("1mo").alias("month")
-    measure = point_measures(FORECAST)[0]
     groups = [("all", rows)] + [
         (bucket, rows.filter(pl.col(BUCKET) == number)) for number, bucket in enumerate(BUCKETS)
     ]
     for name, of_group in groups:
-        months = of_group.group_by(month).agg(measure).sort("month")
+        months = of_group.group_by(month).agg(eta_r2_of(FORECAST)).sort("month")
         if months.height:
             figure.add_scatter(
                 x=months["month"].cast(pl.String).to_list(),

@@ -50,7 +50,7 @@ def logged_forecasts(
         The forecasts with ``Close`` and ``Volume`` of their origin, which tell a split since,
         ``trained_to`` and ``forecaster``.
     """
-    trained_to = date.fromisoformat(forecaster.about["last_session"])
+    trained_to = forecaster.training.last_session
     origin = [columns.SYMBOL, columns.DATE]
     bars = (
         features.filter(pl.col(columns.DATE).is_in(forecasts[columns.DATE].unique().implode()))
@@ -109,7 +109,7 @@ def missed_forecasts(
         Forecasts by origin, for the log; without the latest origin.
     """
     last = max(map(date.fromisoformat, logged), default=date.min)
-    trained_to = date.fromisoformat(forecaster.about["last_session"])
+    trained_to = forecaster.training.last_session
     day = pl.col(columns.DATE)
     rows = features.filter(
         (day > last) & (pl.col(columns.TARGET_DATE) > trained_to) & pl.col(BASE).is_not_null()

@@ -19,6 +19,9 @@ FUNDS: Final = r"\bfund\b|closed[- ]end|beneficial interest"
 BUCKETS: Final = ("below 100k", "100k to 1M", "1M to 5M", "5M to 100M", "above 100M")
 """Buckets of liquidity: mean daily dollar volume of the 22 bars up to the origin."""
 
+LIQUIDITY: Final = "size"
+"""Feature: the mean log dollar volume that decides the bucket of liquidity."""
+
 _EDGES: Final = tuple(math.log(dollars) for dollars in (1e5, 1e6, 5e6, 1e8))
 
 
@@ -40,14 +43,13 @@ def is_common_stock() -> pl.Expr:
     return ~pl.col(columns.ETF) & is_named & ~other
 
 
-def bucket_number(size: str) -> pl.Expr:
-    """Tell the bucket of liquidity.
-
-    Args:
-        size: Column of the mean log dollar volume.
+def bucket_number() -> pl.Expr:
+    """Compute the bucket of liquidity.
 
     Returns:
-        Position in ``BUCKETS``; the lowest where the size is unknown.
+        Expression over rows with the feature ``LIQUIDITY``: position in ``BUCKETS``, the
+        lowest where the feature is unknown.
     """
-    above = [(pl.col(size) > edge).fill_null(value=False).cast(pl.Int8) for edge in _EDGES]
+    liquidity = pl.col(LIQUIDITY)
+    above = [(liquidity > edge).fill_null(value=False).cast(pl.Int8) for edge in _EDGES]
     return pl.sum_horizontal(above).cast(pl.Int8)

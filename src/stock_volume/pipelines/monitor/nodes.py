@@ -29,7 +29,11 @@ def monitor_forecaster(  # noqa: PLR0913, PLR0917  # a node's inputs are what it
     return monitor(
         forecast_log,
         (prices, features, backtest),
-        (identity_of(forecaster), forecaster.about, forecaster.importance()),
+        (
+            identity_of(forecaster),
+            forecaster.training.model_dump(mode="json"),
+            forecaster.importance(),
+        ),
         plan.least_sessions,
         parameters,
     )
