@@ -25,7 +25,7 @@ _RESERVED_BINS: Final = 4
 """Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_regressor)."""
 
 MOST_LEVELS: Final = _MOST_BINS - _RESERVED_BINS
-"""Distinct values of an input that ``fit_regressor`` can tell apart."""
+"""Distinct values of an input that ``fit_regressor`` can distinguish."""
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
@@ -137,7 +137,7 @@ class Booster:
         """Return the largest value of each feature in training.
 
         Returns:
-            Values by feature; a feature that did not vary is left out.
+            Values by feature; a feature that did not vary may be left out.
         """
         infos = self._trained.dump_model(num_iteration=1)["feature_infos"]
         return {name: float(info["max_value"]) for name, info in infos.items()}

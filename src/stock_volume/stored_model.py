@@ -1,4 +1,4 @@
-"""What the model store keeps of a model."""
+"""Models as the model store keeps them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,30 +18,30 @@ LARGEST_INPUTS: Final = "largest_inputs"
 
 FORECASTER_NAME: Final = "stock_volume_forecaster"
 SNAPSHOT_NAME: Final = "stock_volume_snapshot"
-"""What the service knows of the symbols: frames beside the models."""
+"""What the service knows of the symbols: frames stored beside the models."""
 
 SERVED_NAMES: Final = (ESTIMATOR_NAME, FORECASTER_NAME, SNAPSHOT_NAME)
-"""What a Bento holds: one version of each."""
+"""A Bento holds one version of each."""
 
 _DESCRIPTION: Final = "model.yaml"
-"""BentoML's own file beside those of a model."""
+"""BentoML's own file beside the files of a model."""
 
 _FRAME_SUFFIX: Final = ".parquet"
 _ROW_GROUP_ROWS: Final = 16_384
-"""Small, so that the rows of one symbol are found without reading many others."""
+"""Small, so that finding one symbol reads few other rows."""
 
 
 def known_only(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is undefined: the store refuses None.
+    """Omit undefined values: the store refuses None.
 
     Args:
         metadata: Numbers, texts, and dictionaries and lists of them.
 
     Returns:
-        The same without the entries, at any depth, that are None.
+        The same without entries that are None, at any depth.
 
     Raises:
-        ValueError: A number is not finite, and would break the JSON that it is served in.
+        ValueError: A number is not finite, so JSON cannot hold it.
     """
     return {name: _known_part(value, name) for name, value in metadata.items() if value is not None}
 
@@ -59,13 +59,13 @@ def _known_part(value: Any, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model as the store keeps it: text and frames, so that loading it runs no code.
+    """A model as texts and frames, so that loading it runs no code.
 
     Attributes:
-        files: Text of each file by name: boosters in LightGBM's format, JSON.
+        files: Text of each file by name: boosters in their library's format, JSON.
         labels: Short facts to select versions by.
-        metadata: Everything else worth knowing of how it came to be.
-        frames: Frame by name, each in a Parquet file of its own; scanned when loaded.
+        metadata: How the model was made.
+        frames: Frames by name, each in its own Parquet file; scanned when loaded.
         tag: Name and version in the store; None before it is stored.
         created: When it was stored (ISO 8601); None before.
     """
@@ -104,7 +104,7 @@ class StoredModel:
         """Write the files and frames.
 
         Args:
-            folder: That of a new version in the store.
+            folder: Folder of a new version in the store.
         """
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -114,10 +114,10 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class BentoContents:
-    """What a Bento is built from, beside the code.
+    """What a Bento is built from, besides the code.
 
     Attributes:
-        models: Tag of each model that the Bento pins, and so serves.
+        models: Tag of each model that the Bento pins and serves.
         labels: Short facts to select Bentos by.
     """
 

@@ -145,7 +145,7 @@ def test_manifest_links_inputs_to_outputs(sample_run: Run) -> None:
     assert "lightgbm" in manifest["versions"]
 
 
-def test_report_says_why_the_random_split_flatters(sample_run: Run) -> None:
+def test_report_says_what_the_splits_do_not_measure(sample_run: Run) -> None:
     """The report has the figures, and says what they do not mean."""
     report = sample_run.path("08_reporting", "report.md").read_text(encoding="utf-8")
     mae = sample_run.report("metrics.json")["estimator"]["random_split"]["mae"]

@@ -67,7 +67,7 @@ def forecast_frame(
     first: date = FIRST_SESSION,
     history: int = 300,
 ) -> pl.DataFrame:
-    """Make rows of ``forecast_features``: noise, but for the features of ``SIGNAL``.
+    """Make rows of ``forecast_features``: noise, except the features of ``SIGNAL``.
 
     Args:
         symbols: Number of symbols, S00 on; of each four one is an ETF, one a warrant.
@@ -144,7 +144,7 @@ def backtest_frame(
     first: date = date(2018, 11, 12),
     levels: Sequence[float] = LEVELS,
 ) -> pl.DataFrame:
-    """Make rows of ``run_backtest``, of forecasts that tell about half of eta.
+    """Make rows of ``run_backtest``, with forecasts that explain about half of eta.
 
     Args:
         symbols: Number of symbols, S00 on; of each four one is an ETF, one of another kind.

@@ -93,7 +93,7 @@ class BootstrapIntervals(BaseModel):
 
 
 class BacktestMetrics(GroupMetrics):
-    """Measures of a backtest; those of the headline universe are its own fields.
+    """Measures of a backtest; its own fields are of the headline universe.
 
     Attributes:
         universe: The headline universe.

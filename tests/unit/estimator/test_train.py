@@ -75,7 +75,7 @@ def trained(features: pl.DataFrame) -> TrainedEstimator:
 
 @pytest.mark.parametrize("rows", [10, 11, 99, 1000, 12_345])
 def test_random_split_is_that_of_scikit_learn(rows: int) -> None:
-    """The held-out rows are those of train_test_split, the original's call."""
+    """The held-out rows are the same as in the original's call of train_test_split."""
     _, expected = train_test_split(np.arange(rows), test_size=0.2, random_state=42)
     held_out = random_test(rows, EstimatorParameters())
     assert held_out.shape == (rows,)
@@ -149,7 +149,7 @@ def _assert_measured(split: SplitMetrics, actual: Floats, predicted: Floats) -> 
 def test_random_split_is_measured_on_the_shipped_model(
     features: pl.DataFrame, trained: TrainedEstimator
 ) -> None:
-    """The figures are those of the shipped booster on the raw rows that were held out."""
+    """The figures are of the shipped booster on the raw rows that were held out."""
     held_out = random_test(features.height, PARAMETERS)
     predicted = np.asarray(trained.model.booster_.predict(_inputs(features), num_threads=1))
     _assert_measured(trained.metrics.random_split, _volume(features)[held_out], predicted[held_out])
@@ -240,7 +240,7 @@ def test_ten_rows_are_enough(features: pl.DataFrame) -> None:
 
 
 def test_defaults_are_those_of_the_original() -> None:
-    """The trees' and the split's defaults are those of the original's LGBMRegressor call."""
+    """The trees and the split default to the original's LGBMRegressor call."""
     assert EstimatorParameters().model_dump(include={"n_estimators", "num_leaves"}) == {
         "n_estimators": 500,
         "num_leaves": 31,

@@ -1,4 +1,4 @@
-"""Figures and words of the forecaster: that they show what was measured."""
+"""Figures, report and card of the forecaster show what was measured."""
 
 import re
 from datetime import date
@@ -235,7 +235,7 @@ def test_figures_are_of_all_symbols_where_none_is_common() -> None:
 
 
 def _figures(measures: PointMetrics) -> list[str]:
-    """A group's cells in a table, but for its name."""
+    """Format a group's cells in a table, without its name."""
     return [
         f"{measures.eta_r2:.2f}",
         f"{measures.level_r2:.2f}",
@@ -267,7 +267,7 @@ def test_report_has_a_row_of_each_forecast() -> None:
     ],
 )
 def test_report_has_the_figures(words: str) -> None:
-    """Universe, window, note, headline with interval and shares of right are told as measured."""
+    """The report has universe, window, note, headline with interval and coverage as measured."""
     assert words in report_forecaster(METRICS)
 
 
@@ -285,7 +285,7 @@ def test_report_has_the_figures(words: str) -> None:
     ],
 )
 def test_card_has_the_figures(words: str) -> None:
-    """How the forecaster came to be, its windows and its bias are told as given."""
+    """The card has the training, the windows and the bias as given."""
     assert words in write_card(METRICS, TRAINING, "0123abc")
 
 
@@ -351,8 +351,8 @@ def test_card_is_tidy(rows: pl.DataFrame, note: str) -> None:
 
 
 @pytest.mark.parametrize("rows", SOME_ROWS)
-def test_coverage_is_always_told(rows: pl.DataFrame) -> None:
-    """However few rows there are, the report tells how often the interval and the median held."""
+def test_coverage_is_always_reported(rows: pl.DataFrame) -> None:
+    """However few rows there are, the report has the coverage of the interval and the median."""
     metrics = _metrics(rows)
     report = report_forecaster(metrics)
     assert f"{metrics.coverage_80:.1f} % of the volumes fell between quantiles 0.1 and" in report

@@ -131,7 +131,7 @@ def test_levels_tell_which_measures_there_are() -> None:
 
 
 def test_a_forecast_in_shares_turns_back_to_eta() -> None:
-    """ma5 stands for an eta of zero, the volume itself for the eta that came true."""
+    """ma5 is an eta of zero, and the volume itself is the observed eta."""
     turned = ROWS.select(eta_of(columns.VOLUME).alias("volume"), eta_of(MA5).alias("ma5"))
     assert turned["volume"].to_numpy() == pytest.approx(ROWS[ETA].to_numpy())
     assert turned["ma5"].to_list() == [0.0] * ROWS.height
@@ -178,7 +178,7 @@ def test_bounds_of_the_interval_are_inside() -> None:
 
 
 def test_headline_is_of_common_stocks(metrics: dict[str, Any]) -> None:
-    """The measures at the top are those of the common stocks."""
+    """The measures at the top level are of the common stocks."""
     assert metrics["universe"] == "common stocks"
     assert 0 < COMMON.height < ROWS.height
     _assert_measures(metrics, COMMON)
@@ -269,7 +269,7 @@ def test_figures_of_a_single_row_are_plain() -> None:
 @pytest.mark.parametrize("forecast", [FORECAST, *BASELINES])
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_level_that_does_not_vary_has_no_r2(forecast: str, count: int) -> None:
-    """Rows of one and the same level have no R2 of it; the other measures stand."""
+    """Rows of one level have no level R2; the other measures have values."""
     measured = _point(pl.concat([ROWS.head(1)] * count), forecast)
     assert measured.pop("level_r2") is None
     assert all(math.isfinite(value) for value in measured.values())
@@ -349,7 +349,7 @@ def test_one_session_can_be_measured() -> None:
 
 
 def test_intervals_are_those_of_the_moving_block_bootstrap() -> None:
-    """Bounds of a slow bootstrap, of other draws, are near those of the fast one."""
+    """The bounds are near the bounds of a slow bootstrap with other draws."""
     days = ROWS[columns.TARGET_DATE].unique().sort().to_list()
     sums = {
         day: (_values(rows, columns.VOLUME) - _values(rows, FORECAST))
@@ -369,7 +369,7 @@ def test_intervals_are_those_of_the_moving_block_bootstrap() -> None:
 
 
 def _constant(rows: pl.DataFrame, rounding: float = 0.0) -> pl.DataFrame:
-    """Give all rows one volume and one price, and a base that is right but for its rounding."""
+    """Give all rows one volume and one price, and a base that is exact up to rounding."""
     return rows.with_columns(
         pl.lit(50_000).cast(pl.Int64).alias(columns.VOLUME),
         pl.lit(20.0).alias(columns.CLOSE),

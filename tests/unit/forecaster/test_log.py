@@ -81,7 +81,7 @@ def test_a_forecaster_is_known_by_what_it_is(
 def test_origins_between_are_made_up_for(
     forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
 ) -> None:
-    """Each origin after the last logged one is forecast, but for the latest."""
+    """Each origin after the last logged one is forecast, except the latest."""
     made = missed(forecaster, rows, origins[: TRAINED + 3])
     assert list(made) == list(map(str, origins[TRAINED + 3 : -1]))
     for origin, forecasts in made.items():

@@ -128,7 +128,7 @@ def test_rows_come_back_in_their_order(rows: pl.DataFrame, forecaster: Forecaste
 
 
 def test_forecasts_are_what_the_layer_holds(rows: pl.DataFrame, forecaster: Forecaster) -> None:
-    """The columns and types are those of the schema, and the target's volume is no input."""
+    """The columns and types match the schema, and the target's volume is no input."""
     forecasts = forecaster.predict(rows.drop(ETA, columns.VOLUME, "next_volume"), 1)
     assert Forecasts.validate(forecasts).columns == [*KEYS, FORECAST, *QUANTILES]
 

@@ -193,7 +193,7 @@ def test_some_session_comes_early(sessions: int, share: float) -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 20])
 def test_mean_has_the_trees_that_early_stopping_found(rows: pl.DataFrame, most: int) -> None:
-    """The mean's booster has the number of trees that is told, and no more than allowed."""
+    """The mean's booster has the number of trees in the summary, and no more than allowed."""
     forecaster = train_forecaster(rows, small_parameters(n_estimators=most))
     trees = Booster(model_str=forecaster.boosters[0]).num_trees()
     assert trees == forecaster.training.trees
@@ -207,7 +207,7 @@ def test_training_on_noise_stops_early(rows: pl.DataFrame) -> None:
 
 
 def test_quantiles_have_the_trees_asked_for(trained: Forecaster) -> None:
-    """Early stopping looks at the mean; the quantiles' boosters are as large as told."""
+    """Early stopping applies to the mean; the quantiles' boosters have the trees asked for."""
     trees = [Booster(model_str=text).num_trees() for text in trained.quantile_boosters]
     assert trees == [PARAMETERS.quantile_trees] * len(LEVELS)
 
@@ -246,7 +246,7 @@ def test_quantized_gradients_can_be_summed(rows: pl.DataFrame) -> None:
     ],
 )
 def test_too_few_rows_are_refused(symbols: int, sessions: int, kept: int, words: str) -> None:
-    """Fewer than fifty rows, or those of one session, are refused with their number."""
+    """Fewer than fifty rows, or rows of one session only, are refused with their number."""
     rows = forecast_frame(symbols, sessions).filter(pl.col(ETA).is_not_null()).head(kept)
     with pytest.raises(TooFewRowsError, match=words):
         train_forecaster(rows, PARAMETERS)
@@ -274,8 +274,8 @@ def test_too_few_rows_is_an_error_to_act_on() -> None:
 @pytest.mark.parametrize("value", [None, 1.5], ids=["unknown", "constant"])
 def test_features_that_tell_nothing_are_survived(rows: pl.DataFrame, value: float | None) -> None:
     """Of features without information a forecast is made, the same for all rows."""
-    told = pl.lit(value, dtype=pl.Float32)
-    empty = rows.with_columns(told.alias(name) for name in FEATURE_NAMES)
+    constant = pl.lit(value, dtype=pl.Float32)
+    empty = rows.with_columns(constant.alias(name) for name in FEATURE_NAMES)
     forecaster = train_forecaster(empty, PARAMETERS)
     assert np.ptp(_eta(forecaster, empty)) == pytest.approx(0, abs=1e-9)
 
@@ -319,8 +319,8 @@ def test_weight_halves_with_age(half_life: float) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0, 2.0])
-def test_etfs_weigh_as_told(weight: float) -> None:
-    """An ETF's row counts as much as told of a stock's of the same spread, known or not."""
+def test_etfs_weigh_as_given(weight: float) -> None:
+    """An ETF's row weighs the given share of a stock's of the same spread, known or not."""
     stocks = _rows_to_weigh([0.5, 1.0, None])
     etfs = stocks.with_columns(~pl.col(columns.ETF))
     of_stocks, of_etfs = (
@@ -350,7 +350,7 @@ def test_weights_are_learnt_with(
 
 @pytest.mark.parametrize("least", [1, 30, 79, 500])
 def test_training_rows_have_history_and_target(least: int) -> None:
-    """Rows without a target are left out, and those of symbols with fewer bars than asked."""
+    """Rows without a target, or of symbols with fewer bars than asked for, are left out."""
     frame = forecast_frame(symbols=3, history=0)
     kept = training_rows(frame.lazy(), small_parameters(least_sessions=least)).collect()
     places = frame.select(SESSIONS, pl.col(ETA).is_null()).rows()
@@ -360,7 +360,7 @@ def test_training_rows_have_history_and_target(least: int) -> None:
 
 @pytest.mark.parametrize("years", [0.05, 0.1, 3.0])
 def test_latest_training_rows_are_of_the_latest_years(years: float) -> None:
-    """The window ends with the last session whose volume is known, and is as long as told."""
+    """The window ends with the last session whose volume is known, and is as long as given."""
     frame = forecast_frame(symbols=3)
     known = frame.filter(pl.col(ETA).is_not_null())
     last = known[columns.TARGET_DATE].to_list()[-1]

@@ -14,7 +14,8 @@ from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO, identity_of
-from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.model import FORECAST, TrainingSummary
+from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.plots import FEATURES_SHOWN, drifts_shown, plot_monitoring
 from stock_volume.monitoring.report import monitor
@@ -256,7 +257,15 @@ def test_nodes_measure_and_draw() -> None:
     """The nodes hand on what the forecaster and the backtest's plan tell."""
 
     class Stub:
-        about: Final = ABOUT
+        training: Final = TrainingSummary(
+            first_session=SESSIONS[0],
+            last_session=SPLIT,
+            validated_from=SPLIT,
+            rows=1,
+            symbols=1,
+            trees=1,
+            parameters=ForecasterParameters(),
+        )
 
         @staticmethod
         def importance() -> dict[str, float]:
