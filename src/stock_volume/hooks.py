@@ -28,7 +28,7 @@ PARAMETERS: Final = "parameters"
 SERVICE: Final = "service_bento"
 _SHOWN_AT_THE_END: Final = (
     "prices",
-    "features",
+    "estimator_features",
     "backtest",
     "forecasts",
     "report",

@@ -136,7 +136,7 @@ def test_manifest_links_inputs_to_outputs(sample_run: Run) -> None:
     assert manifest["nodes"]["ingest_bars"]["rows"]["prices"] == 12_154
     assert all(node["seconds"] > 0 for node in manifest["nodes"].values())
     assert len(manifest["inputs"]["raw_bars"]) == 6
-    for digest in [*manifest["inputs"]["raw_bars"], *manifest["outputs"]["features"]]:
+    for digest in [*manifest["inputs"]["raw_bars"], *manifest["outputs"]["estimator_features"]]:
         content = Path(digest["path"]).read_bytes()
         assert digest["sha256"] == hashlib.sha256(content).hexdigest()
         assert digest["size"] == len(content)

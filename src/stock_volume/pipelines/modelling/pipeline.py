@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 fit_estimator,
-                inputs=["features", "params:estimator"],
+                inputs=["estimator_features", "params:estimator"],
                 outputs=["lightgbm_predictor", "estimator_metrics"],
                 name="fit_estimator",
             ),
@@ -34,7 +34,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "lightgbm_predictor",
                     "estimator_metrics",
-                    "features",
+                    "estimator_features",
                     "files",
                     "params:estimator",
                 ],
@@ -105,7 +105,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 register_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=["estimator_features", "sessions", "forecast_features", "backtest", "files"],
                 outputs="snapshot_model",
                 name="register_snapshot",
             ),

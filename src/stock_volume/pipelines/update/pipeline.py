@@ -72,8 +72,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 update_features,
                 inputs=["prices", "files", "params:features", "params:feature_chunk_rows"],
-                outputs="features",
-                confirms="features",
+                outputs="estimator_features",
+                confirms="estimator_features",
                 name="update_features",
             ),
             Node(
@@ -130,7 +130,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 update_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=["estimator_features", "sessions", "forecast_features", "backtest", "files"],
                 outputs="snapshot_model",
                 name="update_snapshot",
             ),
