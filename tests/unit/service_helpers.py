@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
+from stock_volume.boosters import Booster
 from stock_volume.datasets import BentoDataset
 from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
 from stock_volume.features.calendar import trading_calendar
@@ -30,6 +31,7 @@ from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     ESTIMATOR_NAME,
     FORECASTER_NAME,
+    LARGEST_INPUTS,
     SNAPSHOT_NAME,
     BentoContents,
     StoredModel,
@@ -121,7 +123,12 @@ def stored_models() -> dict[str, StoredModel]:
     frames = [frame.lazy() for frame in (features, sessions, rows, backtest)]
     estimator = model_text(lambda average, price: 2 * average + price)
     metrics: dict[str, Any] = {"mae": 1.5}
-    about = {"metrics": metrics, "first_session": "2017-01-03", "last_session": "2018-06-29"}
+    about = {
+        "metrics": metrics,
+        "first_session": "2017-01-03",
+        "last_session": "2018-06-29",
+        LARGEST_INPUTS: Booster.from_text(estimator).largest_inputs(),
+    }
     return {
         ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata=about),
         FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),
