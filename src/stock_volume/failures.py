@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from stock_volume.configuration import describe_errors
 from stock_volume.errors import StockVolumeError
-from stock_volume.sources.address import redacted
+from stock_volume.sources.address import redact_text
 
 _MAX_LENGTH: Final = 1500
 _USER_ERRORS: Final = (
@@ -73,7 +73,7 @@ def full_traceback(error: BaseException) -> str:
     Returns:
         The lines, without secrets in addresses.
     """
-    return redacted("".join(traceback.format_exception(error)))
+    return redact_text("".join(traceback.format_exception(error)))
 
 
 def save_traceback(error: BaseException, path: Path) -> Path | None:
@@ -111,7 +111,7 @@ def _is_raised_by_kedro(error: BaseException) -> bool:
 
 def _paragraph(message: str, error: BaseException) -> str:
     """Join the lines of a message, up to a maximum length, and the notes of its error."""
-    text = redacted(" ".join(message.split()))
+    text = redact_text(" ".join(message.split()))
     if len(text) > _MAX_LENGTH:
         text = f"{text[:_MAX_LENGTH]}…"
     notes = "; ".join(getattr(error, "__notes__", ()))

@@ -1,4 +1,4 @@
-"""Names of files, and writing them so that no reader ever sees half a file."""
+"""Atomic writes and safe names of files."""
 
 import re
 from collections.abc import Iterator
@@ -6,40 +6,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_UNSAFE_IN_FILE_NAMES: Final = re.compile(r"[^\w.-]")
+_UNSAFE_CHARACTERS: Final = re.compile(r"[^\w.-]")
+"""Characters unsafe in file names."""
 
 
-def safe_file_name(name: str) -> str:
-    """Replace characters that are unsafe in file names.
-
-    Args:
-        name: Any text.
-
-    Returns:
-        The text with an underscore for each unsafe character.
-    """
-    return _UNSAFE_IN_FILE_NAMES.sub("_", name)
-
-
-def aside_of(path: Path) -> Path:
-    """Return the path of the hidden sibling that holds a file until it is complete."""
+def partial_path(path: Path) -> Path:
+    """Return the hidden sibling path that holds a file until it is complete."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Write a file beside its path and, on success, rename it.
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Write a file under a temporary name and rename it on success.
+
+    Readers see the previous file or the complete new one, never a part. On an error the
+    temporary file is removed.
 
     Args:
-        path: Path of the complete file; its folder is created.
+        path: Final path of the file; missing parent folders are created.
 
     Yields:
-        The path to write to.
+        The temporary path to write to.
     """
-    aside = aside_of(path)
+    aside = partial_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield aside
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def replace_unsafe_characters(name: str) -> str:
+    """Replace each character that is unsafe in a file name with an underscore.
+
+    Args:
+        name: Any text.
+
+    Returns:
+        The name, with letters, digits, ``_``, ``.`` and ``-`` only.
+    """
+    return _UNSAFE_CHARACTERS.sub("_", name)

@@ -15,7 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from pydantic_core import to_jsonable_python
 
-from stock_volume.files import safe_file_name
+from stock_volume.files import replace_unsafe_characters
 from stock_volume.hooks.names import MANIFEST, MANIFESTS, SERVICE
 from stock_volume.lineage.digests import digest_path, git_revision, package_versions
 from stock_volume.lineage.manifest import (
@@ -25,7 +25,7 @@ from stock_volume.lineage.manifest import (
     RunManifest,
     StoredTag,
 )
-from stock_volume.sources.address import is_remote, shown
+from stock_volume.sources.address import is_remote, redact_address
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class RunManifestHook:
             self._keep(self._manifest(run_params["run_id"], pipeline, failed))
 
     def _keep(self, manifest: RunManifest) -> None:
-        self._catalog.save(MANIFESTS, {safe_file_name(manifest.run_id): manifest})
+        self._catalog.save(MANIFESTS, {replace_unsafe_characters(manifest.run_id): manifest})
 
     def _manifest(self, run_id: str, pipeline: Pipeline, failed: str | None = None) -> RunManifest:
         seconds = time.perf_counter() - self._start
@@ -206,7 +206,7 @@ def _for_manifest(parameters: Any) -> Any:
         case list():
             return [_for_manifest(value) for value in parameters]
         case str() if is_remote(parameters):
-            return shown(parameters)
+            return redact_address(parameters)
         case float() if not isfinite(parameters):
             return str(parameters)
     return parameters

@@ -236,11 +236,11 @@ def package_service(
 
 
 def write_report(
-    estimator: EstimatorMetrics, forecaster: dict[str, Any], data_quality: dict[str, Any]
+    estimator: EstimatorMetrics, forecaster: dict[str, Any], data_quality: QualityReport
 ) -> tuple[dict[str, Any], str]:
     """Gather the models' errors, as figures and in words."""
     words = [
-        report_data(QualityReport.model_validate(data_quality)),
+        report_data(data_quality),
         report_estimator(estimator),
         "\n",
         report_forecaster(forecaster),
