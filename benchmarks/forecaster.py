@@ -24,11 +24,11 @@ from measure import main as measure_stage
 from stock_volume.datasets.parquet import ChunkedParquetDataset
 from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
 from stock_volume.evaluation.measures import evaluate_backtest
+from stock_volume.exchange import NYSE
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
-    FEATURE_NAMES,
     latest_training_rows,
     mean_parameters,
     row_weights,
@@ -63,7 +63,7 @@ def features(source: Path, target: Path) -> Figures:
     figures: Figures = {}
     with measured(figures):
         prices = ChunkedParquetDataset(str(source)).load()
-        sessions = describe_sessions(prices, CHUNK_ROWS).lazy()
+        sessions = describe_sessions(prices, NYSE, CHUNK_ROWS).lazy()
         layer = ChunkedParquetDataset(str(target))
         for chunk in engineer_forecast_features(
             prices, sessions, ForecasterParameters(), BacktestParameters(), CHUNK_ROWS
@@ -92,9 +92,10 @@ def bare(source: Path, target: Path) -> Figures:
 
     parameters = ForecasterParameters()
     rows = latest_training_rows(pl.scan_parquet(source), parameters).collect(engine="streaming")
-    matrix, eta = rows.select(FEATURE_NAMES).to_numpy(), rows["eta"].to_numpy()
+    forecaster = Forecaster.from_files(json.loads(target.read_text("utf-8")))
+    matrix, eta = rows.select(forecaster.features).to_numpy(), rows["eta"].to_numpy()
     weights = row_weights(rows, parameters)
-    trees = Forecaster.from_files(json.loads(target.read_text("utf-8"))).about["trees"]
+    trees = forecaster.about["trees"]
     figures: Figures = {}
     with measured(figures):
         dataset = lightgbm.Dataset(matrix, eta, weight=weights)
@@ -193,7 +194,7 @@ def run_stage(stage: str, source: Path, target: Path) -> Figures:
 def print_options(prices: Path, folder: Path, windows: BacktestParameters) -> None:
     """Backtest each option of training on the same windows, and print."""
     scan = ChunkedParquetDataset(str(prices)).load()
-    sessions = describe_sessions(scan, CHUNK_ROWS).lazy()
+    sessions = describe_sessions(scan, NYSE, CHUNK_ROWS).lazy()
     layer = ChunkedParquetDataset(str(folder / "options.parquet"))
     for chunk in engineer_forecast_features(
         scan, sessions, ForecasterParameters(), windows, CHUNK_ROWS

@@ -125,7 +125,7 @@ def run_kedro(archive: Path, layers: Path) -> Figures:
             "--params",
             f"source={archive},data_root={layers}",
             "--to-nodes",
-            "register_estimator",
+            "packaging.register_estimator",
         ],
         cwd=PROJECT,
         env=environment,

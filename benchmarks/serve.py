@@ -31,6 +31,7 @@ import httpx
 import polars as pl
 import psutil
 from measure import bento_environment
+from omegaconf import OmegaConf
 
 HERE: Final = Path(__file__).parent / "serving"
 RESULTS: Final = Path(__file__).parent / "results" / "serve.json"
@@ -168,10 +169,14 @@ def _milliseconds(pattern: str, text: str) -> float:
     return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[found[2]]
 
 
-def latest(store: Path, name: str) -> Path:
-    """Find the latest version of a model in a store."""
-    folder = store / "models" / name
-    return folder / (folder / "latest").read_text(encoding="utf-8").strip()
+def pinned(store: Path, name: str) -> Path:
+    """Find the version of a model that the store's latest Bento serves."""
+    bentos = store / "bentos" / "stock_volume"
+    bento: Any = OmegaConf.load(
+        bentos / (bentos / "latest").read_text(encoding="utf-8").strip() / "bento.yaml"
+    )
+    (tag,) = (str(model.tag) for model in bento.models if model.tag.startswith(f"{name}:"))
+    return store / "models" / tag.replace(":", "/")
 
 
 def blow_up(snapshot: Path, symbols: int) -> None:
@@ -212,7 +217,7 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
     Returns:
         Figures by server, medians of the rounds, and those of the Bento alone.
     """
-    model_file = latest(store, "stock_volume_estimator") / "model.txt"
+    model_file = pinned(store, "stock_volume_estimator") / "model.txt"
     bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
     uvicorn = [str(serve_python.with_name("uvicorn")), "bare:app", "--log-level", "warning"]
     gunicorn = [str(Path(sys.executable).with_name("gunicorn")), "original:app", "-w", "1"]
@@ -389,7 +394,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "store"
         shutil.copytree(arguments.store, store)
-        blow_up(latest(store, "stock_volume_snapshot"), arguments.symbols)
+        blow_up(pinned(store, "stock_volume_snapshot"), arguments.symbols)
         if arguments.soak:
             results = soak(store, arguments.serve_python.absolute(), arguments.soak)
             print(json.dumps(results, indent=2))

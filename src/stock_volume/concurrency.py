@@ -1,7 +1,7 @@
-"""Overlapping of computing with writing, in bounded memory."""
+"""Overlap computing with writing, in bounded memory."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,26 +10,37 @@ Result = TypeVar("Result")
 
 
 def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 2
-) -> Iterator[Result]:
-    """Yield ``function(item)`` in order, computing the next ones meanwhile.
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int = 2,
+    ahead: int | None = None,
+) -> Generator[Result]:
+    """Yield ``function(item)`` in order, and compute the next results in the meantime.
 
-    Unlike ``Executor.map``, at most ``workers + 1`` results are in the making or wait to
-    be taken, so a slow consumer holds the workers back in place of filling the memory.
+    Unlike ``Executor.map``, it starts a bounded number of items ahead of the consumer, so
+    that a slow consumer holds the workers back instead of filling the memory. When the
+    consumer stops early or an item fails, items that have not started are cancelled.
 
     Args:
         function: Computes one result; it should release the GIL for most of its time.
-        items: What to compute on, taken one at a time.
+        items: Arguments of the function, taken one at a time.
         workers: Number of threads.
+        ahead: Number of items, started or waiting, ahead of the one that the consumer
+            takes; ``workers`` by default. More keep the workers busy while one item takes
+            longer than the others.
 
     Yields:
         The results, in the order of ``items``.
     """
+    limit = workers if ahead is None else ahead
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > workers:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > limit:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

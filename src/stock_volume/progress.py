@@ -1,4 +1,4 @@
-"""Progress of long work, shown while a person watches and silent in logs."""
+"""Show the progress of long work in a terminal, and nothing in logs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 _REFRESHES_A_SECOND: Final = 4
 _BAR_WIDTH: Final = 6
-"""Short, so that all fits into 80 columns."""
+"""Short, so that the line fits into 80 columns."""
 
 
 class Advance(Protocol):
-    """Tells of progress."""
+    """Reports progress."""
 
     def __call__(self, done: float, rows: int = 0) -> None:
-        """Count what is done.
+        """Add to what is done.
 
         Args:
             done: Units done since the last call.
@@ -26,15 +26,15 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
-    """Show a line with what is done, its rate and the time left, if a terminal is watched.
+    """Show the work done, its rate and the time left in a line of the terminal, if there is one.
 
     Args:
-        description: What is being done.
-        total: Units in all.
-        unit: Name of a unit, such as ``files``.
+        description: Name of the work.
+        total: Number of units.
+        unit: Plural name of a unit, such as ``files``.
 
     Yields:
-        A function to count what is done.
+        A function that adds to what is done.
     """
     from rich.progress import MofNCompleteColumn, TextColumn
 
@@ -46,27 +46,27 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
         def advance(done: float, rows: int = 0) -> None:
             nonlocal seen
             seen += rows
-            shown.update(task, advance=done, counted=_counted(seen, shown.tasks[0].elapsed))
+            shown.update(task, advance=done, counted=_format_rows(seen, shown.tasks[0].elapsed))
 
         yield advance
 
 
 @contextmanager
 def transfer(description: str, size: float | None) -> Iterator[Callable[[float], None]]:
-    """Show how much of a file has arrived, its rate and the time left, as ``progress`` does.
+    """Show the bytes of a file received, their rate and the time left, as ``progress`` does.
 
     Args:
-        description: What is being done.
-        size: Bytes in all; None if that is unknown.
+        description: Name of the transfer.
+        size: Total number of bytes; None if it is unknown.
 
     Yields:
-        A function to tell how many bytes there are.
+        A function that sets the number of bytes received.
     """
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     with _line([DownloadColumn(), TransferSpeedColumn()]) as shown:
         task = shown.add_task(description, total=size)
-        yield lambda there: shown.update(task, completed=there)
+        yield lambda received: shown.update(task, completed=received)
 
 
 def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
@@ -74,7 +74,7 @@ def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
-    # The console that Kedro's log is written to, so that its lines stand above the bar.
+    # The console that Kedro logs to, so that log lines appear above the bar.
     console = rich.get_console()
     return Progress(
         TextColumn("{task.description}"),
@@ -85,12 +85,12 @@ def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
         console=console,
         transient=True,
         refresh_per_second=_REFRESHES_A_SECOND,
-        # FORCE_COLOR makes a terminal of whatever the console writes to, a log too.
+        # With FORCE_COLOR a console calls every output a terminal, even a file.
         disable=not (console.is_terminal and console.file.isatty()),
     )
 
 
-def _counted(rows: int, seconds: float | None) -> str:
+def _format_rows(rows: int, seconds: float | None) -> str:
     if not rows:
         return ""
     rate = f", {rows / seconds:,.0f}/s" if seconds else ""

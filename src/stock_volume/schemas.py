@@ -23,16 +23,18 @@ from stock_volume.bars.ledger import (
     STATUS,
 )
 from stock_volume.bars.merge import FACTORS, FIELD, HELD, REBASED_BARS, RECENT
-from stock_volume.bars.rules import EARLIEST_DATE, FLAGGING_RULES
+from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.exchange import EARLIEST_DATE
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
     KIND,
+    KIND_TYPES,
     WEEK,
-    SessionKind,
 )
+from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.quantities import BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
@@ -178,21 +180,38 @@ _TARGET_AFTER_ORIGIN: Final = _check(
 )
 _IN_ORDER: Final = _check("comes after the row before by (Symbol, Date)", _after_the_row_before())
 
+_KNOWN_KINDS: Final = pa.Check(
+    lambda data: data.lazyframe.collect_schema()[KIND] in KIND_TYPES,
+    name="kinds",
+    error=f"{KIND} is not an Enum of the kinds of session",
+)
+
+
+def _feature_columns(
+    features: Iterable[Feature], dtype: type[pl.DataType] | None = None
+) -> dict[str, pa.Column]:
+    """Make the columns of features: optional where not every exchange has the feature."""
+    return {
+        feature.name: pa.Column(dtype, nullable=True, required=feature.event is None)
+        for feature in features
+    }
+
+
 Sessions: Final = pa.DataFrameSchema(
     {
         columns.DATE: pa.Column(pl.Date, unique=True),
         columns.TARGET_DATE: pa.Column(pl.Date, unique=True),
-        KIND: pa.Column(pl.Enum(SessionKind)),
+        KIND: pa.Column(),
         HOLIDAY_OFFSET: pa.Column(pl.Int64, nullable=True),
         WEEK: pa.Column(pl.Int8),
-        **{feature.name: pa.Column(nullable=True) for feature in CALENDAR_FEATURES},
-        **{feature.name: pa.Column(pl.Float64, nullable=True) for feature in MARKET_FEATURES},
+        **_feature_columns(CALENDAR_FEATURES),
+        **_feature_columns(MARKET_FEATURES, pl.Float64),
     },
-    checks=[_TARGET_AFTER_ORIGIN],
+    checks=[_TARGET_AFTER_ORIGIN, _KNOWN_KINDS],
     strict=True,
     name="Sessions",
 )
-"""Sessions as origins: the market on each, and the calendar of the one after it."""
+"""Sessions as origins: the market on each, and the calendar of the next one."""
 
 ForecastFeatures: Final = _schema(
     "ForecastFeatures",
@@ -208,11 +227,10 @@ ForecastFeatures: Final = _schema(
         SESSIONS: pl.Int64,
         NEXT_VOLUME: pl.Int64,
         ETA: pl.Float64,
-        **dict.fromkeys((feature.name for feature in FORECAST_FEATURES), pl.Float32),
     },
-    [BASE, NEXT_VOLUME, ETA, *(feature.name for feature in FORECAST_FEATURES)],
+    [BASE, NEXT_VOLUME, ETA],
     [_IN_ORDER, _TARGET_AFTER_ORIGIN],
-)
+).add_columns(_feature_columns(FORECAST_FEATURES, pl.Float32))
 """Origins with what is known at each, and the target where it has come true."""
 
 Backtest: Final = pa.DataFrameSchema(

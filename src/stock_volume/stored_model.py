@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # it takes over a second to import
 
 ESTIMATOR_NAME: Final = "stock_volume_estimator"
 ESTIMATOR_FILE: Final = "model.txt"
+EXCHANGE_FILE: Final = "exchange.json"
+"""The exchange of a snapshot: the service has no exchange_calendars."""
+
 FORECASTER_NAME: Final = "stock_volume_forecaster"
 SNAPSHOT_NAME: Final = "stock_volume_snapshot"
 """What the service knows of the symbols: frames beside the models."""

@@ -1,14 +1,15 @@
 """The verdict of the monitoring, as the last word of a run and as its exit code."""
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 import click
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
-from stock_volume.monitoring.parameters import ExitCodes, Verdict
+from stock_volume.monitoring.parameters import Verdict
+from stock_volume.monitoring.report import MonitoringReport
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,11 @@ class VerdictHook:
         """
         if MONITORING not in pipeline.all_outputs():
             return
-        report: dict[str, Any] = catalog.load(MONITORING)
-        verdict = Verdict(report["verdict"])
-        for reason in report["reasons"]:
+        report: MonitoringReport = catalog.load(MONITORING)
+        verdict = report.verdict
+        for reason in report.reasons:
             logger.log(_LEVELS[verdict], "monitoring, %s: %s", verdict.value, reason)
-        codes = ExitCodes.model_validate(report["parameters"]["exit_codes"])
-        code: int = getattr(codes, verdict.value)
+        code: int = getattr(report.parameters.exit_codes, verdict.value)
         if code and _is_by_kedro_run():
             raise SystemExit(code)
 

@@ -147,7 +147,7 @@ def test_explicit_windows_are_kept(tmp_path: Path) -> None:
         tmp_path / "data",
         tmp_path / "store",
         "--to-nodes",
-        "backtest_forecaster",
+        "modelling.backtest_forecaster",
         params={
             "backtest.train_start": "2007-01-01",
             "backtest.test_start": "2010-01-01",

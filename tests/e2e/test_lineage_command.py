@@ -86,8 +86,8 @@ def test_tree_names_runs_parameters_and_files(sample_run: Run) -> None:
     answer = lineage(sample_run, "stock_volume_forecaster:latest", "--files")
     assert answer.returncode == 0, answer.stderr
     for text in (
-        "by fit_forecaster in run 1, parameters forecaster",
-        "by ingest_bars in run 1",
+        "by modelling.fit_forecaster in run 1, parameters forecaster",
+        "by data_processing.ingest_bars in run 1",
         manifest["run_id"],
         manifest["git_revision"],
         "n_estimators=60",
@@ -145,4 +145,4 @@ def test_make_prints_the_chain(sample_run: Run) -> None:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    assert "by ingest_bars in run 1" in answer.stdout
+    assert "by data_processing.ingest_bars in run 1" in answer.stdout

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from stock_volume.bars.sample import lay_out_sample
 from tests.e2e.runs import Run, add_foreign_models, kedro_run, pinned, served, serving
-from tests.unit.servers import Answer, answering
+from tests.unit.servers import Answer, Server, answering
 
 CUT = "2013-02-01"
 """The last session of the first part; the sample goes on for a month."""
@@ -53,12 +53,21 @@ def first_part(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-HTTP = ("--env", "http")
+def updated(run: Run, source: object, *arguments: str) -> Run:
+    return kedro_run(
+        run.data_root, run.store, "--pipelines", "update", *arguments, params={"source": source}
+    )
 
 
-def updated(run: Run, source: object, *arguments: str, **params: object) -> Run:
-    given = {"source": source, **params}
-    return kedro_run(run.data_root, run.store, "--pipelines", "update", *arguments, params=given)
+def updated_by(run: Run, server: Server, **params: object) -> Run:
+    """Update from a server of a file a symbol."""
+    address = f"{server.url}/{{symbol}}.csv"
+    return kedro_run(
+        run.data_root,
+        run.store,
+        *("--env", "http", "--pipelines", "update"),
+        params={"url": address, **params},
+    )
 
 
 def copy_of(run: Run, folder: Path) -> Run:
@@ -186,12 +195,11 @@ def test_symbols_that_are_not_answered_keep_their_forecasts(
     bars = (recent / "stocks" / "AAPL.csv").read_bytes()
     note = Answer(b'{"Note": "25 requests per day"}', headers={"Retry-After": "0"})
     with answering(lambda path, *_: Answer(bars) if path == "/AAPL.csv" else note) as server:
-        address = f"{server.url}/{{symbol}}.csv"
-        refused = updated(run, sample, *HTTP, url=address)
+        refused = updated_by(run, server)
         assert refused.process.returncode == 1
-        assert "max_failed_share = 0.1" in refused.output
+        assert "max_failed_share = 0.1" in flowed(refused.output)
         assert contents(run) == contents(first_part)
-        done = updated(run, sample, *HTTP, url=address, max_failed_share=0.9)
+        done = updated_by(run, server, max_failed_share=0.9)
     assert done.process.returncode == 0, done.output
     before, after = (frame(each, "07_model_output/forecasts") for each in (first_part, run))
     others = pl.col("Symbol") != "AAPL"
@@ -225,7 +233,7 @@ def test_an_update_that_was_stopped_is_completed(
 ) -> None:
     """If an update ends after the bars were joined, the next one renews what rests on them."""
     run = copy_of(first_part, tmp_path)
-    stopped = updated(run, sample, "--to-nodes", "merge_recent_bars")
+    stopped = updated(run, sample, "--to-nodes", "data_processing.merge_recent_bars")
     assert stopped.process.returncode == 0, stopped.output
     assert frame(run, "02_intermediate/files")["pending"].sum() == 5
     assert frame(run, "04_feature/features").height == 12059

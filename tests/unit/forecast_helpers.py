@@ -12,16 +12,18 @@ from stock_volume import columns
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
-from stock_volume.features.registry import ETA, NEXT_VOLUME
+from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, SIZE, quantile_name
 from stock_volume.forecaster.parameters import ForecasterParameters
-from stock_volume.forecaster.train import FEATURE_NAMES
 from stock_volume.metrics import Floats
 
 FIRST_SESSION: Final = date(2018, 1, 2)
 LEVELS: Final = (0.1, 0.5, 0.9)
 SIGNAL: Final = {"volume_lag_0": 0.4, "return_lag_0": -0.3, "market_return": 0.2}
 """Features that eta depends on, and by how much."""
+
+FEATURE_NAMES: Final = tuple(feature.name for feature in FORECAST_FEATURES)
+"""All features, which NYSE has."""
 
 _NAMES: Final = ("Inc. - Common Stock", "plc - Ordinary Shares", "Fund ETF", "Corp. - Warrants")
 _ETF: Final = 2

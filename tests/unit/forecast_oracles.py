@@ -16,6 +16,7 @@ import pandas as pd
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.market import market_sessions, market_sums
 from stock_volume.features.quantities import add_quantities
@@ -86,7 +87,7 @@ def random_bars(seed: int) -> pl.DataFrame:
         The bars, of ``FIRST`` to ``LAST``.
     """
     random = np.random.default_rng(seed)
-    sessions = trading_calendar(FIRST, LAST)[columns.DATE].to_list()
+    sessions = trading_calendar(FIRST, LAST, NYSE)[columns.DATE].to_list()
     sessions.remove(MOURNING)
     weekdays = pd.bdate_range(FIRST, LAST).date.tolist()
     first = random.integers(200, 600)
@@ -108,7 +109,7 @@ def random_bars(seed: int) -> pl.DataFrame:
 
 def sessions_of(bars: pl.DataFrame) -> pl.DataFrame:
     """Describe the sessions of bars, all of them as one chunk."""
-    return market_sessions([market_sums(add_quantities(bars))])
+    return market_sessions([market_sums(add_quantities(bars))], NYSE)
 
 
 def _change(series: Any) -> Any:
@@ -223,7 +224,8 @@ def market_days(bars: pl.DataFrame) -> Any:
         "etf_volume_surprise": etfs["surprise"].clip(-3, 3),
     }
     means = pd.DataFrame({name: one.groupby("Date").mean() for name, one in measures.items()})
-    known = trading_calendar(every[columns.DATE].min().date(), every[columns.DATE].max().date())
+    days = every[columns.DATE]
+    known = trading_calendar(days.min().date(), days.max().date(), NYSE)
     days = known.to_pandas().merge(means, on=columns.DATE, how="left")
     days["next_market_abnormal_volume"] = days["market_abnormal_volume"].shift(-1)
     _add_rows_before(days, [52])

@@ -13,6 +13,7 @@ import pytest
 from stock_volume import columns
 from stock_volume.datasets import BentoDataset
 from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
+from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.market import market_sessions, market_sums
 from stock_volume.features.quantities import add_quantities
@@ -29,6 +30,7 @@ from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     ESTIMATOR_NAME,
+    EXCHANGE_FILE,
     FORECASTER_NAME,
     SNAPSHOT_NAME,
     BentoContents,
@@ -71,7 +73,9 @@ def model_text(volume_of: Callable[[Floats, Floats], Floats], rounds: int = 10) 
 @cache
 def made_up_bars() -> pl.DataFrame:
     """Make the prices: a bar a symbol and session, the volumes of random walks."""
-    days = [day for day in trading_calendar(FIRST_DAY, LAST_DAY)[columns.DATE] if day <= LAST_DAY]
+    days = [
+        day for day in trading_calendar(FIRST_DAY, LAST_DAY, NYSE)[columns.DATE] if day <= LAST_DAY
+    ]
     return pl.concat(_bars_of(symbol, days, number) for number, symbol in enumerate(NAMES))
 
 
@@ -108,7 +112,7 @@ def _bars_of(symbol: str, days: list[dt.date], seed: int) -> pl.DataFrame:
 def stored_models() -> dict[str, StoredModel]:
     """Make the models of a run on the made-up bars, as they go into the store, by name."""
     bars = made_up_bars()
-    sessions = market_sessions([market_sums(add_quantities(bars))])
+    sessions = market_sessions([market_sums(add_quantities(bars))], NYSE)
     rows = forecast_features(bars, sessions)
     parameters = small_parameters(least_sessions=_LEAST)
     forecaster = train_forecaster(
@@ -118,14 +122,16 @@ def stored_models() -> dict[str, StoredModel]:
     plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
     backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
     features = add_features(bars, FeatureParameters())
-    frames = [frame.lazy() for frame in (features, sessions, rows, backtest)]
+    snapshot = take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), NYSE)
     estimator = model_text(lambda average, price: 2 * average + price)
     metrics: dict[str, Any] = {"mae": 1.5}
     about = {"metrics": metrics, "first_session": "2017-01-03", "last_session": "2018-06-29"}
     return {
         ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata=about),
         FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),
-        SNAPSHOT_NAME: StoredModel(frames=take_snapshot(*frames)._asdict()),
+        SNAPSHOT_NAME: StoredModel(
+            {EXCHANGE_FILE: NYSE.model_dump_json()}, frames=snapshot._asdict()
+        ),
     }
 
 

@@ -83,6 +83,46 @@ def test_runs_ahead_by_the_number_of_workers_only(workers: int) -> None:
         assert started.count == ahead
 
 
+def test_runs_ahead_as_far_as_asked() -> None:
+    """With ``ahead``, more items than workers are taken before the first result is."""
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    results = map_ahead(_square, items(), workers=2, ahead=5)
+    assert next(results) == 0
+    assert len(taken) == 6
+    assert list(results) == [n**2 for n in range(1, 20)]
+
+
+@pytest.mark.parametrize("ending", ["left early", "failed"])
+def test_what_has_not_started_is_cancelled(ending: str) -> None:
+    """Where a consumer leaves or an item fails, items that wait are not computed."""
+    started = []
+    release = threading.Event()
+
+    def make(number: int) -> int:
+        started.append(number)
+        if number == 1 and ending == "failed":
+            raise ArithmeticError
+        if number == 2:
+            assert release.wait(PATIENCE)
+        return number
+
+    results = map_ahead(make, range(20), workers=1, ahead=10)
+    assert next(results) == 0
+    threading.Timer(0.1, release.set).start()
+    if ending == "left early":
+        results.close()
+    else:
+        with pytest.raises(ArithmeticError):
+            next(results)
+    assert set(started) <= {0, 1, 2}
+
+
 def test_next_result_is_made_while_one_is_consumed() -> None:
     """The second item is computed before the consumer has asked for it."""
     made = threading.Event()
@@ -130,7 +170,7 @@ def test_threads_are_closed(ending: str) -> None:
     results = map_ahead(make, range(8), workers=3)
     assert next(results) == 0
     if ending == "left early":
-        results.close()  # type: ignore[attr-defined]
+        results.close()
     elif ending == "failed":
         with pytest.raises(ArithmeticError):
             list(results)

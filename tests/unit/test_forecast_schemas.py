@@ -7,8 +7,10 @@ import pandera.polars as pa
 import polars as pl
 import pytest
 
+from stock_volume.exchange import NYSE, find_exchange
 from stock_volume.features.market import market_sessions, market_sums
 from stock_volume.features.quantities import add_quantities
+from stock_volume.features.registry import forecast_features
 from stock_volume.schemas import Backtest, ForecastFeatures, Forecasts, Sessions
 from tests.unit.forecast_helpers import backtest_frame, forecast_frame
 from tests.unit.forecast_oracles import random_bars
@@ -16,10 +18,22 @@ from tests.unit.forecast_oracles import random_bars
 FEATURES = forecast_frame()
 BACKTEST = backtest_frame()
 FORECASTS = BACKTEST.select("Symbol", "Date", "TargetDate", "forecast", "q10", "q50", "q90")
-SESSIONS = market_sessions([market_sums(add_quantities(random_bars(0)))])
+SUMS = market_sums(add_quantities(random_bars(0)))
+SESSIONS = market_sessions([SUMS], NYSE)
+LONDON = market_sessions([SUMS], find_exchange("XLON"))
+RIYADH = market_sessions(
+    [SUMS.with_columns(pl.col("Date").dt.offset_by("6y"))], find_exchange("XSAU")
+)
 LAYERS = [
     pytest.param(Sessions, SESSIONS, id="sessions"),
+    pytest.param(Sessions, LONDON, id="sessions of London"),
+    pytest.param(Sessions, RIYADH, id="sessions on Sundays"),
     pytest.param(ForecastFeatures, FEATURES, id="forecast_features"),
+    pytest.param(
+        ForecastFeatures,
+        forecast_features(random_bars(0), LONDON).filter(pl.col("TargetDate").is_not_null()),
+        id="forecast_features of London",
+    ),
     pytest.param(Backtest, BACKTEST, id="backtest"),
     pytest.param(Forecasts, FORECASTS, id="forecasts"),
 ]
@@ -72,3 +86,16 @@ def test_a_session_stands_once() -> None:
     """A second row of a session is refused."""
     refused(Sessions, pl.concat([SESSIONS, SESSIONS.head(1)]))
     refused(Sessions, SESSIONS.with_columns(pl.lit(date(2017, 1, 3)).alias("Date")))
+
+
+@pytest.mark.parametrize("kind", [pl.lit("Monday"), pl.col("kind").cast(pl.Categorical)])
+def test_a_kind_of_session_is_one_of_the_known(kind: pl.Expr) -> None:
+    """Kinds in a column of another type are refused."""
+    refused(Sessions, SESSIONS.with_columns(kind.alias("kind")))
+
+
+@pytest.mark.parametrize("name", ["target_month", "market_return", "market_spikes"])
+def test_a_feature_of_every_exchange_may_not_be_left_out(name: str) -> None:
+    """Features that belong to no scheduled event are in the layer of each exchange."""
+    refused(Sessions, SESSIONS.drop(name))
+    refused(ForecastFeatures, FEATURES.drop(name))

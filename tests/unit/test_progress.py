@@ -1,4 +1,4 @@
-"""Progress is shown to a person, and to nobody else."""
+"""Progress is shown in a terminal only."""
 
 import io
 
@@ -17,13 +17,13 @@ class Terminal(io.StringIO):
 
 
 def on_console(monkeypatch: pytest.MonkeyPatch, output: io.StringIO) -> None:
-    """Write to a console of 80 columns that FORCE_COLOR tells to be a terminal."""
+    """Write to a console of 80 columns that FORCE_COLOR makes a terminal."""
     console = Console(file=output, width=80, color_system=None, _environ={"FORCE_COLOR": "1"})
     monkeypatch.setattr(rich, "get_console", lambda: console)
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, output: io.StringIO) -> str:
-    """Make some progress, and tell what it shows."""
+    """Make some progress, and return what it shows."""
     on_console(monkeypatch, output)
     with progress("reading bars", 8049, "files") as advance:
         for _ in range(4):
@@ -45,7 +45,7 @@ def test_a_watched_terminal_shows_what_is_done(monkeypatch: pytest.MonkeyPatch) 
 def test_a_file_shows_its_bytes(
     monkeypatch: pytest.MonkeyPatch, size: int | None, there: str
 ) -> None:
-    """How much of a file has arrived is told, with its rate and the time left."""
+    """The bytes received are shown, with their rate and the time left."""
     output = Terminal()
     on_console(monkeypatch, output)
     with transfer("fetching bars", size) as show:
@@ -59,5 +59,5 @@ def test_a_file_shows_its_bytes(
 
 
 def test_a_log_stays_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no terminal is watched nothing but the log is written, whatever FORCE_COLOR says."""
+    """Without a terminal only the log is written, whatever FORCE_COLOR says."""
     assert shown(monkeypatch, io.StringIO()) == 4 * "a line of the log\n"

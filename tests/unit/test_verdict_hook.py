@@ -13,7 +13,10 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner, ThreadRunner
 from kedro_datasets.partitions import PartitionedDataset
 
+from stock_volume.monitoring.parameters import ExitCodes, MonitorParameters, Verdict
+from stock_volume.monitoring.report import MonitoringReport
 from stock_volume.verdict_hook import MONITORING, VerdictHook
+from tests.unit.monitoring_helpers import make_report
 
 FORECAST_LOG = "forecast_log"
 
@@ -21,12 +24,12 @@ CODES: Final = {"ok": 0, "watch": 3, "retrain": 4}
 
 
 def _pipeline(verdict: str, codes: dict[str, int]) -> Pipeline:
-    def monitor(log: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "verdict": verdict,
-            "reasons": [f"{len(log)} logged", "second"],
-            "parameters": {"exit_codes": codes},
-        }
+    def monitor(log: dict[str, Any]) -> MonitoringReport:
+        return make_report(
+            verdict=Verdict(verdict),
+            reasons=(f"{len(log)} logged", "second"),
+            parameters=MonitorParameters(exit_codes=ExitCodes(**codes)),
+        )
 
     return Pipeline([Node(monitor, FORECAST_LOG, MONITORING, name="monitor")])
 
@@ -101,7 +104,7 @@ def test_a_run_without_monitoring_is_left_alone() -> None:
         {
             FORECAST_LOG: MemoryDataset({"2021-01-04": 1}),
             "other": MemoryDataset(),
-            MONITORING: MemoryDataset({"verdict": "retrain"}),
+            MONITORING: MemoryDataset(make_report(verdict=Verdict.RETRAIN)),
         }
     )
     _run(pipeline, catalog)
@@ -125,7 +128,7 @@ def test_a_log_that_is_not_there_is_empty(
     )
     _run(_pipeline("watch", {}), catalog)
     assert "no forecast has been logged yet" in caplog.text
-    assert catalog.load(MONITORING)["reasons"][0] == "0 logged"
+    assert catalog.load(MONITORING).reasons[0] == "0 logged"
 
 
 def test_a_log_that_is_there_is_left_alone(tmp_path: Any) -> None:
@@ -138,7 +141,7 @@ def test_a_log_that_is_there_is_left_alone(tmp_path: Any) -> None:
         filename_suffix=".parquet",
     )
     _run(_pipeline("ok", {}), catalog)
-    assert catalog.load(MONITORING)["reasons"][0] == "1 logged"
+    assert catalog.load(MONITORING).reasons[0] == "1 logged"
 
 
 def test_a_log_that_the_run_itself_makes_is_not_replaced() -> None:
@@ -150,4 +153,4 @@ def test_a_log_that_the_run_itself_makes_is_not_replaced() -> None:
         {"start": MemoryDataset(1), FORECAST_LOG: MemoryDataset(), MONITORING: MemoryDataset()}
     )
     _run(pipeline, catalog)
-    assert catalog.load(MONITORING)["reasons"][0] == "2 logged"
+    assert catalog.load(MONITORING).reasons[0] == "2 logged"

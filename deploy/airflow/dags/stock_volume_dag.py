@@ -30,24 +30,24 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 
 # The nodes of each task: those that pass data on in memory are together.
 NODES: Final[dict[str, tuple[str, ...]]] = {
-    "ingest_bars": ("ingest_bars",),
-    "assess_quality": ("assess_quality",),
-    "describe_sessions": ("describe_sessions",),
-    "engineer_features": ("engineer_features",),
-    "engineer_forecast_features": ("engineer_forecast_features",),
-    "fit_estimator": ("fit_estimator",),
-    "plan_windows": ("plan_windows",),
-    "register_estimator": ("register_estimator",),
-    "backtest_forecaster": ("backtest_forecaster",),
-    "fit_forecaster": ("fit_forecaster",),
-    "draw_backtest": ("draw_backtest",),
-    "evaluate_forecaster": ("evaluate_forecaster",),
-    "forecast_live_symbols": ("forecast_live_symbols",),
-    "register_snapshot": ("register_snapshot",),
-    "register_forecaster": ("register_forecaster",),
-    "write_model_card": ("write_model_card",),
-    "write_report": ("write_report",),
-    "package_service": ("package_service",),
+    "ingest_bars": ("data_processing.ingest_bars",),
+    "assess_quality": ("data_processing.assess_quality",),
+    "describe_sessions": ("feature_engineering.describe_sessions",),
+    "engineer_features": ("feature_engineering.engineer_features",),
+    "engineer_forecast_features": ("feature_engineering.engineer_forecast_features",),
+    "fit_estimator": ("modelling.fit_estimator",),
+    "plan_windows": ("modelling.plan_windows",),
+    "register_estimator": ("packaging.register_estimator",),
+    "backtest_forecaster": ("modelling.backtest_forecaster",),
+    "fit_forecaster": ("modelling.fit_forecaster",),
+    "evaluate_forecaster": ("modelling.evaluate_forecaster",),
+    "forecast_live_symbols": ("modelling.forecast_live_symbols",),
+    "register_snapshot": ("packaging.register_snapshot",),
+    "draw_backtest": ("reporting.draw_backtest",),
+    "register_forecaster": ("packaging.register_forecaster",),
+    "write_model_card": ("reporting.write_model_card",),
+    "write_report": ("reporting.write_report",),
+    "package_service": ("packaging.package_service",),
 }
 # The tasks that each one waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
@@ -73,10 +73,6 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_forecast_features",
         "plan_windows",
     ),
-    "draw_backtest": (
-        "backtest_forecaster",
-        "fit_forecaster",
-    ),
     "evaluate_forecaster": (
         "plan_windows",
         "backtest_forecaster",
@@ -91,6 +87,10 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_features",
         "engineer_forecast_features",
         "backtest_forecaster",
+    ),
+    "draw_backtest": (
+        "backtest_forecaster",
+        "fit_forecaster",
     ),
     "register_forecaster": (
         "ingest_bars",

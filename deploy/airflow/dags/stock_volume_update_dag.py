@@ -31,32 +31,32 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 
 # The nodes of each task: those that pass data on in memory are together.
 NODES: Final[dict[str, tuple[str, ...]]] = {
-    "fetch_recent_bars": ("fetch_recent_bars",),
-    "merge_recent_bars": ("merge_recent_bars",),
-    "update_features": ("update_features",),
-    "update_quality": ("update_quality",),
-    "update_sessions": ("update_sessions",),
-    "update_forecast_features": ("update_forecast_features",),
-    "update_forecasts": ("update_forecasts",),
-    "update_snapshot": ("update_snapshot",),
-    "log_forecasts": ("log_forecasts",),
-    "report_update": ("report_update",),
-    "update_service": ("update_service",),
-    "settle_files": ("settle_files",),
+    "fetch_recent_bars": ("data_processing.fetch_recent_bars",),
+    "merge_recent_bars": ("data_processing.merge_recent_bars",),
+    "update_quality": ("data_processing.update_quality",),
+    "update_features": ("feature_engineering.update_features",),
+    "update_sessions": ("feature_engineering.update_sessions",),
+    "update_forecast_features": ("feature_engineering.update_forecast_features",),
+    "update_forecasts": ("modelling.update_forecasts",),
+    "update_snapshot": ("packaging.update_snapshot",),
+    "log_forecasts": ("modelling.log_forecasts",),
+    "update_service": ("packaging.update_service",),
+    "report_update": ("reporting.report_update",),
+    "settle_files": ("packaging.settle_files",),
 }
 # The tasks that each one waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
     "merge_recent_bars": ("fetch_recent_bars",),
-    "update_features": ("merge_recent_bars",),
-    "update_quality": ("update_features",),
-    "update_sessions": ("update_quality",),
+    "update_quality": ("merge_recent_bars",),
+    "update_features": ("update_quality",),
+    "update_sessions": ("update_features",),
     "update_forecast_features": ("update_sessions",),
     "update_forecasts": ("update_forecast_features",),
     "update_snapshot": ("update_forecasts",),
     "log_forecasts": ("update_snapshot",),
-    "report_update": ("log_forecasts",),
-    "update_service": ("report_update",),
-    "settle_files": ("update_service",),
+    "update_service": ("log_forecasts",),
+    "report_update": ("update_service",),
+    "settle_files": ("report_update",),
 }
 
 

@@ -6,11 +6,11 @@ format that the user names.
 """
 
 import re
-from datetime import date, datetime, time
+from datetime import date, datetime, time, tzinfo
 from functools import lru_cache
 from typing import Final
 
-from stock_volume.exchange import TIME_ZONE
+from stock_volume.exchange import NYSE
 
 _ISO: Final = re.compile(r"\d{4}(-?)\d\d\1\d\d(?:[T ].*)?")
 _FORMATS: Final = (
@@ -28,12 +28,13 @@ _ISO_EXAMPLE: Final = "2019-03-04"
 
 
 @lru_cache(maxsize=2**16)
-def read_date(text: str, date_format: str | None = None) -> date | None:
+def read_date(text: str, date_format: str | None = None, zone: tzinfo = NYSE.zone) -> date | None:
     """Read a date.
 
     Args:
         text: The date's text, without blanks around it.
         date_format: Format (of ``strptime``) of dates that could mean several days.
+        zone: Time zone of the exchange.
 
     Returns:
         The day; None where the text is no date, can mean several days, or has a time of
@@ -41,12 +42,12 @@ def read_date(text: str, date_format: str | None = None) -> date | None:
         in the exchange's: ``2019-03-01T05:00:00Z`` is midnight in New York.
     """
     if _ISO.fullmatch(text):
-        return _read_iso(text)
+        return _read_iso(text, zone)
     formats = _FORMATS if date_format is None else (date_format, *_FORMATS)
     return next((day for one in formats if (day := _parse(text, one))), None)
 
 
-def _read_iso(text: str) -> date | None:
+def _read_iso(text: str, zone: tzinfo) -> date | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -55,7 +56,7 @@ def _read_iso(text: str) -> date | None:
         return moment.date()
     if moment.tzinfo is None:
         return None
-    there = moment.astimezone(TIME_ZONE)
+    there = moment.astimezone(zone)
     return there.date() if there.time() == time() else None
 
 

@@ -14,7 +14,6 @@ from stock_volume.bars.rules import (
     CONFLICTING_FILE,
     DATE_OUT_OF_ORDER,
     DUPLICATE_BAR,
-    EARLIEST_DATE,
     FLAGGING_RULES,
     IN_CONFLICTING_FILE,
     ON_CLOSED_DAY,
@@ -24,7 +23,7 @@ from stock_volume.bars.rules import (
     rejecting_rules,
     screening,
 )
-from stock_volume.exchange import sessions_held
+from stock_volume.exchange import Exchange
 
 _BROKEN: Final = "broken"
 _MISPLACED: Final = "misplaced"
@@ -51,11 +50,12 @@ def _mark(broken: pl.Expr, name: str) -> pl.Expr:
 
 
 @cache
-def _closed_days(last: date) -> pl.Series:
-    """List the weekdays from ``EARLIEST_DATE`` on which the exchange was closed all day."""
-    weekdays = pl.date_range(EARLIEST_DATE, last, eager=True)
-    weekdays = weekdays.filter(weekdays.dt.weekday() <= 5)  # noqa: PLR2004 (Monday is 1)
-    return weekdays.filter(~weekdays.is_in(sessions_held(EARLIEST_DATE, last).implode()))
+def _closed_days(exchange: Exchange, last: date) -> pl.Series:
+    """List the weekdays on which the exchange trades and was closed all day."""
+    first = exchange.first_date
+    days = pl.date_range(first, min(last, exchange.last_date or last), eager=True)
+    days = days.filter(days.dt.weekday().is_in(exchange.weekdays))
+    return days.filter(~days.is_in(exchange.sessions(first, last).implode()))
 
 
 class Judge:
@@ -70,7 +70,9 @@ class Judge:
         rules = (*rejecting_rules(parameters), CONFLICTING_FILE)
         symbol, day = pl.col(SYMBOL_INDEX), pl.col(columns.DATE)
         misplaced = (symbol == symbol.shift(1)) & (day < day.shift(1))
-        self._on_closed_day = day.is_in(_closed_days(parameters.as_of).implode())
+        self._on_closed_day = day.is_in(
+            _closed_days(parameters.exchange, parameters.as_of).implode()
+        )
         self._repetitions = [
             _mark(DUPLICATE_BAR.broken, _REPEATED),
             _mark(SUPERSEDED_BAR.broken, _SUPERSEDED),

@@ -13,6 +13,7 @@ lost row would show.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final
@@ -20,13 +21,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 
 from stock_volume import columns
 from stock_volume.bars.dates import check_format, is_ambiguous, read_date
 from stock_volume.bars.layout import Layout, Line, find_layout, lines_of, several_symbols
 from stock_volume.bars.text import plain_text
 from stock_volume.errors import UndecidedFileError
+from stock_volume.exchange import ExchangeParameters
 
 AS_READ: Final = {name: f"{name} (as read)" for name in columns.BAR}
 """Column of each bar field's text, by the field's name."""
@@ -55,7 +57,7 @@ _NEVER_PLAIN: Final = (b'"', b" ", b"\t")
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 
 
-class ParseParameters(BaseModel):
+class ParseParameters(ExchangeParameters):
     """How to read what files leave open.
 
     Attributes:
@@ -63,8 +65,6 @@ class ParseParameters(BaseModel):
             ``%m/%d/%Y``; files with such dates are refused without it.
         adj_close_from_close: Whether Close serves for Adj Close in files without it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     date_format: str | None = None
     adj_close_from_close: bool = False
@@ -193,8 +193,7 @@ def _rewrite(text: str, parameters: ParseParameters, notes: list[str]) -> CsvRow
         notes.append(f"extra columns left out: {', '.join(layout.extra)}")
     has_points = "." in text
     plain = [
-        _plain_row(*layout.fields(row.text), parameters.date_format, has_points=has_points)
-        for row in rows
+        _plain_row(*layout.fields(row.text), parameters, has_points=has_points) for row in rows
     ]
     return CsvRows(
         "".join(plain).encode(),
@@ -209,11 +208,15 @@ def _check_dates(layout: Layout, rows: Sequence[Line], parameters: ParseParamete
     """Refuse a file whose first date can mean several days."""
     for row in rows:
         day = layout.fields(row.text)[0][0]
-        if is_ambiguous(day) and read_date(day, parameters.date_format) is None:
+        if is_ambiguous(day) and _read_day(day, parameters) is None:
             raise UndecidedFileError(
                 f"its dates can mean several days ({day} in line {row.number}): name their "
                 "format, such as --params ingestion.date_format=%m/%d/%Y"
             )
+
+
+def _read_day(text: str, parameters: ParseParameters) -> date | None:
+    return read_date(text, parameters.date_format, parameters.exchange.zone)
 
 
 def _check_symbols(layout: Layout, rows: Sequence[Line]) -> None:
@@ -227,9 +230,9 @@ def _check_symbols(layout: Layout, rows: Sequence[Line]) -> None:
 
 
 def _plain_row(
-    fields: Sequence[str], extra: Sequence[str], date_format: str | None, *, has_points: bool
+    fields: Sequence[str], extra: Sequence[str], parameters: ParseParameters, *, has_points: bool
 ) -> str:
-    day = read_date(fields[0], date_format)
+    day = _read_day(fields[0], parameters)
     written = [fields[0] if day is None else day.isoformat()]
     for name, field in zip(columns.NUMBERS, fields[1:], strict=True):
         is_grouped = (

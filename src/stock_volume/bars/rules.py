@@ -12,23 +12,20 @@ from math import isfinite
 from typing import Final, Literal, NamedTuple
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from stock_volume import columns
 from stock_volume.bars.parse import AS_READ, EXTRA, FILE_INDEX
+from stock_volume.exchange import EARLIEST_DATE, Exchange, ExchangeParameters
 
 SYMBOL_INDEX: Final = "symbol_index"
 """Column of a row's symbol, as a number."""
 
 ON_CLOSED_DAY: Final = "on_closed_day"
-"""Column of whether the exchange was closed on a weekday all day."""
+"""Column of whether the exchange was closed all day on a weekday on which it trades."""
 
 IN_CONFLICTING_FILE: Final = "in_conflicting_file"
 """Column of whether a row's file contradicts another file of its symbol."""
-
-EARLIEST_DATE: Final = date(1900, 1, 1)
-FRIDAY: Final = 5
-"""ISO number of the last weekday."""
 
 FIRST_INEXACT_WHOLE_NUMBER: Final = 2**53
 """From here on a float64 cannot represent every whole number."""
@@ -83,7 +80,7 @@ class RowRule(NamedTuple):
     broken: pl.Expr
 
 
-class RuleParameters(BaseModel):
+class RuleParameters(ExchangeParameters):
     """Bounds of the rules.
 
     Attributes:
@@ -94,8 +91,6 @@ class RuleParameters(BaseModel):
         closed_days: Whether bars of weekdays on which the exchange was closed all day are
             flagged and enter the windows of features (``keep``), or are rejected.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     as_of: date = Field(default_factory=lambda: datetime.now(tz=UTC).date())
     price_tolerance: float = Field(default=1e-3, ge=0, lt=1)
@@ -114,6 +109,7 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
         text; the rows that break it break ``unparsable_date`` or ``unparsable_number``
         too.
     """
+    exchange = parameters.exchange
     day, volume = pl.col(columns.DATE), pl.col(columns.VOLUME)
     open_, high, low = pl.col(columns.OPEN), pl.col(columns.HIGH), pl.col(columns.LOW)
     close, adj_close = pl.col(columns.CLOSE), pl.col(columns.ADJ_CLOSE)
@@ -142,7 +138,11 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
             "a price or the volume is not a finite number",
             pl.any_horizontal(no_number),
         ),
-        ("weekend_date", "no session is held on a weekend", day.dt.weekday() > FRIDAY),
+        (
+            "weekend_date",
+            "no session is held on a weekend",
+            ~day.dt.weekday().is_in(exchange.weekdays),
+        ),
         (
             "future_date",
             "the session had not been held when the data was read",
@@ -150,8 +150,8 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
         ),
         (
             "ancient_date",
-            f"before {EARLIEST_DATE}: no feed reaches back so far, the year is mistyped",
-            day < EARLIEST_DATE,
+            f"before {exchange.first_date}: {_why_too_early(exchange)}",
+            day < exchange.first_date,
         ),
         (
             "non_positive_price",
@@ -187,6 +187,12 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
     )
     by_itself = (RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)
     return (*by_itself, *([_CLOSED_DAY] if parameters.closed_days == "reject" else []))
+
+
+def _why_too_early(exchange: Exchange) -> str:
+    if exchange.first_date == EARLIEST_DATE:
+        return "no feed reaches back so far, the year is mistyped"
+    return f"the calendar of {exchange.code} begins there"
 
 
 def rules_of_typed_fields(rules: Iterable[RowRule]) -> list[RowRule]:

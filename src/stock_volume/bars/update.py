@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -30,7 +31,7 @@ from stock_volume.bars.merge import (
     merge_bars,
 )
 from stock_volume.errors import UnbalancedRowsError
-from stock_volume.features.chunks import symbol_chunks
+from stock_volume.symbols import map_symbols
 
 _ASIDE: Final = "aside"
 _PLACE: Final = "place"
@@ -258,30 +259,6 @@ def _place() -> pl.Expr:
     return pl.col(columns.FILE).str.extract(r"([^/]*/?[^/]+)$").alias(_PLACE)
 
 
-def chunks_together(
-    held: pl.LazyFrame, recent: pl.LazyFrame, rows: int
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Part held and recent bars into chunks of the same symbols.
-
-    Args:
-        held: Bars sorted by symbol.
-        recent: The same, of symbols that are held and of new ones.
-        rows: Least number of held rows of a chunk, but for the last.
-
-    Yields:
-        Held and recent bars of some symbols, in order of symbol.
-    """
-    symbol = pl.col(columns.SYMBOL)
-    last = ""
-    for chunk in symbol_chunks(held, rows):
-        of_chunk = chunk.collect()
-        before, last = last, of_chunk[columns.SYMBOL][-1]
-        yield of_chunk, recent.filter((symbol > before) & (symbol <= last)).collect()
-    after = recent.filter(symbol > last).collect()
-    if after.height:
-        yield after.clear(), after
-
-
 def update_layers(
     held: IngestedLayers, recent: IngestedLayers, parameters: UpdateParameters, rows: int
 ) -> Iterator[UpdatedChunk]:
@@ -291,10 +268,10 @@ def update_layers(
         held: The layers.
         recent: What the source answered.
         parameters: Tolerances.
-        rows: Least held rows of a chunk.
+        rows: Minimum number of rows, held and recent, of the symbols merged at a time.
 
     Yields:
-        The layers anew, a chunk of symbols at a time; nothing where nothing is new.
+        The updated layers, a range of symbols at a time; nothing where nothing is new.
 
     Raises:
         UnbalancedRowsError: Nothing is new, and the bars held are not those of the files.
@@ -308,8 +285,8 @@ def update_layers(
     nothing = _nothing_merged(held.prices)
     no_rows, no_files = held.quarantine.head(0).collect(), files.clear()
     set_aside, counts = [nothing.set_aside], [nothing.counts]
-    for held_bars, recent_bars in chunks_together(held.prices, bars, rows):
-        merged = merge_bars(held_bars, recent_bars, parameters)
+    merge = partial(merge_bars, parameters=parameters)
+    for merged in map_symbols(merge, held.prices, bars, rows=rows):
         set_aside.append(merged.set_aside)
         counts.append(merged.counts)
         yield UpdatedChunk(merged.prices, no_rows, merged.restatements, merged.rebasings, no_files)

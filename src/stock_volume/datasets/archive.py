@@ -8,6 +8,8 @@ from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.bars.archive import ArchiveLimits, BarArchive, BarSource, open_archive
 from stock_volume.bars.sample import lay_out_sample
+from stock_volume.datasets.preview import DescribedDataset
+from stock_volume.exchange import NYSE, Exchange
 from stock_volume.sources.address import SAMPLE, is_remote, shown
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.kaggle import download
@@ -17,7 +19,7 @@ from stock_volume.sources.yahoo import YahooSource
 logger = logging.getLogger(__name__)
 
 
-class SourceDataset(AbstractDataset[Never, BarSource]):
+class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
     """What all sources of bars share: they are read, never written."""
 
     def __init__(self, metadata: dict[str, Any] | None = None) -> None:
@@ -211,6 +213,7 @@ class YahooDataset(RequestedDataset):
         landing: str,
         symbols: list[str] | str | None = None,
         max_failed_share: float = 0.1,
+        exchange: str = NYSE.code,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Keep what to ask for.
@@ -220,11 +223,13 @@ class YahooDataset(RequestedDataset):
             symbols: Symbols of a first run, or the path of a listing.
             max_failed_share: Share of the symbols of which Yahoo may answer no bars; more fail
                 the whole.
+            exchange: Code of the exchange of the symbols.
             metadata: For Kedro-Viz.
         """
         super().__init__(landing, metadata)
         self._symbols = symbols
         self._max_failed_share = max_failed_share
+        self._exchange = Exchange.model_validate(exchange)
 
     def load(self) -> YahooSource:
         """Make the source, which is asked later.
@@ -232,4 +237,6 @@ class YahooDataset(RequestedDataset):
         Returns:
             The source.
         """
-        return YahooSource(self._symbols, self._landing, self._max_failed_share)
+        return YahooSource(
+            self._symbols, self._landing, self._max_failed_share, exchange=self._exchange
+        )

@@ -5,10 +5,11 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from stock_volume.datasets.preview import DescribedDataset, preview_text
 from stock_volume.files import written_aside
 
 
-class AtomicDataset(AbstractDataset[Any, Any]):
+class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
     """A dataset of one file that is replaced at once, never half written.
 
     Example of a catalog entry::
@@ -28,7 +29,7 @@ class AtomicDataset(AbstractDataset[Any, Any]):
         Args:
             filepath: Path of the file.
             dataset: Catalog entry of the dataset that reads and writes it, without path.
-            metadata: For Kedro-Viz.
+            metadata: Description, and layer in Kedro-Viz.
         """
         self.path = Path(filepath)
         self.metadata = metadata
@@ -46,6 +47,9 @@ class AtomicDataset(AbstractDataset[Any, Any]):
     def _at(self, path: Path) -> AbstractDataset[Any, Any]:
         entry = {**self._dataset, "filepath": path.as_posix()}
         return AbstractDataset.from_config(self.path.name, entry)
+
+    def _preview_content(self) -> str:
+        return preview_text(self.path)
 
     def _exists(self) -> bool:
         return self.path.is_file()

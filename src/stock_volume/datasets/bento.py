@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from kedro.io import AbstractDataset, DatasetError
 from omegaconf import OmegaConf
 
+from stock_volume.datasets.preview import DescribedDataset
 from stock_volume.files import written_aside
 from stock_volume.stored_model import BentoContents, StoredModel, known_only
 
@@ -26,7 +27,7 @@ _Saved = TypeVar("_Saved")
 _Loaded = TypeVar("_Loaded")
 
 
-class StoreDataset(AbstractDataset[_Saved, _Loaded]):
+class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
     """A version in the BentoML store, and the file that names it."""
 
     def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -36,7 +37,7 @@ class StoreDataset(AbstractDataset[_Saved, _Loaded]):
             name: Name in the store; each save makes a new version.
             filepath: The file that names the version saved last, a JSON object with the
                 key ``tag``.
-            metadata: For Kedro-Viz.
+            metadata: Description, and layer in Kedro-Viz.
         """
         self._name = name
         self._tag_file = Path(filepath)
@@ -148,7 +149,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
             name: Name in the store; each save makes a new version.
             filepath: The file that names the version saved last.
             path: The bentofile; its folder is the project. (Kedro makes a ``path`` absolute.)
-            metadata: For Kedro-Viz.
+            metadata: Description, and layer in Kedro-Viz.
         """
         super().__init__(name, filepath, metadata)
         self._bentofile = Path(path)

@@ -5,30 +5,35 @@ from pathlib import Path
 from typing import Any, Final
 
 # Arrow's own pools keep what is freed; the buffers of a written row group are better
-# given back. The variable is read when Arrow loads, and a user's own choice stands.
+# given back. The variable is read when Arrow loads; a user's own choice is kept.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets._typing import TablePreview
 
+from stock_volume.datasets.preview import DescribedDataset
 from stock_volume.files import aside_of
 
 COMPRESSION: Final = "lz4"
 LEAST_ROWS: Final = 20_000
-"""Rows of a row group, at the least, but for the last."""
+"""Minimum number of rows of a row group; the last may have fewer."""
+
+_PREVIEWED_ROWS: Final = 5
+_PREVIEWED_CHARACTERS: Final = 40
 
 
-class ChunkedParquetDataset(AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.LazyFrame]):
+class ChunkedParquetDataset(
+    DescribedDataset, AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.LazyFrame]
+):
     """One Parquet file, written in row groups, invisible until confirmed.
 
     A node that yields frames has each saved as it comes: each ``save`` appends to a file
     aside. The node names the dataset under ``confirms``, so that Kedro
     calls ``confirm`` once the node has come to its end, which moves the file into place.
-    A node that fails, yields nothing or a lazy frame, which stands for the layer as it was
-    loaded, leaves the earlier file as it was.
+    A node that fails, or yields nothing or a lazy frame (the layer as it was loaded), leaves
+    the earlier file as it was.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -36,7 +41,7 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.Lazy
 
         Args:
             filepath: Path of the Parquet file.
-            metadata: For Kedro-Viz.
+            metadata: Description, and layer in Kedro-Viz.
         """
         self.path = Path(filepath)
         self.metadata = metadata
@@ -78,23 +83,16 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.Lazy
         self._writer = None
         aside_of(self.path).replace(self.path)
 
-    def preview(self, nrows: int = 5) -> TablePreview:
-        """Show the first rows in Kedro-Viz.
-
-        Args:
-            nrows: Number of rows.
-
-        Returns:
-            The rows in pandas' split format.
-        """
-        rows = self.load().head(nrows).collect()
-        return TablePreview(
-            {
-                "index": list(range(rows.height)),
-                "columns": rows.columns,
-                "data": [[_shown(value) for value in row] for row in rows.rows()],
-            }
-        )
+    def _preview_content(self) -> str:
+        """Show columns, their types and the first rows."""
+        if not self.path.is_file():
+            return ""
+        with pl.Config(
+            tbl_cols=-1,
+            tbl_hide_dataframe_shape=True,
+            fmt_str_lengths=_PREVIEWED_CHARACTERS,
+        ):
+            return self.load().head(_PREVIEWED_ROWS).collect()._repr_html_()
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +131,3 @@ class ChunkedParquetDataset(AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.Lazy
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
-
-
-def _shown(value: object) -> object:
-    return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)

@@ -14,6 +14,7 @@ from stock_volume.errors import StockVolumeError
 from stock_volume.evaluation.baselines import MA5, baseline_forecasts
 from stock_volume.features.quantities import SESSIONS
 from stock_volume.features.registry import ETA, NEXT_VOLUME
+from stock_volume.features.window import FeatureWindow
 from stock_volume.forecaster.model import SIZE
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
@@ -96,6 +97,23 @@ def first_session_wanted(
     else:
         tested = backtest.train_start or backtest.test_start - trained
     return min(tested, last - trained, last - _years(forecaster.feature_years))
+
+
+def feature_window(
+    sessions: pl.DataFrame, forecaster: ForecasterParameters, backtest: BacktestParameters
+) -> FeatureWindow:
+    """Choose the sessions for which training and backtest need features.
+
+    Args:
+        sessions: Rows of ``market_sessions``, of all bars.
+        forecaster: How long a model is trained on.
+        backtest: What is tested.
+
+    Returns:
+        The window.
+    """
+    last = sessions[columns.TARGET_DATE].to_list()[-1]
+    return FeatureWindow(sessions, first_session_wanted(last, forecaster, backtest))
 
 
 def plan_backtest(

@@ -1,9 +1,11 @@
-"""What a feature is, and how features are added to a frame."""
+"""What a feature is, and how features become columns of a frame."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import polars as pl
+
+from stock_volume.exchange import ScheduledEvent
 
 
 class Feature(NamedTuple):
@@ -12,16 +14,19 @@ class Feature(NamedTuple):
     Attributes:
         name: Its column.
         description: What it measures, with its unit.
-        expression: Computes it over rows in order of date: it may use a row and those
-            before it, nothing else.
-        by: Columns that part the rows further: the expression then sees those rows only
-            that have the same values in them.
+        expression: Computes it over rows in order of date, from a row and those before it
+            alone.
+        by: Columns that divide the rows further: the expression sees only rows that have the
+            same values in them.
+        event: The scheduled event that it is about: exchanges without that event do not have
+            the feature. Null for a feature that every exchange has.
     """
 
     name: str
     description: str
     expression: pl.Expr
     by: tuple[str, ...] = ()
+    event: ScheduledEvent | None = None
 
 
 def columns_of(features: Iterable[Feature], *by: str) -> list[pl.Expr]:
@@ -29,10 +34,10 @@ def columns_of(features: Iterable[Feature], *by: str) -> list[pl.Expr]:
 
     Args:
         features: The features.
-        by: Columns that part the rows, for all of the features.
+        by: Columns that divide the rows, for all of the features.
 
     Returns:
-        One named expression a feature.
+        One named expression per feature.
     """
     return [
         (
@@ -40,3 +45,20 @@ def columns_of(features: Iterable[Feature], *by: str) -> list[pl.Expr]:
         ).alias(feature.name)
         for feature in features
     ]
+
+
+def select_features(
+    features: Iterable[Feature], events: Collection[ScheduledEvent]
+) -> tuple[Feature, ...]:
+    """Select the features that an exchange has.
+
+    Args:
+        features: Features of every exchange.
+        events: The scheduled events of the exchange.
+
+    Returns:
+        The features that are about none of the events that it lacks, in the same order.
+    """
+    return tuple(
+        feature for feature in features if feature.event is None or feature.event in events
+    )

@@ -1,9 +1,10 @@
-"""The market's session: what all stocks did together, and did on like sessions before.
+"""The market on each session: what all stocks did together, and did on similar sessions before.
 
-Sums over symbols are made a chunk of symbols at a time and then added up, so that the
-whole market never stands in memory, nor needs to be on one machine.
+Sums are computed for some symbols at a time and then added up, so that the whole market is never
+in memory, nor needs to be on one machine.
 """
 
+import logging
 from collections.abc import Iterable
 from datetime import date
 from typing import Final
@@ -11,10 +12,11 @@ from typing import Final
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.exchange import Exchange, ExchangeMismatchError, ScheduledEvent
 from stock_volume.features import calendar
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.expressions import row_weeks_before
-from stock_volume.features.feature import Feature, columns_of
+from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.quantities import (
     ABNORMAL,
     ABS_RETURN,
@@ -23,7 +25,10 @@ from stock_volume.features.quantities import (
     RETURN,
     SESSIONS,
     SURPRISE,
+    add_quantities,
 )
+
+logger = logging.getLogger(__name__)
 
 MARKET_ABNORMAL: Final = "market_abnormal_volume"
 MARKET_SURPRISE: Final = "market_volume_surprise"
@@ -33,9 +38,9 @@ MARKET_SPIKES: Final = "market_spikes"
 ETF_ABNORMAL: Final = "etf_abnormal_volume"
 ETF_SURPRISE: Final = "etf_volume_surprise"
 
-_LEAST_SESSIONS: Final = 60
-_LEAST_LOG_VOLUME: Final = 13.0
-"""Log of about 440,000 dollars: thinner trade is noise."""
+_MIN_BARS: Final = 60
+_MIN_LOG_VOLUME: Final = 13.0
+"""Log of about 440,000 dollars: thinner trading is noise."""
 
 _NEXT: Final = "next_market_abnormal_volume"
 _COUNTED: Final = "_counted"
@@ -60,10 +65,10 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         quantities: Bars with their quantities.
 
     Returns:
-        One row a date: sum and count of each measure over stocks, and over ETFs, that
-        have some history and are not thinly traded.
+        One row per date: sum and count of each measure over the stocks, and over the ETFs,
+        that have some history and are not thinly traded.
     """
-    traded = (pl.col(SESSIONS) > _LEAST_SESSIONS) & (pl.col(LOG_VOLUME) > _LEAST_LOG_VOLUME)
+    traded = (pl.col(SESSIONS) > _MIN_BARS) & (pl.col(LOG_VOLUME) > _MIN_LOG_VOLUME)
     etf = pl.col(columns.ETF)
     counted = {
         **{name: pl.when(traded & ~etf).then(measure) for name, measure in _MEASURES.items()},
@@ -76,6 +81,18 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         *(pl.col(name).sum() for name in counted),
         *(pl.col(name).count().alias(name + _COUNTED) for name in counted),
     )
+
+
+def sum_bars(bars: pl.DataFrame) -> pl.DataFrame:
+    """Add up by session what some symbols did, given their bars.
+
+    Args:
+        bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
+
+    Returns:
+        Rows of ``market_sums``.
+    """
+    return market_sums(add_quantities(bars))
 
 
 def _means(sums: pl.DataFrame) -> pl.DataFrame:
@@ -115,9 +132,9 @@ def _lag(sessions: int) -> Feature:
 
 
 def _response(name: str, by: tuple[str, ...], times: int, least: int, what: str) -> Feature:
-    """The market's mean abnormal volume on the last target sessions that were alike.
+    """Average the market's abnormal volume on the last similar targets.
 
-    At the row of an earlier origin of the same kind, its target has come true by now.
+    The target of an earlier origin of the same kind is in the past by now.
     """
     return Feature(
         f"market_response_{name}",
@@ -203,55 +220,94 @@ MARKET_FEATURES: Final = (
     ),
     _response(
         "expiry",
-        ("target_sessions_since_expiry", calendar.WEEKDAY),
+        (calendar.SINCE_EXPIRY, calendar.WEEKDAY),
         12,
         3,
         "weekday and distance from the expiry of options",
-    ),
+    )._replace(event=ScheduledEvent.OPTION_EXPIRY),
 )
-"""What the market did, and does on sessions like the target."""
+"""What the market did, and how it responded to sessions like the target."""
 
 
-def market_sessions(sums: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Describe every session: the market on it, and the calendar of the one after it.
+def market_sessions(sums: Iterable[pl.DataFrame], exchange: Exchange) -> pl.DataFrame:
+    """Describe every session: the market on it, and the calendar of the next one.
 
     Args:
-        sums: What ``market_sums`` gave for each chunk of symbols; at least one row in all.
+        sums: Rows of ``market_sums`` for all symbols, in any number of frames; at least one row.
+        exchange: The exchange whose sessions they are.
 
     Returns:
-        One row a session from the first date to the last: the trading calendar and the
-        market's features, sorted by ``Date``. Where no stock is measured, its measures
-        are null.
+        One row per session from the first date to the last: the trading calendar and the
+        market's features, sorted by ``Date``. The measures are null where no stock is
+        measured. Features of scheduled events that the exchange lacks are left out.
     """
     means = _means(pl.concat(sums))
-    return _described(means, means.select(pl.col(columns.DATE).max()).item())
+    last: date = means.select(pl.col(columns.DATE).max()).item()
+    if exchange.last_date is not None and last >= exchange.last_date:
+        logger.warning(
+            "the calendar of %s ends on %s: there are no sessions, features and forecasts after "
+            "it; a later version of exchange_calendars may reach further",
+            exchange.code,
+            exchange.last_date,
+        )
+    return _describe(means, last, exchange)
 
 
-def extended_sessions(sessions: pl.DataFrame, last: date) -> pl.DataFrame:
-    """Go on with the sessions past the data, as far as the calendar alone can tell.
+def extend_sessions(sessions: pl.DataFrame, last: date, exchange: Exchange) -> pl.DataFrame:
+    """Extend the sessions beyond the data, for which only the calendar is known.
 
     Args:
-        sessions: What ``market_sessions`` has made.
+        sessions: Rows of ``market_sessions``.
         last: Last day wanted.
+        exchange: The exchange whose sessions they are.
 
     Returns:
-        The same rows, and one a session after them up to ``last``, which knows the
-        calendar of its target and what the market had done before; the measures of the
-        market on the session itself are null.
+        The same rows, followed by one per session up to ``last`` or the end of the calendar.
+        These have the calendar of their target and what the market had done before; the
+        measures of the market on the session itself are null.
+
+    Raises:
+        ExchangeMismatchError: The sessions are of another exchange.
     """
-    return _described(sessions.select(columns.DATE, *_MEASURES, *_ETF_MEASURES), last)
+    check_targets(sessions.lazy(), exchange)
+    return _describe(sessions.select(columns.DATE, *_MEASURES, *_ETF_MEASURES), last, exchange)
 
 
-def _described(means: pl.DataFrame, last: date) -> pl.DataFrame:
-    calendar = trading_calendar(means.select(pl.col(columns.DATE).min()).item(), last)
-    following = (
-        calendar.join(means, on=columns.DATE, how="left")
+def check_targets(rows: pl.LazyFrame, exchange: Exchange) -> None:
+    """Check that rows have the sessions of an exchange.
+
+    Args:
+        rows: Rows with ``Date``, each a session, and ``TargetDate``, the next one.
+        exchange: The exchange.
+
+    Raises:
+        ExchangeMismatchError: They have other sessions.
+    """
+    distinct = rows.select(columns.DATE, columns.TARGET_DATE).unique()
+    pairs = distinct.collect(engine="streaming").sort(columns.DATE)
+    known = trading_calendar(pairs[columns.DATE][0], pairs[columns.DATE][-1], exchange)
+    other = pairs.join(known, on=pairs.columns, how="anti", maintain_order="left")
+    if other.height:
+        day, target = other.row(0)
+        raise ExchangeMismatchError(
+            f"the layers are not those of {exchange.code}: on {day} they have {target} as the "
+            "next session. Run all pipelines again with this exchange, or name the one that the "
+            "layers were made for: --params exchange=CODE"
+        )
+
+
+def _describe(means: pl.DataFrame, last: date, exchange: Exchange) -> pl.DataFrame:
+    first = means.select(pl.col(columns.DATE).min()).item()
+    described = (
+        trading_calendar(first, last, exchange)
+        .join(means, on=columns.DATE, how="left")
         .sort(columns.DATE)
         .with_columns(pl.col(MARKET_ABNORMAL).shift(-1).alias(_NEXT))
     )
-    described = following.with_columns(columns_of(MARKET_FEATURES)).drop(_NEXT)
-    # A market that does not move has no mean to be in units of.
+    features = select_features(MARKET_FEATURES, exchange.events)
+    described = described.with_columns(columns_of(features)).drop(_NEXT)
+    # Where the market does not move, there is no mean move to measure in.
     return described.with_columns(
         pl.when(pl.col(feature.name).is_finite()).then(feature.name).alias(feature.name)
-        for feature in MARKET_FEATURES
+        for feature in features
     )

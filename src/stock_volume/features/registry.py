@@ -1,11 +1,12 @@
-"""The features: one named, documented expression each, and how they are computed.
+"""The registry of features: each a named, documented expression, and their computation.
 
 To add a feature, add an entry to the tuple of its kind: ``calendar``, ``market``,
 ``volume``, ``price``, ``response``, ``event``, or here for the estimator's.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stock_volume import columns
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.event import EVENT_FEATURES, EVENT_STEPS
-from stock_volume.features.feature import Feature, columns_of
+from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.price import PRICE_FEATURES
 from stock_volume.features.quantities import BASE, SESSIONS, add_quantities
@@ -21,7 +22,7 @@ from stock_volume.features.response import NEXT, NEXT_ABNORMAL, RESPONSE_FEATURE
 from stock_volume.features.volume import VOLUME_FEATURES
 
 SECURITY_FEATURES: Final = (Feature("etf", "whether the security is an ETF", pl.col(columns.ETF)),)
-"""What a symbol is."""
+"""What kind of security a symbol is."""
 
 BAR_FEATURES: Final = (
     *SECURITY_FEATURES,
@@ -36,8 +37,7 @@ SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES)
 """The forecaster's features that all symbols share."""
 
 FORECAST_FEATURES: Final = (*BAR_FEATURES, *SESSION_FEATURES)
-"""What the forecaster knows at the origin of the target session."""
-
+"""All features of the forecaster; an exchange without some scheduled events has fewer."""
 
 ETA: Final = "eta"
 NEXT_VOLUME: Final = "next_volume"
@@ -46,7 +46,11 @@ _INTRODUCTION: Final = """\
 Written by `make features-doc` from the registry of features. A bar's features see bars up to
 its own, and the calendar of the session after it, the target. The base is the mean log dollar
 volume of a symbol's last five bars; abnormal volume is a log dollar volume over the base of the
-bar before, a volume surprise one over the median of the 22 bars before."""
+bar before, a volume surprise one over the median of the 22 bars before.
+
+The forecaster has {count} features on an exchange with all scheduled events, such as NYSE. The
+column `event` names the event that a feature is about: exchanges without it do not have the
+feature ([Exchanges](exchanges.md))."""
 
 _KINDS: Final = {
     "Security": SECURITY_FEATURES,
@@ -118,24 +122,58 @@ def add_features(bars: pl.DataFrame, parameters: FeatureParameters) -> pl.DataFr
         parameters: Lengths of the windows.
 
     Returns:
-        The bars, in the same order, with a column a feature.
+        The bars, in the same order, with one column per feature.
     """
     return bars.with_columns(columns_of(features(parameters), columns.SYMBOL))
 
 
+class FeatureSet(NamedTuple):
+    """The forecaster's features on an exchange.
+
+    Attributes:
+        bar: Features that differ by symbol.
+        session: Features that all symbols share.
+    """
+
+    bar: tuple[Feature, ...]
+    session: tuple[Feature, ...]
+
+    @classmethod
+    def of_layer(cls, names: Iterable[str]) -> Self:
+        """Select the features on the exchange of a layer.
+
+        Args:
+            names: Columns of sessions, or of the forecaster's features: they show which
+                scheduled events the exchange has.
+        """
+        present = set(names)
+        events = {
+            feature.event
+            for feature in FORECAST_FEATURES
+            if feature.event is not None and feature.name in present
+        }
+        return cls(select_features(BAR_FEATURES, events), select_features(SESSION_FEATURES, events))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all, in the order of their columns."""
+        return tuple(feature.name for feature in (*self.bar, *self.session))
+
+
 def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Make every feature of the forecaster, and its target where that has come true.
+    """Compute every feature of the forecaster, and its target where that is known.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
-        sessions: What ``market_sessions`` tells of each session.
+        sessions: Rows of ``market_sessions``. The features are those of their exchange.
 
     Returns:
-        One row a bar, in the same order: the origin (symbol, dates, Close, Volume, base,
+        One row per bar, in the same order: the origin (symbol, dates, Close, Volume, base,
         bars so far), the target (``next_volume`` and ``eta``), and the features as float32,
-        null where they are unknown or not finite. Of a bar whose next one is not on the
-        next session, the target is null.
+        null where they are unknown or not finite. The target is null where the symbol has no
+        bar on the next session.
     """
+    features = FeatureSet.of_layer(sessions.columns)
     frame = (
         add_quantities(bars)
         .join(sessions, on=columns.DATE, how="left", maintain_order="left")
@@ -145,27 +183,28 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
         frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
     return frame.select(
         *_origin(),
-        *map(_as_float32, columns_of(BAR_FEATURES, columns.SYMBOL)),
-        *(_as_float32(pl.col(feature.name)) for feature in SESSION_FEATURES),
+        *map(_as_float32, columns_of(features.bar, columns.SYMBOL)),
+        *(_as_float32(pl.col(feature.name)) for feature in features.session),
     )
 
 
 def changed_sessions(features: pl.LazyFrame, sessions: pl.DataFrame) -> pl.Series:
-    """Find the origins of which features that all symbols share are no longer the same.
+    """Find the origins whose features that all symbols share are no longer the same.
 
     Args:
-        features: Rows of ``forecast_features``, as they were made earlier.
-        sessions: What ``market_sessions`` tells now.
+        features: Rows of ``forecast_features``, as computed earlier.
+        sessions: Rows of ``market_sessions``, as they are now.
 
     Returns:
         Dates.
     """
-    shared = [columns.TARGET_DATE, *(feature.name for feature in SESSION_FEATURES)]
+    names = [feature.name for feature in SESSION_FEATURES if feature.name in sessions.columns]
+    shared = [columns.TARGET_DATE, *names]
     then = features.group_by(columns.DATE).agg(pl.col(shared).first()).collect(engine="streaming")
     now = sessions.select(
         columns.DATE,
         columns.TARGET_DATE,
-        *(_as_float32(pl.col(feature.name)) for feature in SESSION_FEATURES),
+        *(_as_float32(pl.col(name)) for name in names),
     )
     both = then.join(now, on=columns.DATE, how="left", suffix=" now")
     same = [pl.col(name).eq_missing(pl.col(f"{name} now")) for name in shared]
@@ -204,9 +243,23 @@ def describe_features() -> str:
     Returns:
         The text of docs/features.md.
     """
-    parts = ["# Features", "", _INTRODUCTION]
+    parts = ["# Features", "", _INTRODUCTION.format(count=len(FORECAST_FEATURES))]
     kinds = {"The estimator's": features(FeatureParameters()), **_KINDS}
     for kind, of_kind in kinds.items():
-        rows = [f"| `{feature.name}` | {feature.description} |" for feature in of_kind]
-        parts += ["", f"## {kind}", "", "| feature | what it measures |", "|---|---|", *rows]
+        parts += ["", f"## {kind}", "", *_table(of_kind)]
     return "\n".join(parts) + "\n"
+
+
+def _table(features: Iterable[Feature]) -> list[str]:
+    rows = [(f"`{one.name}`", one.description, one.event or "") for one in features]
+    if not any(event for *_, event in rows):
+        return [
+            "| feature | what it measures |",
+            "|---|---|",
+            *(f"| {name} | {description} |" for name, description, _ in rows),
+        ]
+    return [
+        "| feature | what it measures | event |",
+        "|---|---|---|",
+        *(f"| {name} | {description} | {event} |" for name, description, event in rows),
+    ]

@@ -1,7 +1,6 @@
-"""Features of how a symbol answered sessions like the target before.
+"""Features of how a symbol's volume responded to earlier sessions like the target.
 
-At the row of an earlier origin of the same kind, its target has come true by now: what
-followed it is part of the past.
+The target of an earlier origin of the same kind is in the past by now, and so may be used.
 """
 
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.exchange import ScheduledEvent
 from stock_volume.features import calendar
 from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_ABNORMAL
@@ -33,8 +33,8 @@ NEXT: Final = (
         _on_target(pl.col(ABNORMAL) - pl.col(MARKET_ABNORMAL)),
     ),
 )
-"""Columns of the future, for features to look back at from a later row, and for the target;
-null where the symbol has no bar of the target session."""
+"""Columns of the future, for features of later rows and for the target; null where the symbol has
+no bar of the target session."""
 
 
 def _response(
@@ -49,12 +49,12 @@ def _response(
     )
 
 
-def _on(flag: str, times: int) -> Feature:
+def _response_on(flag: str, times: int, event: ScheduledEvent | None = None) -> Feature:
     name = flag.removeprefix("target_")
-    response = _response(
-        name, (flag,), times, f"with {name.replace('_', ' ')}, where the target is one"
-    )
-    return response._replace(expression=pl.when(pl.col(flag)).then(response.expression))
+    what = name.replace("_", " ").replace("russell", "Russell")
+    response = _response(name, (flag,), times, f"with {what}, where the target is one")
+    expression = pl.when(pl.col(flag)).then(response.expression)
+    return response._replace(expression=expression, event=event)
 
 
 RESPONSE_FEATURES: Final = (
@@ -64,12 +64,12 @@ RESPONSE_FEATURES: Final = (
     _response(
         "relative", (calendar.KIND,), 8, "of the same kind, over the market's", NEXT_RELATIVE
     ),
-    _on(calendar.TRIPLE_WITCHING, 8),
-    _on(calendar.DOUBLE_WITCHING, 8),
-    _on(calendar.RUSSELL, 4),
-    _on(calendar.INDEX_REVIEW, 6),
-    _on(calendar.EARLY_CLOSE, 6),
-    _on(calendar.LAST_OF_MONTH, 12),
-    _on(calendar.LAST_OF_QUARTER, 6),
+    _response_on(calendar.TRIPLE_WITCHING, 8, ScheduledEvent.OPTION_EXPIRY),
+    _response_on(calendar.DOUBLE_WITCHING, 8, ScheduledEvent.OPTION_EXPIRY),
+    _response_on(calendar.RUSSELL, 4, ScheduledEvent.RUSSELL_RECONSTITUTION),
+    _response_on(calendar.INDEX_REVIEW, 6),
+    _response_on(calendar.EARLY_CLOSE, 6, ScheduledEvent.EARLY_CLOSE),
+    _response_on(calendar.LAST_OF_MONTH, 12),
+    _response_on(calendar.LAST_OF_QUARTER, 6),
 )
-"""How a symbol answered sessions like the target."""
+"""How a symbol's volume responded to sessions like the target."""

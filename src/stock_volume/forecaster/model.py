@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE, Exchange, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.universe import bucket_number
 from stock_volume.metrics import Floats
@@ -48,6 +49,8 @@ class Forecaster:
         levels: Levels of the quantiles, ascending.
         offsets: What calibration adds to the quantiles: a row a bucket of liquidity.
         about: How it came to be: windows of training, rows, parameters.
+        exchange: Code of the exchange whose sessions it forecasts; that of models made before
+            there was a choice is NYSE.
     """
 
     features: tuple[str, ...]
@@ -56,6 +59,7 @@ class Forecaster:
     levels: tuple[float, ...]
     offsets: tuple[tuple[float, ...], ...]
     about: dict[str, Any]
+    exchange: str = NYSE.code
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made from the texts on demand."""
@@ -96,6 +100,22 @@ class Forecaster:
             ),
         )
 
+    def check_exchange(self, exchange: Exchange) -> None:
+        """Check that this forecaster is for an exchange.
+
+        Args:
+            exchange: The exchange.
+
+        Raises:
+            ExchangeMismatchError: It is for another one.
+        """
+        if self.exchange != exchange.code:
+            raise ExchangeMismatchError(
+                f"the forecaster was trained for {self.exchange}, not for {exchange.code}: run all "
+                f"pipelines again for {exchange.code}, or set the parameter exchange to "
+                f"{self.exchange}"
+            )
+
     def to_files(self) -> dict[str, str]:
         """Write the forecaster as text: each booster, and the rest as JSON.
 
@@ -107,6 +127,8 @@ class Forecaster:
             "levels": self.levels,
             "offsets": self.offsets,
             "about": self.about,
+            # Left out for the default, so that equal models keep equal texts across versions.
+            **({} if self.exchange == NYSE.code else {"exchange": self.exchange}),
         }
         return {
             DESCRIPTION_FILE: json.dumps(rest, indent=2, allow_nan=False),
@@ -138,6 +160,7 @@ class Forecaster:
             levels=tuple(rest["levels"]),
             offsets=tuple(map(tuple, rest["offsets"])),
             about=rest["about"],
+            exchange=rest.get("exchange", NYSE.code),
         )
 
     def importance(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Training of the forecaster."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -8,8 +9,9 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.errors import TooFewRowsError
+from stock_volume.exchange import NYSE
 from stock_volume.features.quantities import ABNORMAL_STD, SESSIONS
-from stock_volume.features.registry import ETA, FORECAST_FEATURES
+from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster.calibrate import conformal_offsets
 from stock_volume.forecaster.model import SIZE, Forecaster, predict_each
 from stock_volume.forecaster.parameters import ForecasterParameters
@@ -20,8 +22,6 @@ if TYPE_CHECKING:  # it takes a second to import, and most runs need none
     from lightgbm import Booster, Dataset
 
 logger = logging.getLogger(__name__)
-
-FEATURE_NAMES: Final = tuple(feature.name for feature in FORECAST_FEATURES)
 
 DAYS_OF_YEAR: Final = 365.25
 
@@ -101,7 +101,9 @@ def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters
     )
 
 
-def train_forecaster(rows: pl.DataFrame, parameters: ForecasterParameters) -> Forecaster:
+def train_forecaster(
+    rows: pl.DataFrame, parameters: ForecasterParameters, exchange: str = NYSE.code
+) -> Forecaster:
     """Train a forecaster.
 
     The last sessions validate: they tell how many trees to grow, and calibrate the
@@ -111,6 +113,7 @@ def train_forecaster(rows: pl.DataFrame, parameters: ForecasterParameters) -> Fo
     Args:
         rows: ``training_rows``, of a window of sessions.
         parameters: Of the boosters.
+        exchange: Code of the exchange that the rows are of, which is noted in the forecaster.
 
     Returns:
         The forecaster. Equal rows, in equal order, give equal texts.
@@ -120,9 +123,10 @@ def train_forecaster(rows: pl.DataFrame, parameters: ForecasterParameters) -> Fo
     """
     check_enough(rows.lazy(), "the forecaster", parameters)
     split = _split(rows[columns.TARGET_DATE], parameters.validation_share)
-    matrix = rows.select(FEATURE_NAMES).to_numpy()
+    names = FeatureSet.of_layer(rows.columns).names
+    matrix = rows.select(names).to_numpy()
     eta = rows[ETA].to_numpy()
-    dataset = _dataset(rows, matrix, eta, parameters)
+    dataset = _dataset(rows, names, matrix, eta, parameters)
     trees = _best_trees(dataset, split, parameters)
     quantile_boosters = [
         _fit(dataset.subset(split.early), quantile_parameters(rows.height, level, parameters))
@@ -143,12 +147,13 @@ def train_forecaster(rows: pl.DataFrame, parameters: ForecasterParameters) -> Fo
     about = _about(rows, late, trees)
     logger.info("forecaster: %s", about)
     return Forecaster(
-        features=FEATURE_NAMES,
+        features=names,
         boosters=tuple(booster.model_to_string() for booster in boosters),
         quantile_boosters=tuple(booster.model_to_string() for booster in quantile_boosters),
         levels=parameters.quantiles,
         offsets=tuple(map(tuple, offsets.tolist())),
         about={**about, "parameters": parameters.model_dump(mode="json", exclude_none=True)},
+        exchange=exchange,
     )
 
 
@@ -181,7 +186,11 @@ def row_weights(rows: pl.DataFrame, parameters: ForecasterParameters) -> Floats:
 
 
 def _dataset(
-    rows: pl.DataFrame, matrix: Any, eta: Floats, parameters: ForecasterParameters
+    rows: pl.DataFrame,
+    names: Sequence[str],
+    matrix: Any,
+    eta: Floats,
+    parameters: ForecasterParameters,
 ) -> "Dataset":
     """Bin all rows once; what is fitted to a part of them takes a subset."""
     from lightgbm import Dataset
@@ -190,7 +199,7 @@ def _dataset(
         matrix,
         eta,
         weight=row_weights(rows, parameters),
-        feature_name=list(FEATURE_NAMES),
+        feature_name=list(names),
         params=_common(rows.height, parameters),
         free_raw_data=True,
     ).construct()

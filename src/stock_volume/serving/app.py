@@ -127,7 +127,7 @@ def _describe(app: FastAPI, guarded: set[str]) -> None:
 
 
 def _registry() -> Collector:
-    """Give the counters of this process, or of all workers where they share a folder."""
+    """Return the counters of this process, or of all workers that share a folder."""
     if not _SHARED_COUNTERS:
         return REGISTRY
     shared = CollectorRegistry()
@@ -152,7 +152,7 @@ def _bentoml_paths() -> dict[str, Any]:
             }
         }
         for path, words, responses in (
-            ("/livez", "Tell whether the server runs", alive),
-            ("/readyz", "Tell whether requests can be answered", ready),
+            ("/livez", "Check that the server runs", alive),
+            ("/readyz", "Check that requests can be answered", ready),
         )
     }

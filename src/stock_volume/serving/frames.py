@@ -7,7 +7,7 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
-from stock_volume.serving.answers import (
+from stock_volume.serving.bodies import (
     Bar,
     BarsRequest,
     Forecast,
@@ -18,7 +18,7 @@ from stock_volume.serving.answers import (
     SymbolInfo,
 )
 from stock_volume.snapshot import snapshot
-from stock_volume.snapshot.lookup import Row, is_stale
+from stock_volume.snapshot.lookup import CLOSING_TIME, Row
 from stock_volume.snapshot.own_bars import InvalidBarsError
 
 _BAR_TYPES = {
@@ -87,7 +87,7 @@ def forecast_answer(row: Row, model: str) -> Forecast:
         quantiles=Quantiles(
             **{name: round(value) for name, value in row.items() if _is_quantile(name)}
         ),
-        stale=is_stale(session, datetime.now(tz=UTC)),
+        stale=row[CLOSING_TIME] <= datetime.now(tz=UTC),
         model=model,
     )
 

@@ -1,4 +1,4 @@
-"""What a request must pass before its route reads it: key, names, media type, size, time, slot."""
+"""Checks before a route reads a request: key, query names, media type, size, time, concurrency."""
 
 import asyncio
 import gzip
@@ -18,7 +18,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 
 from stock_volume.errors import StockVolumeError
-from stock_volume.serving.answers import InvalidValue
+from stock_volume.serving.bodies import InvalidValue
 from stock_volume.serving.problems import (
     RETRY_AFTER,
     ProblemError,
@@ -26,20 +26,20 @@ from stock_volume.serving.problems import (
 )
 
 API_KEY: Final = "STOCK_VOLUME_API_KEY"
-"""Environment variable of the key that data routes ask for; without it they ask for none."""
+"""Environment variable of the API key; without it data routes need no key."""
 
 KEY_HEADER: Final = "X-API-Key"
 BODY_SECONDS: Final = 15.0
-"""How long a body may take to arrive."""
+"""Time limit for a body to arrive."""
 
 SLOTS: Final = 2
-"""Bodies that are made forecasts of at a time: one of 3,000 bars takes some 20 MiB meanwhile."""
+"""Maximum concurrent forecast requests: one of 3,000 bars takes about 20 MiB."""
 
-MOST_WAITING: Final = 64
+MAX_WAITING: Final = 64
 WAIT_SECONDS: Final = 10.0
 
-_MOST_NAMES: Final = 16
-"""In one JSON object; a bar, the largest that is asked for, has seven."""
+_MAX_NAMES: Final = 16
+"""Maximum names of one JSON object; a bar, the largest object of the API, has seven."""
 
 _LEAST_GZIPPED: Final = 4096
 _GZIP_LEVEL: Final = 4
@@ -52,8 +52,8 @@ class Bounds(NamedTuple):
     """Bounds of a route's bodies.
 
     Attributes:
-        most_bytes: Size.
-        slotted: Whether few are answered at a time.
+        most_bytes: Largest size.
+        slotted: Whether the number of concurrent requests is limited.
     """
 
     most_bytes: int
@@ -65,21 +65,21 @@ BOUNDS: Final = {
     "/predict/batch": Bounds(2**20),
     "/forecast": Bounds(2**20, slotted=True),
 }
-"""By path; no other route reads a body."""
+"""Bounds by path; no other route reads a body."""
 
 
 class InvalidKeyError(StockVolumeError):
-    """An API key that no header could bring."""
+    """An API key that cannot be sent in a header."""
 
 
 def usable_key(text: str | None) -> bytes | None:
     """Read the API key of the environment.
 
     Args:
-        text: As it is set; a mounted file often ends with a line break.
+        text: The value of the variable; a mounted file often ends with a line break.
 
     Returns:
-        The key; None where none is set.
+        The key; None if none is set.
 
     Raises:
         InvalidKeyError: It is blank, or not printable ASCII.
@@ -100,7 +100,7 @@ def environment_key() -> str | None:
 
 
 class Slots:
-    """Lets few requests at a time do what takes much memory; others wait, but not for long."""
+    """Limits concurrent requests that need much memory; others wait for a bounded time."""
 
     def __init__(self) -> None:
         """Start with all slots free."""
@@ -112,16 +112,16 @@ class Slots:
         """Hold a slot.
 
         Raises:
-            HTTPException: Too many wait already, or none became free in time.
+            HTTPException: Too many requests wait already, or no slot became free in time.
         """
-        if self._waiting >= MOST_WAITING:
-            raise _busy()
+        if self._waiting >= MAX_WAITING:
+            raise _busy_error()
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._free.acquire()
         except TimeoutError:
-            raise _busy() from None
+            raise _busy_error() from None
         finally:
             self._waiting -= 1
         try:
@@ -134,7 +134,7 @@ def guarded_route(key: bytes | None) -> type[APIRoute]:
     """Make the class of an application's data routes.
 
     Args:
-        key: What they ask for; None for nothing.
+        key: The API key that they require; None for no key.
 
     Returns:
         The class.
@@ -152,14 +152,14 @@ def guarded_route(key: bytes | None) -> type[APIRoute]:
                     _check_key(request, key)
                 query = request.query_params
                 if query:
-                    _check_names(query, names)
+                    _check_query(query, names)
                 if bounds is None:
-                    return _packed(request, await answer(request))
-                body = await _body(request, bounds.most_bytes)
+                    return _compress(request, await answer(request))
+                body = await _read_body(request, bounds.most_bytes)
                 if not bounds.slotted:
-                    return _packed(request, await answer(_ReadRequest(request, body)))
+                    return _compress(request, await answer(_ReadRequest(request, body)))
                 async with slots.one():
-                    return _packed(request, await answer(_ReadRequest(request, body)))
+                    return _compress(request, await answer(_ReadRequest(request, body)))
 
             return handle
 
@@ -167,12 +167,12 @@ def guarded_route(key: bytes | None) -> type[APIRoute]:
 
 
 class _ReadRequest(Request):
-    """A request whose body has been read, and stays as it was read."""
+    """A request whose body has been read and parsed already."""
 
     def __init__(self, request: Request, body: bytes) -> None:
         super().__init__(request.scope, request.receive)
         self._read = body
-        self._parsed = _parsed(body) if body else None
+        self._parsed = _parse(body) if body else None
 
     async def body(self) -> bytes:
         return self._read
@@ -183,7 +183,7 @@ class _ReadRequest(Request):
 
 def _check_key(request: Request, key: bytes) -> None:
     given = request.headers.get(KEY_HEADER, "").encode("latin-1")
-    # In constant time: how long it takes must not tell how much of the key is right.
+    # In constant time: the duration must not reveal how much of the key is right.
     if not secrets.compare_digest(given, key):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED,
@@ -192,7 +192,7 @@ def _check_key(request: Request, key: bytes) -> None:
         )
 
 
-def _check_names(query: QueryParams, names: frozenset[str]) -> None:
+def _check_query(query: QueryParams, names: frozenset[str]) -> None:
     given = query.keys()
     if given <= names and len(query.multi_items()) == len(given):
         return
@@ -210,13 +210,13 @@ def _check_names(query: QueryParams, names: frozenset[str]) -> None:
     raise ProblemError(unprocessable(errors))
 
 
-async def _body(request: Request, most_bytes: int) -> bytes:
+async def _read_body(request: Request, most_bytes: int) -> bytes:
     headers = request.headers
     declared = headers.get("content-length", "0")
     if declared == "0" and "transfer-encoding" not in headers:
         return b""
     if declared.isdigit() and int(declared) > most_bytes:
-        raise _too_large(most_bytes)
+        raise _too_large_error(most_bytes)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -235,10 +235,10 @@ async def _body(request: Request, most_bytes: int) -> bytes:
             async for piece in request.stream():
                 size += len(piece)
                 if size > most_bytes:
-                    raise _too_large(most_bytes)
+                    raise _too_large_error(most_bytes)
                 pieces.append(piece)
     except TimeoutError:
-        # What else comes on this connection may be the rest of the body.
+        # Anything that follows on this connection may be the rest of the body.
         raise HTTPException(
             HTTPStatus.REQUEST_TIMEOUT,
             f"the body did not arrive within {BODY_SECONDS:g} seconds",
@@ -249,54 +249,56 @@ async def _body(request: Request, most_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def _parsed(body: bytes) -> Any:
+def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, object_pairs_hook=_object)
+        return json.loads(body, object_pairs_hook=_make_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise _unfit(f"is not JSON: {error.msg} at {place}") from None
+        raise _invalid_body(f"is not JSON: {error.msg} at {place}") from None
     except UnicodeDecodeError:
-        raise _unreadable("the body is not text in UTF-8") from None
+        raise _unreadable_error("the body is not text in UTF-8") from None
     except RecursionError:
-        raise _unreadable("the body is nested too deeply") from None
+        raise _unreadable_error("the body is nested too deeply") from None
     except ValueError:
-        raise _unreadable("a number of the body has too many digits") from None
+        raise _unreadable_error("a number of the body has too many digits") from None
 
 
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object, whose names are few and distinct: each one is a chance to be refused."""
+def _make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object, after checking that its names are few and distinct."""
     made = dict(pairs)
-    if len(made) == len(pairs) <= _MOST_NAMES:
+    if len(made) == len(pairs) <= _MAX_NAMES:
         return made
-    if len(pairs) > _MOST_NAMES:
-        raise _unfit(f"has an object of {len(pairs):,} names; none is asked for with so many")
+    if len(pairs) > _MAX_NAMES:
+        raise _invalid_body(
+            f"has an object of {len(pairs):,} names; no object of this API has so many"
+        )
     names = [name for name, _ in pairs]
     twice = next(name for name in names if names.count(name) > 1)
-    raise _unfit(f"has an object with the name {json.dumps(twice)} more than once")
+    raise _invalid_body(f"has an object with the name {json.dumps(twice)} more than once")
 
 
-def _unfit(message: str) -> ProblemError:
+def _invalid_body(message: str) -> ProblemError:
     return ProblemError(unprocessable([InvalidValue(field="body", message=message)]))
 
 
-def _unreadable(words: str) -> HTTPException:
+def _unreadable_error(words: str) -> HTTPException:
     return HTTPException(HTTPStatus.BAD_REQUEST, words)
 
 
-def _too_large(most_bytes: int) -> HTTPException:
+def _too_large_error(most_bytes: int) -> HTTPException:
     return HTTPException(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most_bytes:,} bytes"
     )
 
 
-def _busy() -> HTTPException:
+def _busy_error() -> HTTPException:
     return HTTPException(
         HTTPStatus.SERVICE_UNAVAILABLE, "too many forecasts are being made", RETRY_AFTER
     )
 
 
-def _packed(request: Request, response: Response) -> Response:
-    """Compress a large answer, where the client takes it so."""
+def _compress(request: Request, response: Response) -> Response:
+    """Compress a large answer if the client accepts gzip."""
     size = len(response.body)
     if size < _LEAST_GZIPPED:
         return response

@@ -1,4 +1,4 @@
-"""Whether the server can listen where it was asked to."""
+"""A check that the server can listen on its address, before BentoML starts workers."""
 
 import socket
 from typing import Any
@@ -27,13 +27,13 @@ def check_address() -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AddressError(
-            f"cannot listen on port {port} of {host}: {reason}; stop what listens there, or choose "
-            "another with --port"
+            f"cannot listen on port {port} of {host}: {reason}; stop the process that uses it, or "
+            "choose another with --port"
         ) from error
 
 
 def _address() -> tuple[str, int]:
-    # BentoML hands a hook no options: they are those of its command, else of its configuration.
+    # BentoML passes no options to the service: read its command line, then its configuration.
     command = click.get_current_context(silent=True)
     options: dict[str, Any] = command.params if command else {}
     configured = BentoMLContainer.http

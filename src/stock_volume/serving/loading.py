@@ -12,17 +12,18 @@ from typing import Any, Self
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError
 from stock_volume.estimator.table import EstimateTable
+from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FORECAST_FEATURES
 from stock_volume.forecaster.model import Forecaster
-from stock_volume.serving.answers import (
+from stock_volume.serving.bodies import (
     EstimatorInfo,
     FeatureInfo,
     ForecasterInfo,
     Models,
     SnapshotInfo,
 )
-from stock_volume.snapshot.lookup import Book
-from stock_volume.stored_model import ESTIMATOR_FILE, StoredModel
+from stock_volume.snapshot.lookup import Book, IncompatibleModelError
+from stock_volume.stored_model import ESTIMATOR_FILE, EXCHANGE_FILE, StoredModel
 
 logger = logging.getLogger("bentoml.stock_volume")
 
@@ -63,7 +64,7 @@ class LoadedModels:
 
         table = EstimateTable(Booster(model_str=estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
-        book = Book(trained, snapshot.frames)
+        book = Book(trained, snapshot.frames, _exchange_of(snapshot))
         about = _about(estimator, forecaster, snapshot, trained, book)
         largest = about.estimator.largest_inputs
         return cls(
@@ -121,6 +122,15 @@ class ModelLoader:
         gc.collect()
         gc.freeze()
         self._loaded = loaded
+
+
+def _exchange_of(snapshot: StoredModel) -> Exchange:
+    if EXCHANGE_FILE not in snapshot.files:
+        raise IncompatibleModelError(
+            "the snapshot does not name its exchange: an earlier version made it; run the "
+            "pipeline update or modelling again"
+        )
+    return Exchange.model_validate_json(snapshot.files[EXCHANGE_FILE])
 
 
 def _about(

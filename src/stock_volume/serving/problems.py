@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from stock_volume.errors import StockVolumeError
-from stock_volume.serving.answers import NO_DATE, InvalidValue, Problem
+from stock_volume.serving.bodies import NO_DATE, InvalidValue, Problem
 from stock_volume.serving.loading import NotReadyError
 from stock_volume.snapshot.lookup import NothingKnownError, UnknownSymbolError
 from stock_volume.snapshot.own_bars import InvalidBarsError
@@ -21,10 +21,10 @@ RETRY_AFTER: Final = {"retry-after": "2"}
 """Header of refusals that pass."""
 
 _MOST_ERRORS: Final = 100
-"""A long list of bad rows is told by its first ones."""
+"""Bad rows that an answer lists; a longer list is cut."""
 
 _NAMELESS: Final = {"body", "query", "path", "symbols", "bars"}
-"""Where a value stands; the first such part of its location says nothing to a user."""
+"""Parts of a request; as the first part of a location they mean nothing to a user."""
 
 
 _TITLES: Final[dict[int, str]] = {
@@ -131,11 +131,11 @@ def unprocessable(errors: list[InvalidValue]) -> Problem:
 def symbol_problem(
     error: UnknownSymbolError | NothingKnownError, *, with_near: bool = True
 ) -> Problem:
-    """Say why there is nothing to tell of a symbol.
+    """Explain why a symbol cannot be answered.
 
     Args:
         error: Why.
-        with_near: Whether symbols spelt alike are looked for.
+        with_near: Whether to look for symbols with similar spelling.
 
     Returns:
         The problem.
@@ -217,7 +217,7 @@ async def _refuse_plainly(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request, named: str) -> str:
-    """List the methods of all routes at a path; the router names those of the first alone."""
+    """List the methods of all routes at a path; the router lists only the methods of the first."""
     path = getattr(request.scope.get("route"), "path", "")
     described = request.app.openapi()["paths"].get(path, {})
     return ", ".join(sorted(method.upper() for method in described)) or named

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
-from stock_volume.serving.answers import (
+from stock_volume.serving.bodies import (
     AS_NUMERAL,
     ESTIMATOR_NOTE,
     FORECAST_EXAMPLES,
@@ -68,7 +68,7 @@ _NEAR_SHOWN: Final = 10
 _PROBLEMS: Final = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read",
     HTTPStatus.UNAUTHORIZED: "The API key is missing or wrong, where the server asks for one",
-    HTTPStatus.NOT_FOUND: "Nothing is known of the symbol; `near` names symbols spelt alike",
+    HTTPStatus.NOT_FOUND: "Unknown symbol; `near` lists symbols with similar spelling",
     HTTPStatus.METHOD_NOT_ALLOWED: "The address does not answer this method",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
@@ -160,11 +160,9 @@ def data_routes(loader: ModelLoader, route_class: type[APIRoute]) -> APIRouter:
     _add_forecasts(routes, loader)
     _add_symbols(routes, loader)
 
-    @routes.get(
-        "/models", summary="Tell which models answer", tags=["models"], responses=_OF_VALUES
-    )
+    @routes.get("/models", summary="Describe the models", tags=["models"], responses=_OF_VALUES)
     async def models() -> Models:
-        """Tell which models answer, what they were trained on, and how well they did."""
+        """Describe the models that answer: their training data and their measured errors."""
         return loader.models().about
 
     return routes
@@ -224,7 +222,7 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
 
 
 def _note(models: LoadedModels, average: float, price: float) -> str:
-    """Say what an estimate is, and which inputs are larger than any that was trained on."""
+    """Describe what an estimate is, and name inputs above the training range."""
     largest = models.largest
     if average <= largest[0] and price <= largest[1]:
         return ESTIMATOR_NOTE
@@ -282,7 +280,7 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
 
 
 def _each_forecast(book: Book, symbols: Iterable[str]) -> tuple[list[Row], list[Problem]]:
-    """Forecast all symbols in one go, but for those that cannot be."""
+    """Forecast all symbols that can be forecast, in one pass."""
     known: list[str] = []
     problems: list[Problem] = []
     for symbol in symbols:
@@ -321,12 +319,12 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
 
     @routes.get(
         "/symbols/{symbol}",
-        summary="Tell what is known of a symbol",
+        summary="Describe a symbol",
         tags=["symbols"],
         responses=_OF_SYMBOL,
     )
     def symbol(symbol: SymbolText) -> SymbolInfo:
-        """Tell what is known of a symbol."""
+        """Describe a symbol."""
         return symbol_answer(loader.models().book.symbol(symbol))
 
     @routes.get(
@@ -349,10 +347,10 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
 
     @routes.get(
         "/symbols/{symbol}/record",
-        summary="Tell how the forecasts came true",
+        summary="Compare past forecasts with actual volumes",
         tags=["symbols"],
         responses=_OF_SYMBOL,
     )
     def record(symbol: SymbolText) -> Record:
-        """Tell how the forecasts of a symbol came true in the backtest."""
+        """Compare a symbol's forecasts in the backtest with its actual volumes."""
         return record_answer(*loader.models().book.record(symbol))

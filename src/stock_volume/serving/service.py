@@ -8,8 +8,8 @@ from bentoml.images import Image
 from stock_volume.serving.app import create_app
 from stock_volume.serving.listening import check_address
 from stock_volume.serving.loading import LoadedModels, ModelLoader
+from stock_volume.serving.middleware import MOST_SECONDS, ServiceMiddleware
 from stock_volume.serving.pinned import BENTO_NAME, bento_to_serve, pinned_models
-from stock_volume.serving.surface import MOST_SECONDS, Surface
 from stock_volume.stored_model import StoredModel
 
 loader: Final = ModelLoader()
@@ -25,14 +25,14 @@ IMAGE: Final = Image(base_image="python:3.11-slim", distro="none").run(
 
 
 # BentoML's own counters keep one series for each path ever asked for, without bound, and with
-# its access log and traces cost more than the answers: Surface counts by route instead.
+# its access log and traces cost more than the answers: ServiceMiddleware counts by route instead.
 @bentoml.service(
     name=BENTO_NAME,
     image=IMAGE,
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
-    # It has no off. Surface answers sooner, and in the shape of all errors.
+    # It has no off. ServiceMiddleware answers sooner, and in the shape of all errors.
     traffic={"timeout": MOST_SECONDS + 2},
 )
 @bentoml.asgi_app(app)
@@ -51,7 +51,7 @@ class StockVolume:
         check_address()
 
     async def __is_ready__(self) -> bool:
-        """Tell BentoML's /readyz whether requests can be answered."""
+        """Return whether requests can be answered, for BentoML's /readyz."""
         return loader.is_ready
 
 
@@ -62,4 +62,4 @@ def _models() -> tuple[StoredModel, ...]:
 
 
 # The decorator has made a Service of the class.
-StockVolume.add_asgi_middleware(Surface)  # type: ignore[attr-defined]
+StockVolume.add_asgi_middleware(ServiceMiddleware)  # type: ignore[attr-defined]

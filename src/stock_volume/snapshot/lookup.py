@@ -1,24 +1,25 @@
 """What is known of the symbols, looked up: search, history, record and forecast."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
 from stock_volume.errors import StockVolumeError
+from stock_volume.exchange import Exchange
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.snapshot.own_bars import features_of_bars
 from stock_volume.snapshot.snapshot import DOLLAR_VOLUME, LATEST_BAR, Snapshot
 
 Row = dict[str, Any]
 
-_EXCHANGE_TIME: Final = ZoneInfo("America/New_York")
-_CLOSE_HOUR: Final = 16
+CLOSING_TIME: Final = "closing_time"
+"""Field of a forecast: when its session closes, unless early."""
+
 _MOST_NEAR: Final = 5
 _LEAST_ALIKE: Final = 0.5
 _ONE_THREAD: Final = 1
@@ -54,38 +55,30 @@ class IncompatibleModelError(StockVolumeError):
     """The forecaster and the snapshot are not of one making."""
 
 
-def is_stale(session: date, now: datetime) -> bool:
-    """Tell whether a session was over before a moment.
-
-    Args:
-        session: The session.
-        now: The moment, with its time zone.
-
-    Returns:
-        Whether the session's regular close, at 16:00 in New York, has passed.
-    """
-    there = now.astimezone(_EXCHANGE_TIME)
-    return (session, _CLOSE_HOUR) <= (there.date(), there.hour)
-
-
 class Book:
     """The forecaster, and what the snapshot of a run tells of each symbol."""
 
-    def __init__(self, forecaster: Forecaster, frames: Mapping[str, pl.LazyFrame]) -> None:
+    def __init__(
+        self, forecaster: Forecaster, frames: Mapping[str, pl.LazyFrame], exchange: Exchange
+    ) -> None:
         """Read what is small; bars and past forecasts are read when asked for.
 
         Args:
             forecaster: The trained forecaster.
-            frames: Those of ``Snapshot``, by name.
+            frames: The frames of ``Snapshot``, by name.
+            exchange: The exchange of the snapshot.
 
         Raises:
+            ExchangeMismatchError: The forecaster was trained for another exchange.
             IncompatibleModelError: The snapshot lacks frames, or features of the forecaster.
         """
+        forecaster.check_exchange(exchange)
         lacking = [name for name in Snapshot._fields if name not in frames]
         if lacking:
             raise IncompatibleModelError(f"the snapshot has no {', '.join(lacking)}")
         snapshot = Snapshot(**{name: frames[name] for name in Snapshot._fields})
         self._forecaster = forecaster
+        self._exchange = exchange
         self._symbols = snapshot.symbols.collect()
         self._latest = snapshot.latest.collect()
         lacking = [name for name in forecaster.features if name not in self._latest.columns]
@@ -243,7 +236,7 @@ class Book:
 
         Returns:
             One row a symbol, in the same order: those of ``Forecaster.predict``, with the
-            names.
+            names and the closing time.
 
         Raises:
             UnknownSymbolError: There is no such symbol.
@@ -266,6 +259,7 @@ class Book:
         Raises:
             InvalidBarsError: No forecast can rest on these bars.
         """
+        rules = rules.model_copy(update={"exchange": self._exchange})
         (row,) = self._predicted(features_of_bars(bars, self._sessions, rules))
         return row
 
@@ -293,7 +287,10 @@ class Book:
     def _predicted(self, rows: pl.DataFrame) -> list[Row]:
         names = rows.select(columns.SECURITY_NAME, columns.ETF)
         forecasts = self._forecaster.predict(rows, _ONE_THREAD)
-        return pl.concat([names, forecasts], how="horizontal").to_dicts()
+        return [
+            {**row, CLOSING_TIME: self._exchange.closing_time(row[columns.TARGET_DATE])}
+            for row in pl.concat([names, forecasts], how="horizontal").iter_rows(named=True)
+        ]
 
 
 def _places(rows: pl.DataFrame) -> dict[str, int]:

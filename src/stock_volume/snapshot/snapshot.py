@@ -7,11 +7,12 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.evaluation.measures import interval_measures, point_measures
-from stock_volume.features.chunks import symbol_chunks
-from stock_volume.features.market import extended_sessions
+from stock_volume.exchange import Exchange
+from stock_volume.features.market import extend_sessions
 from stock_volume.features.quantities import MONTH
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
+from stock_volume.symbols import map_symbols
 
 HISTORY_DAYS: Final = 731
 """Calendar days of bars that a snapshot keeps of each symbol, up to its latest."""
@@ -43,7 +44,7 @@ class Snapshot(NamedTuple):
         latest: The latest row of ``forecast_features`` of each symbol that can be
             forecast.
         history: The latest bars of each symbol.
-        sessions: The sessions, gone on with past the data.
+        sessions: The sessions, extended beyond the data.
         records: One row a symbol that the backtest has scored: its measures.
         scored: The latest forecasts of the backtest beside what came true.
     """
@@ -61,6 +62,7 @@ def take_snapshot(
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
+    exchange: Exchange,
 ) -> Snapshot:
     """Take what the service needs from the layers of a run.
 
@@ -69,9 +71,13 @@ def take_snapshot(
         sessions: The market by session.
         forecast_features: Features of the forecaster.
         backtest: Rows of ``run_backtest``.
+        exchange: The exchange of all of them.
 
     Returns:
         The snapshot; its bars are read when it is saved.
+
+    Raises:
+        ExchangeMismatchError: The sessions are of another exchange.
     """
     known = sessions.collect()
     last = known.select(pl.col(columns.DATE).max()).item()
@@ -79,18 +85,23 @@ def take_snapshot(
         symbols=_symbols(features),
         latest=latest_of_each(forecast_features).lazy(),
         history=_history(features),
-        sessions=extended_sessions(known, last + _CALENDAR_AHEAD).lazy(),
+        sessions=extend_sessions(known, last + _CALENDAR_AHEAD, exchange).lazy(),
         records=_records(backtest),
         scored=_scored(backtest),
     )
 
 
 def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
+    # By ranges of symbols: Polars reads a whole layer into memory to find the last row of each.
+    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS)).lazy()
+
+
+def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
+    """Compute the rows of ``Snapshot.symbols``."""
     day = pl.col(columns.DATE)
     dollars = pl.col(columns.VOLUME) * pl.col(columns.CLOSE)
-    # A chunk at a time: polars takes the whole layer into memory to find the last of each group.
-    chunks = (
-        chunk.group_by(columns.SYMBOL)
+    return (
+        features.group_by(columns.SYMBOL)
         .agg(
             pl.col(columns.SECURITY_NAME, columns.ETF).last(),
             day.first().alias(FIRST_BAR),
@@ -99,10 +110,8 @@ def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
             dollars.tail(MONTH).mean().alias(DOLLAR_VOLUME),
             pl.col(columns.ESTIMATOR_INPUTS).last(),
         )
-        .collect()
-        for chunk in symbol_chunks(features, _CHUNK_ROWS)
+        .sort(columns.SYMBOL)
     )
-    return pl.concat(chunks).sort(columns.SYMBOL).lazy()
 
 
 def _history(features: pl.LazyFrame) -> pl.LazyFrame:

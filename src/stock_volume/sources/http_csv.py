@@ -5,10 +5,9 @@ import io
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from string import Formatter
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import is_same_server, redacted, secret_words, shown
 from stock_volume.sources.answer import no_bars_reason
@@ -178,20 +178,10 @@ class HttpCsvSource(RequestedSource):
             SourceError: The server refused.
         """
         parameters = self._parameters
-        waiting: deque[Future[Answer]] = deque()
-        with (
-            _client(parameters) as client,
-            ThreadPoolExecutor(parameters.connections) as pool,
-        ):
-            try:
-                for request in requests:
-                    waiting.append(pool.submit(_answer, client, request, parameters))
-                    if len(waiting) > _AHEAD * parameters.connections:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        workers = parameters.connections
+        with _client(parameters) as client:
+            ask = partial(_answer, client, parameters=parameters)
+            yield from map_ahead(ask, requests, workers, ahead=_AHEAD * workers)
 
 
 def _client(parameters: HttpCsvParameters) -> "httpx.Client":

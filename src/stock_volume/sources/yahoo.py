@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stock_volume import columns
 from stock_volume.errors import SourceError
-from stock_volume.features.calendar import EXCHANGE
+from stock_volume.exchange import NYSE, Exchange
 from stock_volume.sources.requested import Answer, Request, RequestedSource
 from stock_volume.sources.retry import RetryParameters, attempts
 
@@ -40,6 +40,7 @@ class YahooSource(RequestedSource):
         landing: Path,
         max_failed_share: float = 0.1,
         retry: RetryParameters | None = None,
+        exchange: Exchange = NYSE,
     ) -> None:
         """Keep what to ask for.
 
@@ -48,10 +49,12 @@ class YahooSource(RequestedSource):
             landing: Folder in which answers are kept.
             max_failed_share: Share of the symbols that may have no bars; more fail the whole.
             retry: How often symbols without any bar are asked for again.
+            exchange: Exchange of the symbols.
         """
         super().__init__("Yahoo Finance", symbols, landing, max_failed_share)
         # A block passes in minutes, not in seconds.
         self._retry = retry or RetryParameters(attempts=4, wait_seconds=5)
+        self._exchange = exchange
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
         """Ask Yahoo for some symbols, a batch at a time.
@@ -62,7 +65,7 @@ class YahooSource(RequestedSource):
         Yields:
             In their order, a file of bars each, or why there is none.
         """
-        last = last_settled_session(datetime.now().astimezone())
+        last = last_settled_session(self._exchange, datetime.now().astimezone())
         for start in range(0, len(requests), BATCH):
             batch = requests[start : start + BATCH]
             files = self._files(batch, last)
@@ -116,20 +119,17 @@ def _answered(requests: Sequence[Request], last: date) -> dict[str, bytes]:
     return {symbol: file for symbol, file in files.items() if file}
 
 
-def last_settled_session(now: datetime) -> date:
-    """Tell the last session whose bar is complete.
+def last_settled_session(exchange: Exchange, now: datetime) -> date:
+    """Find the last session whose bar is complete.
 
     Args:
+        exchange: The exchange.
         now: With a time zone.
 
     Returns:
         The session that closed half an hour ago or earlier.
     """
-    import exchange_calendars
-
-    closes = exchange_calendars.get_calendar(EXCHANGE).closes
-    session: date = closes[closes <= now - _SETTLED].index[-1].date()
-    return session
+    return exchange.last_session(now - _SETTLED)
 
 
 def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":

@@ -1,7 +1,6 @@
 """Recent bars joined to those held, beside a plain joining in pandas."""
 
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from stock_volume.bars.update import (
     IngestedLayers,
     UpdateParameters,
     absent_symbols,
-    chunks_together,
     describe_update,
     known_contents,
     unanswered_symbols,
@@ -337,20 +335,6 @@ def test_days_without_trades_tell_no_factor() -> None:
     assert merged.prices["Volume"].to_list() == [0] * 40
 
 
-@given(st.integers(1, 200), st.lists(st.sampled_from("ABCDEFG"), unique=True))
-@settings(max_examples=40, deadline=None)
-def test_chunks_hold_the_same_symbols(rows: int, new: list[str]) -> None:
-    """Every bar comes once, those of a symbol together, whatever the chunks."""
-    held = pl.concat([bars_of(symbol) for symbol in "BDF"])
-    recent = pl.concat([held.clear(), *(bars_of(symbol)[30:] for symbol in sorted(new))])
-    chunks = list(chunks_together(held.lazy(), recent.lazy(), rows))
-    assert_frame_equal(pl.concat([chunk for chunk, _ in chunks]), held)
-    assert_frame_equal(pl.concat([chunk for _, chunk in chunks]), recent)
-    symbols = [set(old["Symbol"]) | set(recent_["Symbol"]) for old, recent_ in chunks]
-    for earlier, later in pairwise(symbols):
-        assert max(earlier) < min(later)
-
-
 def test_live_symbols_are_asked_for() -> None:
     """Symbols that trade still are asked for, from the overlap on; the others are not."""
     old = bars_of("OLD", [DAYS[0] - timedelta(days=number) for number in (40, 30)][::1])
@@ -560,8 +544,8 @@ def test_an_interrupted_update_is_completed(written: tuple[str, ...]) -> None:
 def test_lost_bars_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A joining that loses bars does not add up."""
 
-    def losing(*arguments: Any) -> MergedBars:
-        merged = merge_bars(*arguments)
+    def losing(held: pl.DataFrame, recent: pl.DataFrame, parameters: MergeParameters) -> MergedBars:
+        merged = merge_bars(held, recent, parameters)
         return merged._replace(prices=merged.prices[:-1])
 
     monkeypatch.setattr("stock_volume.bars.update.merge_bars", losing)

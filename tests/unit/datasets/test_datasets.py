@@ -1,6 +1,5 @@
 """Datasets: what they write appears whole or not at all, and comes back as it was."""
 
-import json
 import math
 import shutil
 import warnings
@@ -157,18 +156,21 @@ class TestChunkedParquetDataset:
         saved(tmp_path / "b.parquet", FIRST.lazy())
         assert_frame_equal(pl.read_parquet(tmp_path / "b.parquet"), FIRST)
 
-    @pytest.mark.parametrize(("wanted", "shown"), [(1, 1), (5, 3)])
-    def test_a_preview_is_json(self, tmp_path: Path, wanted: int, shown: int) -> None:
-        """A preview has the first rows, dates as text, and can be written as JSON."""
-        dataset = saved(tmp_path / "a.parquet", FIRST, SECOND)
-        preview: dict[str, Any] = dict(dataset.preview(wanted))
-        assert json.loads(json.dumps(preview)) == preview
-        assert preview["columns"] == FIRST.columns
-        assert preview["index"] == list(range(shown))
-        assert len(preview["data"]) == shown
-        assert preview["data"][0] == [
-            "A", "A Inc.", False, "2020-01-02", None, 12.0, 8.0, 11.0, 10.5, 0,
-        ]  # fmt: skip
+    def test_a_preview_is_the_description_and_the_first_rows(self, tmp_path: Path) -> None:
+        """Columns, types and the first five rows follow the description, which is escaped."""
+        path = tmp_path / "a.parquet"
+        metadata = {"description": "Bars < all rows."}
+        dataset = ChunkedParquetDataset(path.as_posix(), metadata=metadata)
+        assert dataset.preview() == "<p>Bars &lt; all rows.</p>"
+        saved(path, FIRST, SECOND, FIRST)
+        preview = dataset.preview()
+        assert preview.startswith("<p>Bars &lt; all rows.</p><")
+        assert preview.count("A Inc.") == FIRST.vstack(SECOND).vstack(FIRST).head(5)[
+            "Security Name"
+        ].to_list().count("A Inc.")
+        for column in FIRST.columns:
+            assert f"<th>{column}</th>" in preview
+        assert "<td>f64</td>" in preview
 
 
 class TestChunksFromANode:
@@ -550,3 +552,30 @@ def test_release_gives_up_what_is_not_confirmed(tmp_path: Path) -> None:
     dataset.save(pl.DataFrame({"a": [2]}))
     dataset.confirm()
     assert dataset.load().collect()["a"].to_list() == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "data", "shown"),
+    [
+        (
+            "a.json",
+            {"type": "json.JSONDataset"},
+            {"a": "<b>"},
+            "<pre>{\n  &quot;a&quot;: &quot;&lt;b",
+        ),
+        ("a.md", {"type": "text.TextDataset"}, "# A" + 6_000 * "x", "<pre># Axxx"),
+        ("a.joblib", {"type": "pickle.PickleDataset", "backend": "joblib"}, [1], ""),
+    ],
+)
+def test_a_file_is_previewed_where_it_is_text(
+    tmp_path: Path, name: str, entry: dict[str, Any], data: object, shown: str
+) -> None:
+    """A preview is the description, and the beginning of a text, escaped."""
+    metadata = {"description": "A file."}
+    dataset = AtomicDataset((tmp_path / name).as_posix(), entry, metadata)
+    assert dataset.preview() == "<p>A file.</p>"
+    dataset.save(data)
+    preview = dataset.preview()
+    assert preview.startswith(f"<p>A file.</p>{shown}")
+    assert len(preview) < 5_100
+    assert (preview == "<p>A file.</p>") == (not shown)

@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE, find_exchange
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
     HOLIDAY_OFFSET,
@@ -26,7 +27,7 @@ LAST: Final = date(2022, 12, 30)
 
 @cache
 def _calendar(first: date = FIRST, last: date = LAST) -> pl.DataFrame:
-    return trading_calendar(first, last)
+    return trading_calendar(first, last, NYSE)
 
 
 def _row(column: str, day: date, calendar: pl.DataFrame | None = None) -> dict[str, Any]:
@@ -337,7 +338,7 @@ def test_known_days_of_a_year(flag: str, year: int, days: list[str]) -> None:
 )
 def test_expiry_stands_before_a_closed_third_friday(first: date, expiry: date, flag: str) -> None:
     """Options expire on the Thursday where the exchange is closed on the third Friday."""
-    month = trading_calendar(first, first.replace(day=25))
+    month = trading_calendar(first, first.replace(day=25), NYSE)
     assert month.filter("target_expiry")[columns.TARGET_DATE].to_list() == [expiry]
     assert _row(columns.TARGET_DATE, expiry, month)[f"target_{flag}_witching"]
 
@@ -364,7 +365,7 @@ def test_kind_is_the_first_that_fits(day: date, kind: SessionKind) -> None:
 
 def test_nothing_but_the_offset_is_unknown() -> None:
     """Of every session since 1962 all is known, but for a place about a weekend that is far."""
-    calendar = trading_calendar(date(1962, 1, 2), date(2020, 4, 1))
+    calendar = trading_calendar(date(1962, 1, 2), date(2020, 4, 1), NYSE)
     unknown = {name for name in calendar.columns if calendar[name].null_count()}
     assert unknown == {HOLIDAY_OFFSET}
 
@@ -375,21 +376,21 @@ def test_nothing_but_the_offset_is_unknown() -> None:
 def test_last_day_asked_for_moves_nothing(last: date) -> None:
     """A calendar that ends earlier tells the same of the sessions that it has."""
     longer = _calendar().filter(pl.col(columns.DATE) <= last)
-    assert_frame_equal(trading_calendar(FIRST, last), longer)
+    assert_frame_equal(trading_calendar(FIRST, last, NYSE), longer)
 
 
 @pytest.mark.parametrize("first", [date(2015, 1, 2), date(2016, 6, 24), date(2018, 12, 31)])
 def test_first_day_asked_for_moves_nothing(first: date) -> None:
     """A calendar that begins later tells the same of the sessions that it has."""
     longer = _calendar().filter(pl.col(columns.DATE) >= first)
-    assert_frame_equal(trading_calendar(first, LAST), longer)
+    assert_frame_equal(trading_calendar(first, LAST, NYSE), longer)
 
 
 def test_early_closes_are_far_where_they_are_rare() -> None:
     """Where years pass without an early close, it is 30 sessions away, whatever the range."""
     first, last = date(1977, 6, 1), date(1977, 12, 30)
-    calendar = trading_calendar(first, last)
-    longer = trading_calendar(date(1962, 1, 2), last).filter(pl.col(columns.DATE) >= first)
+    calendar = trading_calendar(first, last, NYSE)
+    longer = trading_calendar(date(1962, 1, 2), last, NYSE).filter(pl.col(columns.DATE) >= first)
     assert_frame_equal(calendar, longer)
     since, until = (f"target_sessions_{way}_early_close" for way in ("since", "until"))
     assert calendar.select(since, until).unique().rows() == [(30, 30)]
@@ -408,7 +409,7 @@ def test_early_closes_are_far_where_they_are_rare() -> None:
 )
 def test_unforeseen_closure_is_seen_by_none(day: date, kind: SessionKind) -> None:
     """Before, on and after a closure that nobody foresaw, sessions are like any other."""
-    calendar = trading_calendar(day - timedelta(days=10), day)
+    calendar = trading_calendar(day - timedelta(days=10), day, NYSE)
     target = _row(columns.TARGET_DATE, day, calendar)
     holidays = (target["target_before_holiday"], target["target_after_holiday"])
     assert (target[KIND], *holidays) == (kind, False, False)
@@ -425,6 +426,74 @@ def test_unforeseen_closure_is_seen_by_none(day: date, kind: SessionKind) -> Non
 )
 def test_range_holds_the_days_at_its_ends(first: date, last: date, days: list[date]) -> None:
     """A range has its sessions, those at its ends too, and may have none."""
-    calendar = trading_calendar(first, last)
+    calendar = trading_calendar(first, last, NYSE)
     assert calendar[columns.DATE].to_list() == days
     assert calendar.schema == _calendar().schema
+
+
+# Other exchanges.
+
+LONDON: Final = find_exchange("XLON")
+RIYADH: Final = find_exchange("XSAU")
+US_ONLY: Final = ("expiry", "witching", "russell")
+
+
+@cache
+def _london() -> pl.DataFrame:
+    return trading_calendar(date(2019, 1, 2), date(2019, 12, 31), LONDON)
+
+
+def test_london_has_its_own_sessions() -> None:
+    """Sessions of London are the weekdays without the bank holidays of England."""
+    days = [(1, 1), (4, 19), (4, 22), (5, 6), (5, 27), (8, 26), (12, 25), (12, 26)]
+    closed = [date(2019, month, day) for month, day in days]
+    expected = _working_days(date(2019, 1, 2), date(2019, 12, 31), closed)
+    assert _london()[columns.DATE].to_list() == expected
+
+
+def test_features_of_events_belong_to_exchanges_that_have_them() -> None:
+    """London has no feature of US derivatives and indexes, and every other one."""
+    names = [feature.name for feature in CALENDAR_FEATURES]
+    kept = [name for name in names if not any(event in name for event in US_ONLY)]
+    assert len(kept) == len(names) - 10
+    assert _london().columns[-len(kept) :] == kept
+    assert not set(_london()[KIND]) & {"triple witching", "double witching"}
+    assert "Russell reconstitution" not in set(_london()[KIND])
+
+
+def test_london_closes_early_before_its_holidays() -> None:
+    """Early closes are those of the exchange."""
+    early = _london().filter("target_early_close")[columns.TARGET_DATE]
+    assert early.to_list() == [date(2019, 12, 24), date(2019, 12, 31)]
+
+
+def test_the_third_friday_is_a_friday_in_london() -> None:
+    """A session that is special in New York alone is like any other of its weekday."""
+    assert _row(columns.TARGET_DATE, date(2019, 6, 21), _london())[KIND] == SessionKind.FRIDAY
+
+
+def test_an_exchange_without_early_closes_has_no_feature_of_them() -> None:
+    """In Tokyo, which never closes early, the flag and its distances are left out."""
+    calendar = trading_calendar(date(2019, 1, 4), date(2019, 3, 1), find_exchange("XTKS"))
+    assert not [name for name in calendar.columns if "early_close" in name]
+
+
+@pytest.mark.parametrize(
+    ("day", "kind", "is_after_holiday"),
+    [
+        pytest.param(date(2023, 6, 11), "Sunday", False, id="the first session of a week"),
+        pytest.param(date(2023, 6, 8), "Thursday", False, id="the last session of a week"),
+        pytest.param(date(2023, 2, 23), "after a holiday", True, id="after a Wednesday off"),
+    ],
+)
+def test_the_week_is_that_of_the_exchange(day: date, kind: str, *, is_after_holiday: bool) -> None:
+    """In Riyadh, which trades from Sunday to Thursday, Friday and Saturday are the weekend."""
+    calendar = trading_calendar(date(2023, 1, 2), date(2023, 12, 20), RIYADH)
+    target = _row(columns.TARGET_DATE, day, calendar)
+    assert (target[KIND], target["target_after_holiday"]) == (kind, is_after_holiday)
+
+
+def test_sessions_end_with_the_calendar() -> None:
+    """Where the calendar of an exchange ends, sessions end, too."""
+    bombay = trading_calendar(date(2026, 11, 2), date(2040, 1, 1), find_exchange("XBOM"))
+    assert bombay[columns.TARGET_DATE].max() == date(2026, 12, 31)

@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE, ScheduledEvent, find_exchange
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.market import MARKET_FEATURES, market_sessions, market_sums
 from stock_volume.features.quantities import BASE, add_quantities
@@ -24,6 +25,7 @@ from stock_volume.features.registry import (
     SECURITY_FEATURES,
     SESSION_FEATURES,
     FeatureParameters,
+    FeatureSet,
     describe_features,
     features,
     forecast_features,
@@ -140,9 +142,18 @@ def test_features_are_named_and_described() -> None:
 def test_every_feature_is_described_once() -> None:
     """The description has a row for each feature of the forecaster and of the estimator."""
     described = (*features(FeatureParameters()), *FORECAST_FEATURES)
-    rows = [f"| `{feature.name}` | {feature.description} |" for feature in described]
+    expected = [[f"`{feature.name}`", feature.description] for feature in described]
     lines = describe_features().splitlines()
-    assert sorted(line for line in lines if line.startswith("| `")) == sorted(rows)
+    rows = [line.strip("| ").split(" | ")[:2] for line in lines if line.startswith("| `")]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_the_event_of_a_feature_is_described() -> None:
+    """The description names the event that a feature is about, and the number of features."""
+    lines = describe_features().splitlines()
+    russell = next(line for line in lines if line.startswith("| `target_russell_reconstitution`"))
+    assert russell.endswith("| Russell reconstitution |")
+    assert f"has {len(FORECAST_FEATURES)} features" in describe_features()
 
 
 def test_description_is_the_registrys() -> None:
@@ -252,7 +263,7 @@ def test_market_is_the_same_by_chunks(bars: pl.DataFrame, size: int) -> None:
     """Sums of chunks of symbols give the sessions that sums over all symbols give."""
     symbols = bars.partition_by(columns.SYMBOL, maintain_order=True)
     chunks = [pl.concat(symbols[start : start + size]) for start in range(0, len(symbols), size)]
-    by_chunks = market_sessions(market_sums(add_quantities(chunk)) for chunk in chunks)
+    by_chunks = market_sessions((market_sums(add_quantities(chunk)) for chunk in chunks), NYSE)
     assert_frame_equal(by_chunks, sessions_of(bars), rel_tol=1e-9, abs_tol=1e-9)
 
 
@@ -328,3 +339,33 @@ def test_what_is_not_finite_is_null() -> None:
     assert all(still.select(pl.col(NAMES).is_finite().all()).row(0))
     unknown = {"abnormal_volume_score", "close_location", "gap_score", "return_score"}
     assert all(still[name].null_count() == still.height for name in unknown)
+
+
+# Other exchanges.
+
+
+def test_an_exchange_has_the_features_of_its_events(bars: pl.DataFrame) -> None:
+    """On London's sessions a bar has every feature but those of US derivatives and indexes."""
+    sessions = market_sessions([market_sums(add_quantities(bars))], find_exchange("XLON"))
+    made = forecast_features(bars, sessions)
+    events = {None, ScheduledEvent.EARLY_CLOSE}
+    expected = [feature.name for feature in FORECAST_FEATURES if feature.event in events]
+    assert len(NAMES) - len(expected) == 14
+    assert made.columns[-len(expected) :] == expected
+    assert not ({*NAMES} - {*expected}) & {*made.columns}
+
+
+def test_a_layer_shows_its_features(made: pl.DataFrame, bars: pl.DataFrame) -> None:
+    """Sessions and features of one exchange name the same features, in order."""
+    assert FeatureSet.of_layer(made.columns).names == tuple(NAMES)
+    assert FeatureSet.of_layer(sessions_of(bars).columns).names == tuple(NAMES)
+    assert set(FeatureSet.of_layer([]).names) < set(NAMES)
+
+
+def test_a_bar_on_a_holiday_of_the_exchange_has_no_features(bars: pl.DataFrame) -> None:
+    """Bars of days without a session count in windows, and are no origins."""
+    sessions = market_sessions([market_sums(add_quantities(bars))], find_exchange("XLON"))
+    made = forecast_features(bars, sessions)
+    closed = made.filter(pl.col(columns.DATE) == date(2019, 5, 6))
+    assert closed.height > 0
+    assert closed[columns.TARGET_DATE].null_count() == closed.height

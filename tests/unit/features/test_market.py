@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE, ExchangeMismatchError, find_exchange
 from stock_volume.features.calendar import CALENDAR_FEATURES, trading_calendar
 from stock_volume.features.market import (
     ETF_ABNORMAL,
@@ -21,7 +22,8 @@ from stock_volume.features.market import (
     MARKET_RETURN,
     MARKET_SPIKES,
     MARKET_SURPRISE,
-    extended_sessions,
+    check_targets,
+    extend_sessions,
     market_sessions,
     market_sums,
 )
@@ -76,7 +78,7 @@ def _sums(*changed: dict[str, Any]) -> pl.DataFrame:
 
 
 def _sessions(*changed: dict[str, Any]) -> pl.DataFrame:
-    return market_sessions([_sums(*changed)])
+    return market_sessions([_sums(*changed)], NYSE)
 
 
 def _values(sessions: pl.DataFrame, names: Iterable[str]) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def test_new_and_thin_symbols_do_not_count(thin: dict[str, Any], *, etf: bool) -
     liquid = {columns.ETF: etf}
     beside = liquid | thin | dict.fromkeys(FLOATS[1:], 0.25)
     assert_frame_equal(_sessions(liquid, beside), _sessions(liquid))
-    assert_frame_equal(market_sessions([_sums(beside), _sums(liquid)]), _sessions(liquid))
+    assert_frame_equal(market_sessions([_sums(beside), _sums(liquid)], NYSE), _sessions(liquid))
     measures = (*OF_STOCKS, *OF_ETFS)
     counted = [f"{name}_counted" for name in measures]
     assert _values(_sums(beside), [columns.DATE, *measures, *counted]) == {
@@ -199,7 +201,7 @@ def test_sessions_without_bars_are_there() -> None:
     """Between the first and the last day every session has its calendar, measured or not."""
     sessions = _sessions({}, {columns.DATE: MONDAY})
     of_calendar = [feature.name for feature in CALENDAR_FEATURES]
-    calendar = trading_calendar(TUESDAY, MONDAY)
+    calendar = trading_calendar(TUESDAY, MONDAY, NYSE)
     names = [columns.DATE, columns.TARGET_DATE, *of_calendar]
     assert_frame_equal(sessions.select(names), calendar.select(names))
     assert sessions[columns.DATE].to_list() == [TUESDAY, WEDNESDAY, FRIDAY, MONDAY]
@@ -229,7 +231,7 @@ def test_order_of_bars_and_chunks_is_free() -> None:
     stocks = _sums(*(bar for bar in bars if not bar[columns.ETF]))
     etfs = _sums(*(bar for bar in bars if bar[columns.ETF]))
     whole = _sessions(*sorted(bars, key=lambda bar: bar[columns.DATE]))
-    assert_frame_equal(market_sessions(iter([etfs, stocks])), whole)
+    assert_frame_equal(market_sessions(iter([etfs, stocks]), NYSE), whole)
     assert whole[columns.DATE].is_sorted()
     assert whole[MARKET_ABNORMAL].to_list() == pytest.approx([0.6, None, None, 0.1])
     assert whole[ETF_ABNORMAL].to_list() == [None, None, 0.4, 0.2]
@@ -252,7 +254,7 @@ def test_columns_are_the_calendars_and_the_markets() -> None:
     """Sessions have the calendar's columns, then the market's features, and no other."""
     names = [feature.name for feature in MARKET_FEATURES]
     sessions = _sessions({})
-    calendar = trading_calendar(TUESDAY, TUESDAY)
+    calendar = trading_calendar(TUESDAY, TUESDAY, NYSE)
     assert set(sessions.columns) == {*calendar.columns, *names}
     assert len(sessions.columns) == len(calendar.columns) + len(names)
 
@@ -271,7 +273,7 @@ MEASURES: Final = (*OF_STOCKS, *OF_ETFS)
 
 
 def _days() -> list[date]:
-    days = trading_calendar(START, END)[columns.DATE].to_list()
+    days = trading_calendar(START, END, NYSE)[columns.DATE].to_list()
     return [day for day in days if day not in UNMEASURED]
 
 
@@ -294,7 +296,7 @@ def known() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def extended(known: pl.DataFrame) -> pl.DataFrame:
-    return extended_sessions(known, FAR)
+    return extend_sessions(known, FAR, NYSE)
 
 
 def test_extension_keeps_what_is_known(known: pl.DataFrame, extended: pl.DataFrame) -> None:
@@ -309,7 +311,7 @@ def test_extension_has_each_later_session(known: pl.DataFrame, extended: pl.Data
     """After the data every session up to the last day follows, with the exchange's calendar."""
     later = extended.slice(known.height)
     names = [columns.DATE, columns.TARGET_DATE, *(feature.name for feature in CALENDAR_FEATURES)]
-    alone = trading_calendar(END + timedelta(days=1), FAR)
+    alone = trading_calendar(END + timedelta(days=1), FAR, NYSE)
     assert_frame_equal(later.select(names), alone.select(names), check_exact=True)
     assert (later[columns.DATE][0], later[columns.DATE][-1]) == (FRIDAY, FAR)
     assert later.height > 390
@@ -361,7 +363,7 @@ def test_extension_sees_no_later_session(
     extended: pl.DataFrame, known: pl.DataFrame, last: date
 ) -> None:
     """How far the sessions go on changes none of them."""
-    nearer = extended_sessions(known, last)
+    nearer = extend_sessions(known, last, NYSE)
     assert nearer[columns.DATE][-1] <= last < extended[columns.DATE][nearer.height]
     assert_frame_equal(nearer, extended.head(nearer.height), check_exact=True)
 
@@ -373,24 +375,55 @@ def test_extension_is_of_what_was_known_then(known: pl.DataFrame, cut: date) -> 
     thin = [bar | {LOG_VOLUME: 1.0} if bar[columns.DATE] > cut else bar for bar in bars]
     then = _sessions(*(bar for bar in bars if bar[columns.DATE] <= cut))
     assert then[columns.DATE][-1] == cut
-    assert_frame_equal(extended_sessions(then, END), _sessions(*thin), check_exact=True)
-    after = extended_sessions(then, END).filter(pl.col(columns.DATE) > cut)
+    assert_frame_equal(extend_sessions(then, END, NYSE), _sessions(*thin), check_exact=True)
+    after = extend_sessions(then, END, NYSE).filter(pl.col(columns.DATE) > cut)
     assert not after.equals(known.filter(pl.col(columns.DATE) > cut))
 
 
 def test_extension_to_the_last_session_changes_nothing(known: pl.DataFrame) -> None:
     """Sessions that go up to the day already stay as they are, on the holiday after it, too."""
     for last in (END, HOLIDAY):
-        assert_frame_equal(extended_sessions(known, last), known, check_exact=True)
+        assert_frame_equal(extend_sessions(known, last, NYSE), known, check_exact=True)
 
 
 def test_extension_goes_on_for_ten_years(known: pl.DataFrame) -> None:
     """The calendar is known ten years after the data, without gap or repetition."""
     last = END + timedelta(days=3650)
-    later = extended_sessions(known, last)
+    later = extend_sessions(known, last, NYSE)
     assert later[columns.DATE].is_sorted()
     assert later[columns.DATE].n_unique() == later.height
     assert later.slice(0, later.height - 1)[columns.TARGET_DATE].equals(
         later[columns.DATE].slice(1), null_equal=True
     )
     assert last - later[columns.DATE][-1] < timedelta(days=5)
+
+
+# Other exchanges.
+
+
+def test_sessions_of_another_exchange_are_refused(known: pl.DataFrame) -> None:
+    """Sessions of New York are not extended by the calendar of London."""
+    match = "not those of XLON: on 2015-01-16 they have 2015-01-20 as the next session"
+    with pytest.raises(ExchangeMismatchError, match=match):
+        extend_sessions(known, FAR, find_exchange("XLON"))
+
+
+def test_targets_of_the_exchange_pass(known: pl.DataFrame) -> None:
+    """Rows whose targets are sessions of the exchange are accepted, in any order and number."""
+    check_targets(pl.concat([known.reverse(), known.head(3)]).lazy(), NYSE)
+
+
+def test_the_market_of_london_has_no_feature_of_option_expiry() -> None:
+    """What the market did on expiries of US options is left out in London, and nothing else."""
+    london = market_sessions([_sums({})], find_exchange("XLON"))
+    names = [feature.name for feature in MARKET_FEATURES if feature.name in london.columns]
+    assert {feature.name for feature in MARKET_FEATURES} - {*names} == {"market_response_expiry"}
+
+
+def test_bars_beyond_the_calendar_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Bars after the end of a calendar have no session, which a warning says."""
+    beyond = {columns.DATE: date(2027, 1, 4)}
+    within = {columns.DATE: date(2026, 12, 1)}
+    sessions = market_sessions([_sums(within, beyond)], find_exchange("XBOM"))
+    assert sessions[columns.TARGET_DATE].max() == date(2026, 12, 31)
+    assert "the calendar of XBOM ends on 2026-12-31" in caplog.text

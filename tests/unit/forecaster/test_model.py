@@ -14,6 +14,7 @@ import pytest
 from lightgbm import Booster
 
 from stock_volume import columns
+from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import (
@@ -23,11 +24,17 @@ from stock_volume.forecaster.model import (
     Forecaster,
     quantile_name,
 )
-from stock_volume.forecaster.train import FEATURE_NAMES, train_forecaster
+from stock_volume.forecaster.train import train_forecaster
 from stock_volume.forecaster.universe import BUCKETS
 from stock_volume.metrics import Floats
 from stock_volume.schemas import Forecasts
-from tests.unit.forecast_helpers import LEVELS, SIGNAL, forecast_frame, small_parameters
+from tests.unit.forecast_helpers import (
+    FEATURE_NAMES,
+    LEVELS,
+    SIGNAL,
+    forecast_frame,
+    small_parameters,
+)
 
 QUANTILES = [quantile_name(level) for level in LEVELS]
 KEYS = [columns.SYMBOL, columns.DATE, columns.TARGET_DATE]
@@ -188,6 +195,26 @@ def test_description_is_json(forecaster: Forecaster) -> None:
     assert description["levels"] == list(LEVELS)
     assert np.array(description["offsets"]).shape == (len(BUCKETS), len(LEVELS))
     assert description["about"] == forecaster.about
+
+
+def test_the_exchange_is_kept(forecaster: Forecaster) -> None:
+    """A forecaster knows its exchange after it was written and read; that of old ones is NYSE."""
+    london = replace(forecaster, exchange="XLON")
+    assert Forecaster.from_files(london.to_files()) == london
+    assert Forecaster.from_files(forecaster.to_files()).exchange == "XNYS"
+    state = forecaster.__getstate__()
+    del state["exchange"]
+    old = object.__new__(Forecaster)
+    old.__dict__.update(state)
+    assert old.exchange == "XNYS"
+
+
+def test_a_forecaster_is_for_one_exchange(forecaster: Forecaster) -> None:
+    """A check against another exchange fails, and names both."""
+    forecaster.check_exchange(NYSE)
+    match = "trained for XLON, not for XNYS: .* set the parameter exchange to XLON"
+    with pytest.raises(ExchangeMismatchError, match=match):
+        replace(forecaster, exchange="XLON").check_exchange(NYSE)
 
 
 def test_importance_is_of_the_gain_of_all_boosters(forecaster: Forecaster) -> None:

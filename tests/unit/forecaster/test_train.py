@@ -11,6 +11,7 @@ from lightgbm import Booster
 
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError, TooFewRowsError
+from stock_volume.exchange import ScheduledEvent
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.calibrate import LEAST_ROWS
@@ -22,7 +23,6 @@ from stock_volume.forecaster.model import (
     quantile_name,
 )
 from stock_volume.forecaster.train import (
-    FEATURE_NAMES,
     latest_training_rows,
     mean_parameters,
     quantile_parameters,
@@ -33,6 +33,7 @@ from stock_volume.forecaster.train import (
 from stock_volume.metrics import Floats
 from stock_volume.schemas import ForecastFeatures
 from tests.unit.forecast_helpers import (
+    FEATURE_NAMES,
     LEVELS,
     SIGNAL,
     change_targets,
@@ -128,6 +129,16 @@ def test_boosters_name_the_features_in_order(trained: Forecaster) -> None:
     for text in _texts(trained):
         assert Booster(model_str=text).feature_name() == list(FEATURE_NAMES)
     assert not {ETA, NEXT_VOLUME, columns.TARGET_DATE} & set(FEATURE_NAMES)
+
+
+def test_a_forecaster_takes_the_features_of_its_layer(rows: pl.DataFrame) -> None:
+    """Without the features of an event that an exchange lacks, the others are learnt from."""
+    events = {ScheduledEvent.OPTION_EXPIRY, ScheduledEvent.RUSSELL_RECONSTITUTION}
+    lacking = [feature.name for feature in FORECAST_FEATURES if feature.event in events]
+    trained = train_forecaster(rows.drop(lacking), PARAMETERS, "XLON")
+    assert trained.features == tuple(name for name in FEATURE_NAMES if name not in lacking)
+    assert trained.exchange == "XLON"
+    assert len(lacking) == 14
 
 
 def test_signal_is_learnt(frame: pl.DataFrame) -> None:

@@ -18,9 +18,13 @@ from stock_volume.evaluation.baselines import MA5
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.forecaster.train import FEATURE_NAMES
 from stock_volume.forecaster.tuning import Tuned, TuningParameters, tune_forecaster
-from tests.unit.forecast_helpers import change_targets, forecast_frame, small_parameters
+from tests.unit.forecast_helpers import (
+    FEATURE_NAMES,
+    change_targets,
+    forecast_frame,
+    small_parameters,
+)
 
 SEARCHED: Final = {
     "learning_rate": (0.02, 0.1),

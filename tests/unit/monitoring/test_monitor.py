@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD, Fold, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
@@ -279,17 +279,17 @@ class _Forecaster:
 
 def test_nodes_pass_on_the_forecaster_and_the_plan() -> None:
     """The nodes report on the forecaster's own forecasts, by the backtest's least history."""
-    fold = {"train_start": date(2018, 1, 2), "train_end": SPLIT}
-    fold |= {"test_start": SPLIT, "test_end": SESSIONS[-1]}
-    plan: dict[str, Any] = {"folds": [fold], "least_sessions": 1, "note": ""}
+    fold = Fold(
+        train_start=date(2018, 1, 2), train_end=SPLIT, test_start=SPLIT, test_end=SESSIONS[-1]
+    )
+    plan = Plan(folds=(fold,), least_sessions=1, note="")
     frames = (make_bars(FEATURES).lazy(), FEATURES.lazy(), BACKTEST.lazy())
     forecaster: Any = _Forecaster()
     log = partition_log(LOG.with_columns(pl.lit(identity_of(forecaster)).alias(FORECASTER)))
     report = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
-    assert report == REPORT.model_dump(mode="json")
-    plan["least_sessions"] = 10**6
-    none = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
-    assert none["errors"]["n"] == 0
+    assert report == REPORT
+    plan = plan.model_copy(update={"least_sessions": 10**6})
+    assert monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS).errors.n == 0
     assert draw_monitoring(report).layout.title.text.endswith(": ok")
 
 

@@ -18,16 +18,18 @@ from stock_volume.bars.update import (
     UpdateParameters,
     update_layers,
 )
+from stock_volume.exchange import ExchangeMismatchError, find_exchange
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
-from stock_volume.pipelines.feature_engineering.nodes import (
-    engineer_forecast_features,
-    renew_forecast_features,
+from stock_volume.pipelines.feature_engineering.nodes import engineer_forecast_features
+from stock_volume.pipelines.update.nodes import (
+    fetch_recent_bars,
+    update_forecast_features,
+    update_forecasts,
 )
-from stock_volume.pipelines.update.nodes import fetch_recent_bars, update_forecasts
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
@@ -47,6 +49,8 @@ HELD_TO = 30
 """Sessions that every symbol has; later ones come with updates."""
 
 UPDATE = UpdateParameters(live_days=30)
+FORECASTER = Forecaster((), (), (), (), (), {})
+"""One that forecasts nothing, for NYSE."""
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +148,26 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
     last = LAST - timedelta(days=20)
     bars = whole.filter((pl.col(columns.SYMBOL) == "LATE") | (pl.col(columns.DATE) <= last))
     before = bars.filter(pl.col(columns.DATE) <= last)
-    parameters = (PARAMETERS, BacktestParameters(), chunk_rows)
-    held = pl.concat(
-        engineer_forecast_features(before.lazy(), sessions_of(before).lazy(), *parameters)
+    backtest = BacktestParameters()
+
+    def engineer(prices: pl.DataFrame) -> pl.DataFrame:
+        layers = prices.lazy(), sessions_of(prices).lazy()
+        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, chunk_rows))
+
+    held = engineer(before)
+    files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
+    renewed = pl.concat(
+        update_forecast_features(
+            held.lazy(),
+            bars.lazy(),
+            sessions_of(bars).lazy(),
+            files,
+            PARAMETERS,
+            backtest,
+            chunk_rows,
+        )
     )
-    now = (bars.lazy(), sessions_of(bars).lazy(), *parameters)
-    touched = pl.Series(["LATE"])
-    renewed = pl.concat(renew_forecast_features(held.lazy(), touched, *now))
-    assert_frame_equal(renewed, pl.concat(engineer_forecast_features(*now)), check_exact=True)
+    assert_frame_equal(renewed, engineer(bars), check_exact=True)
 
 
 def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,6 +187,7 @@ def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptu
                 open_archive(recent),
                 chunk.prices.lazy(),
                 held,
+                FORECASTER,
                 IngestionParameters(as_of=date(2020, 12, 31)),
                 UPDATE,
             )
@@ -211,10 +228,20 @@ def updated_layers(
     """Update held layers from a folder."""
     layers = IngestedLayers(*(frame.lazy() for frame in held))
     fetched = list(
-        fetch_recent_bars(open_archive(folder), layers.prices, layers.files, ingestion, UPDATE)
+        fetch_recent_bars(
+            open_archive(folder), layers.prices, layers.files, FORECASTER, ingestion, UPDATE
+        )
     )
     recent = IngestedLayers(*(pl.concat(frames).lazy() for frames in zip(*fetched, strict=True)))
     return list(update_layers(layers, recent, UPDATE, 1_000))
+
+
+def test_bars_of_another_exchange_are_not_fetched(tmp_path: Path) -> None:
+    """An update for another exchange than the forecaster's ends before it asks the source."""
+    folder = write_folder(tmp_path, dict(ODD_FILES))
+    london = IngestionParameters(as_of=AS_OF, exchange=find_exchange("XLON"))
+    with pytest.raises(ExchangeMismatchError, match="trained for XNYS, not for XLON"):
+        updated_layers(ingested(folder), folder, london)
 
 
 def test_an_update_from_the_same_odd_files_changes_nothing(tmp_path: Path) -> None:

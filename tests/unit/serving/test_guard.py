@@ -163,9 +163,9 @@ def asked(app: Any, receive: Receive, path: str = "/forecast") -> tuple[int, dic
 def application(loader: Any, api_key: str | None = None) -> Any:
     """The routes within the surface."""
     from stock_volume.serving.app import create_app
-    from stock_volume.serving.surface import Surface
+    from stock_volume.serving.middleware import ServiceMiddleware
 
-    return Surface(create_app(loader, api_key))
+    return ServiceMiddleware(create_app(loader, api_key))
 
 
 def test_body_that_does_not_come_is_not_waited_for(
@@ -237,7 +237,7 @@ def test_patience_has_an_end(
     """Where too many wait, or one waits too long, it is told to come again."""
     from stock_volume.serving import guard
 
-    monkeypatch.setattr(guard, "MOST_WAITING", waiting)
+    monkeypatch.setattr(guard, "MAX_WAITING", waiting)
     monkeypatch.setattr(guard, "WAIT_SECONDS", seconds)
 
     async def receive() -> dict[str, Any]:

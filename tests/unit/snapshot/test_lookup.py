@@ -1,9 +1,8 @@
 """The book: symbols found, and what is told of each: history, record and forecast."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
+from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import Forecaster
@@ -21,7 +21,6 @@ from stock_volume.snapshot.lookup import (
     IncompatibleModelError,
     NothingKnownError,
     UnknownSymbolError,
-    is_stale,
 )
 from stock_volume.snapshot.own_bars import InvalidBarsError, features_of_bars
 from stock_volume.snapshot.snapshot import Snapshot
@@ -51,6 +50,11 @@ NAMES: Final[dict[str, tuple[str | None, float | None]]] = {
 LATEST: Final = date(2020, 3, 31)
 UNSCORED: Final = "AAL"
 UNFORECAST: Final = "S03"
+CLOSING_TIME: Final = (
+    (pl.col(columns.TARGET_DATE).cast(pl.Datetime) + pl.duration(hours=16))
+    .dt.replace_time_zone("America/New_York")
+    .alias("closing_time")
+)
 
 
 def _symbols() -> pl.DataFrame:
@@ -157,7 +161,7 @@ def frames(sessions: pl.DataFrame) -> dict[str, pl.LazyFrame]:
 
 @pytest.fixture(scope="module")
 def book(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
-    return Book(forecaster, frames)
+    return Book(forecaster, frames, NYSE)
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +173,7 @@ def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
     return Book(
         forecaster,
         frames | {"symbols": symbols.lazy(), "latest": latest.lazy(), "history": history.lazy()},
+        NYSE,
     )
 
 
@@ -188,7 +193,9 @@ def test_a_symbol_in_lower_case_is_itself(
 ) -> None:
     """Where the data has a symbol in both cases, each is found as it is written."""
     both = pl.Series(columns.SYMBOL, ["AB", "Ab"])
-    book = Book(forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()})
+    book = Book(
+        forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()}, NYSE
+    )
     assert [book.symbol(name)[columns.SYMBOL] for name in ("AB", "Ab", "ab")] == ["AB", "Ab", "AB"]
 
 
@@ -197,7 +204,9 @@ def test_a_spelling_that_could_mean_two_symbols_is_unknown(
 ) -> None:
     """Where the data has no symbol in capitals, and two that differ by case, neither is guessed."""
     both = pl.Series(columns.SYMBOL, ["aB", "Ab"])
-    book = Book(forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()})
+    book = Book(
+        forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()}, NYSE
+    )
     assert [book.symbol(name)[columns.SYMBOL] for name in ("aB", "Ab")] == ["aB", "Ab"]
     with pytest.raises(UnknownSymbolError) as unknown:
         book.symbol("ab")
@@ -236,7 +245,7 @@ def test_near_symbols_are_few_and_the_likest_first(
     alike = [f"ABC{one}{other}" for one in "DEFGH" for other in "KLMNO"]
     symbols = pl.concat([_symbols()] * 2).head(26)
     symbols = symbols.with_columns(pl.Series(columns.SYMBOL, [*alike, "ABCD"]))
-    book = Book(forecaster, frames | {"symbols": symbols.lazy()})
+    book = Book(forecaster, frames | {"symbols": symbols.lazy()}, NYSE)
     with pytest.raises(UnknownSymbolError) as unknown:
         book.symbol("abcdx")
     near = unknown.value.near()
@@ -443,7 +452,7 @@ def _expected(forecaster: Forecaster, symbols: list[str]) -> pl.DataFrame:
     rows = pl.concat(NEXT.filter(symbol == SYMBOL) for symbol in symbols)
     predicted = pl.concat(forecaster.predict(row, 1) for row in rows.iter_slices(1))
     names = rows.select(columns.SECURITY_NAME, columns.ETF)
-    return pl.concat([names, predicted], how="horizontal")
+    return pl.concat([names, predicted], how="horizontal").with_columns(CLOSING_TIME)
 
 
 @pytest.mark.parametrize(
@@ -506,9 +515,8 @@ def test_bars_are_forecast_by_their_features(
     found = book.forecast_bars(own.reverse(), rules)
     expected = forecaster.predict(features_of_bars(own, sessions, rules), 1)
     names = own.select(columns.SECURITY_NAME, columns.ETF).tail(1)
-    assert_frame_equal(
-        pl.DataFrame([found]), pl.concat([names, expected], how="horizontal"), rel_tol=1e-12
-    )
+    expected = pl.concat([names, expected], how="horizontal").with_columns(CLOSING_TIME)
+    assert_frame_equal(pl.DataFrame([found]), expected, rel_tol=1e-12)
 
 
 def test_bars_without_a_name_are_forecast(book: Book, bars: pl.DataFrame) -> None:
@@ -547,13 +555,13 @@ def test_a_snapshot_without_a_frame_is_refused(
     """A snapshot that lacks a frame is refused by the frame's name."""
     others = {key: frame for key, frame in frames.items() if key != name}
     with pytest.raises(IncompatibleModelError, match=rf"has no {name}$"):
-        Book(forecaster, others)
+        Book(forecaster, others, NYSE)
 
 
 def test_every_frame_that_lacks_is_named(forecaster: Forecaster) -> None:
     """A snapshot without frames is refused by the names of all."""
     with pytest.raises(IncompatibleModelError, match=", ".join(Snapshot._fields)):
-        Book(forecaster, {})
+        Book(forecaster, {}, NYSE)
 
 
 @pytest.mark.parametrize("lacking", [["volume_lag_0"], ["size", "etf"]])
@@ -565,7 +573,16 @@ def test_a_snapshot_without_a_feature_is_refused(
     first = next(name for name in forecaster.features if name in lacking)
     match = f"asks for {len(lacking)} features that the snapshot lacks, {first} "
     with pytest.raises(IncompatibleModelError, match=match):
-        Book(forecaster, frames | {"latest": latest})
+        Book(forecaster, frames | {"latest": latest}, NYSE)
+
+
+def test_a_snapshot_of_another_exchange_is_refused(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
+) -> None:
+    """A forecaster never forecasts the sessions of an exchange that it was not trained for."""
+    london = NYSE.model_copy(update={"code": "XLON"})
+    with pytest.raises(ExchangeMismatchError, match="trained for XNYS, not for XLON"):
+        Book(forecaster, frames, london)
 
 
 def test_frames_and_features_beyond_are_left_alone(
@@ -573,45 +590,4 @@ def test_frames_and_features_beyond_are_left_alone(
 ) -> None:
     """A snapshot may hold more than the book asks for."""
     more: Any = {"another": NEXT.lazy(), "latest": NEXT.with_columns(another=1).lazy()}
-    assert Book(forecaster, frames | more).size == len(NAMES)
-
-
-# Stale forecasts.
-
-
-@pytest.mark.parametrize(
-    ("session", "now", "expected"),
-    [
-        # In winter the close, at 16:00 in New York, is at 21:00 UTC; in summer at 20:00.
-        ("2020-01-10", "2020-01-10T20:59:59.999999", False),
-        ("2020-01-10", "2020-01-10T21:00:00", True),
-        ("2020-07-10", "2020-07-10T19:59:59.999999", False),
-        ("2020-07-10", "2020-07-10T20:00:00", True),
-        ("2020-07-10", "2020-07-10T20:59:59", True),
-        # On the first weekdays of summer and of winter time.
-        ("2020-03-06", "2020-03-06T20:30:00", False),
-        ("2020-03-09", "2020-03-09T20:30:00", True),
-        ("2020-10-30", "2020-10-30T20:30:00", True),
-        ("2020-11-02", "2020-11-02T20:30:00", False),
-        # The day is New York's, not the day of UTC.
-        ("2020-01-10", "2020-01-11T03:00:00", True),
-        ("2020-01-11", "2020-01-11T03:00:00", False),
-        ("2020-01-10", "2020-01-10T04:59:59", False),
-        # Other days, at hours before and after the close.
-        ("2020-01-10", "2020-01-09T23:00:00", False),
-        ("2020-01-10", "2020-01-11T05:00:00", True),
-        ("2020-01-10", "2020-01-11T14:00:00", True),
-        ("2020-01-31", "2020-02-01T12:00:00", True),
-        ("2021-01-04", "2020-12-31T23:30:00", False),
-        ("2020-12-31", "2021-01-01T12:00:00", True),
-        ("2020-01-10", "2030-01-01T00:00:00", True),
-        ("2020-01-10", "2000-01-01T00:00:00", False),
-    ],
-)
-@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Honolulu"])
-def test_a_session_is_over_at_its_close(
-    session: str, now: str, zone: str, *, expected: bool
-) -> None:
-    """A session is over from 16:00 in New York on its own day, wherever the clock stands."""
-    moment = datetime.fromisoformat(now).replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
-    assert is_stale(date.fromisoformat(session), moment) is expected
+    assert Book(forecaster, frames | more, NYSE).size == len(NAMES)

@@ -19,7 +19,8 @@ from stock_volume.bars.rules import (
     rejecting_rules,
 )
 from stock_volume.bars.sample import lay_out_sample
-from stock_volume.features.market import extended_sessions
+from stock_volume.exchange import NYSE
+from stock_volume.features.market import extend_sessions
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import (
     ETA,
@@ -210,7 +211,7 @@ def test_a_bar_on_a_holiday_is_used_but_as_the_latest(
 
 def test_later_bars_rest_on_the_calendar(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """A bar after the data is forecast from, the next session known, the market's not."""
-    ahead = extended_sessions(sessions, LAST + timedelta(days=60))
+    ahead = extend_sessions(sessions, LAST + timedelta(days=60), NYSE)
     same = features_of_bars(few, ahead, RULES)
     assert_frame_equal(same, features_of_bars(few, sessions, RULES), check_exact=True)
     thursday = date(2013, 3, 28)

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns
 from stock_volume.evaluation.baselines import MA5
+from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.registry import FeatureParameters, add_features, forecast_features
 from stock_volume.forecaster.live import latest_of_each
@@ -92,7 +93,7 @@ def snapshot(
     bars: pl.DataFrame, sessions: pl.DataFrame, rows: pl.DataFrame, backtest: pl.DataFrame
 ) -> Snapshot:
     features = add_features(bars, FeatureParameters())
-    return take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy())
+    return take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), NYSE)
 
 
 def _by_symbol(bars: pl.DataFrame) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def test_symbols_of_few_bars_are_told_of_these(sessions: pl.DataFrame, rows: pl.
     )
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).lazy()
-    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest)
+    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest, NYSE)
     expected = pl.DataFrame([_known_of(own) for own in _by_symbol(bars).values()])
     assert_frame_equal(taken.symbols.collect(), expected, rel_tol=1e-9)
 
@@ -167,7 +168,7 @@ def test_history_begins_on_the_first_of_its_days(
     bars = random_bars(5).head(3).with_columns(pl.Series(columns.DATE, days))
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).lazy()
-    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest)
+    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest, NYSE)
     assert taken.history.collect()[columns.DATE].to_list() == days[1:]
 
 
@@ -186,7 +187,7 @@ def test_sessions_go_on_past_the_data(snapshot: Snapshot, sessions: pl.DataFrame
     extended = snapshot.sessions.collect()
     assert_frame_equal(extended.head(sessions.height), sessions, check_exact=True)
     first, last = sessions[columns.DATE][0], sessions[columns.DATE][-1] + timedelta(days=3650)
-    expected = trading_calendar(first, last).select(columns.DATE, columns.TARGET_DATE)
+    expected = trading_calendar(first, last, NYSE).select(columns.DATE, columns.TARGET_DATE)
     assert_frame_equal(extended.select(expected.columns), expected)
 
 
@@ -258,7 +259,7 @@ def test_no_backtest_leaves_no_records(
     """Where nothing has been scored the records have their columns and no row."""
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).clear().lazy()
-    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest)
+    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest, NYSE)
     assert taken.records.collect().is_empty()
     assert taken.scored.collect().is_empty()
     assert {SCORED, "eta_r2", "mdape", "mae", "coverage_80"} < set(taken.records.collect_schema())

@@ -16,6 +16,7 @@ from stock_volume import columns
 from stock_volume.bars.archive import SINCE
 from stock_volume.datasets import YahooDataset
 from stock_volume.errors import SourceError
+from stock_volume.exchange import NYSE
 from stock_volume.sources import yahoo
 from stock_volume.sources.retry import RetryParameters
 from stock_volume.sources.yahoo import YahooSource
@@ -94,7 +95,7 @@ def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
     )
-    monkeypatch.setattr(yahoo, "last_settled_session", lambda _now: date(2021, 1, 6))
+    monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 6))
 
 
 def stand_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +125,7 @@ def test_a_session_that_goes_on_is_left_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The bar of a session that has not closed is not taken for its volume."""
-    monkeypatch.setattr(yahoo, "last_settled_session", lambda _now: date(2021, 1, 5))
+    monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 5))
     with answering(chart) as server:
         stand_in(server, monkeypatch)
         archive = YahooDataset(str(tmp_path), ["AAA"]).load().everything()
@@ -243,4 +244,5 @@ def test_a_session_is_settled_half_an_hour_after_its_close(
 ) -> None:
     """Early closes and holidays are those of the exchange."""
     monkeypatch.undo()
-    assert yahoo.last_settled_session(datetime.fromisoformat(now).replace(tzinfo=UTC)) == session
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    assert yahoo.last_settled_session(NYSE, moment) == session

@@ -1,4 +1,4 @@
-"""Wiring of the pipeline data_processing."""
+"""The pipeline data_processing: ingestion."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from stock_volume.pipelines.data_processing.nodes import assess_quality, ingest_
 
 
 def create_pipeline() -> Pipeline:
-    """From raw bars to prices, with what was set aside and why."""
+    """Turn raw bars into prices, and quarantine the rows that break a rule."""
     layers = ["prices", "quarantine", "files"]
     return Pipeline(
         [
@@ -20,4 +20,6 @@ def create_pipeline() -> Pipeline:
             Node(assess_quality, inputs=layers, outputs="data_quality", name="assess_quality"),
         ],
         tags="data_processing",
+        namespace="data_processing",
+        prefix_datasets_with_namespace=False,
     )

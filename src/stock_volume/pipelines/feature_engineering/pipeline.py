@@ -1,4 +1,4 @@
-"""Wiring of the pipeline feature_engineering."""
+"""The pipeline feature_engineering: the inputs of both models."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -10,7 +10,7 @@ from stock_volume.pipelines.feature_engineering.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """From prices to features, of the estimator and of the forecaster."""
+    """Compute the features of the estimator and of the forecaster from prices."""
     return Pipeline(
         [
             Node(
@@ -22,7 +22,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 describe_sessions,
-                inputs=["prices", "params:feature_chunk_rows"],
+                inputs=["prices", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="describe_sessions",
@@ -42,4 +42,6 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="feature_engineering",
+        namespace="feature_engineering",
+        prefix_datasets_with_namespace=False,
     )

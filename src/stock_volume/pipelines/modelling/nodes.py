@@ -34,6 +34,8 @@ from stock_volume.evaluation.plots import (
     plot_reliability,
     plot_symbols,
 )
+from stock_volume.exchange import Exchange
+from stock_volume.features.market import check_targets
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
@@ -43,7 +45,7 @@ from stock_volume.forecaster.train import check_enough, latest_training_rows, tr
 from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
 from stock_volume.snapshot.snapshot import take_snapshot
-from stock_volume.stored_model import ESTIMATOR_FILE, BentoContents, StoredModel
+from stock_volume.stored_model import ESTIMATOR_FILE, EXCHANGE_FILE, BentoContents, StoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -116,42 +118,46 @@ def _stored(
 
 def plan_windows(
     features: pl.LazyFrame, forecaster: ForecasterParameters, backtest: BacktestParameters
-) -> dict[str, Any]:
+) -> Plan:
     """Lay out the windows of the backtest; fails if a model cannot be trained or tested."""
     plan = plan_backtest(target_sessions(features), forecaster, backtest)
     if plan.note:
         logger.warning("backtest: %s", plan.note)
     check_windows(features, plan, forecaster)
     check_enough(latest_training_rows(features, forecaster), "the forecaster", forecaster)
-    return plan.model_dump(mode="json")
+    return plan
 
 
 def backtest_forecaster(
-    features: pl.LazyFrame, plan: dict[str, Any], parameters: ForecasterParameters
+    features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
 ) -> Iterator[pl.DataFrame]:
     """Forecast the windows of the backtest, each with a model of its own."""
-    yield from run_backtest(features, Plan.model_validate(plan), parameters)
+    yield from run_backtest(features, plan, parameters)
 
 
 def evaluate_forecaster(
     backtest: pl.LazyFrame,
-    plan: dict[str, Any],
+    plan: Plan,
     forecaster: ForecasterParameters,
     parameters: BacktestParameters,
 ) -> dict[str, Any]:
     """Measure the backtest."""
     metrics = evaluate_backtest(backtest, forecaster.quantiles, parameters)
     logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics["eta_r2"], ".2f"))
-    return {**metrics, "plan": plan}
+    return {**metrics, "plan": plan.model_dump(mode="json")}
 
 
 def fit_forecaster(
-    features: pl.LazyFrame, plan: dict[str, Any], parameters: ForecasterParameters
+    features: pl.LazyFrame,
+    plan: Plan,
+    parameters: ForecasterParameters,
+    exchange: Exchange,
 ) -> Forecaster:
     """Train the forecaster that is shipped, on the latest years."""
     del plan  # nothing is trained before the plan has shown that there are rows enough
+    check_targets(features, exchange)
     rows = latest_training_rows(features, parameters).collect(engine="streaming")
-    return train_forecaster(rows, parameters)
+    return train_forecaster(rows, parameters, exchange.code)
 
 
 def register_forecaster(
@@ -161,8 +167,8 @@ def register_forecaster(
     return _stored(
         forecaster.to_files(),
         files,
-        {"backtest_eta_r2": in_words(metrics["eta_r2"], ".2f")},
-        {"target": ETA, **forecaster.about, "metrics": metrics},
+        {"backtest_eta_r2": in_words(metrics["eta_r2"], ".2f"), "exchange": forecaster.exchange},
+        {"target": ETA, "exchange": forecaster.exchange, **forecaster.about, "metrics": metrics},
     )
 
 
@@ -192,16 +198,22 @@ def write_model_card(forecaster: Forecaster, metrics: dict[str, Any]) -> str:
     return write_card(metrics, forecaster.about, git_revision(Path(__file__).parent))
 
 
-def register_snapshot(
+def register_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
     files: pl.LazyFrame,
+    exchange: Exchange,
 ) -> StoredModel:
     """Take what the service needs to know of the symbols."""
-    snapshot = take_snapshot(features, sessions, forecast_features, backtest)
-    return _stored({}, files, frames=snapshot._asdict())
+    snapshot = take_snapshot(features, sessions, forecast_features, backtest, exchange)
+    return _stored(
+        {EXCHANGE_FILE: exchange.model_dump_json(indent=2)},
+        files,
+        {"exchange": exchange.code},
+        frames=snapshot._asdict(),
+    )
 
 
 def package_service(

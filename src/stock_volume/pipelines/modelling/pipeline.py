@@ -1,4 +1,4 @@
-"""Wiring of the pipeline modelling."""
+"""The pipeline modelling: both models, their reports and the service."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -20,7 +20,12 @@ from stock_volume.pipelines.modelling.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """From features to two trained, measured, stored and servable models."""
+    """Train, measure and package both models."""
+    return Pipeline([_model(), _report(), _package()], tags="modelling")
+
+
+def _model() -> Pipeline:
+    """Train both models, backtest the forecaster and forecast the next session."""
     return Pipeline(
         [
             Node(
@@ -30,16 +35,15 @@ def create_pipeline() -> Pipeline:
                 name="fit_estimator",
             ),
             Node(
-                register_estimator,
+                fit_forecaster,
                 inputs=[
-                    "lightgbm_predictor",
-                    "estimator_metrics",
-                    "features",
-                    "files",
-                    "params:estimator",
+                    "forecast_features",
+                    "backtest_plan",
+                    "params:forecaster",
+                    "params:exchange",
                 ],
-                outputs="estimator_model",
-                name="register_estimator",
+                outputs="forecaster",
+                name="fit_forecaster",
             ),
             Node(
                 plan_windows,
@@ -61,24 +65,22 @@ def create_pipeline() -> Pipeline:
                 name="evaluate_forecaster",
             ),
             Node(
-                fit_forecaster,
-                inputs=["forecast_features", "backtest_plan", "params:forecaster"],
-                outputs="forecaster",
-                name="fit_forecaster",
-            ),
-            Node(
-                register_forecaster,
-                inputs=["forecaster", "forecaster_metrics", "files"],
-                outputs="forecaster_model",
-                name="register_forecaster",
-            ),
-            Node(
                 forecast_live_symbols,
                 inputs=["forecaster", "forecast_features", "params:forecaster"],
                 outputs=["forecasts", "forecast_log"],
                 confirms="forecasts",
                 name="forecast_live_symbols",
             ),
+        ],
+        namespace="modelling",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _report() -> Pipeline:
+    """Draw and describe the errors of both models."""
+    return Pipeline(
+        [
             Node(
                 draw_backtest,
                 inputs=["backtest", "forecaster"],
@@ -103,9 +105,44 @@ def create_pipeline() -> Pipeline:
                 outputs=["metrics", "report"],
                 name="write_report",
             ),
+        ],
+        namespace="reporting",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _package() -> Pipeline:
+    """Store the models and a snapshot of the symbols, and build the service from them."""
+    return Pipeline(
+        [
+            Node(
+                register_estimator,
+                inputs=[
+                    "lightgbm_predictor",
+                    "estimator_metrics",
+                    "features",
+                    "files",
+                    "params:estimator",
+                ],
+                outputs="estimator_model",
+                name="register_estimator",
+            ),
+            Node(
+                register_forecaster,
+                inputs=["forecaster", "forecaster_metrics", "files"],
+                outputs="forecaster_model",
+                name="register_forecaster",
+            ),
             Node(
                 register_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=[
+                    "features",
+                    "sessions",
+                    "forecast_features",
+                    "backtest",
+                    "files",
+                    "params:exchange",
+                ],
                 outputs="snapshot_model",
                 name="register_snapshot",
             ),
@@ -116,5 +153,6 @@ def create_pipeline() -> Pipeline:
                 name="package_service",
             ),
         ],
-        tags="modelling",
+        namespace="packaging",
+        prefix_datasets_with_namespace=False,
     )

@@ -21,21 +21,19 @@ def monitor_forecaster(  # noqa: PLR0913, PLR0917  # a node has one argument per
     prices: pl.LazyFrame,
     features: pl.LazyFrame,
     backtest: pl.LazyFrame,
-    plan: dict[str, Any],
+    plan: Plan,
     forecaster: Forecaster,
     parameters: MonitorParameters,
-) -> dict[str, Any]:
+) -> MonitoringReport:
     """Score past forecasts, measure the drift of the inputs, and judge both."""
-    least_sessions = Plan.model_validate(plan).least_sessions
-    report = monitor(
+    return monitor(
         forecast_log,
-        Layers(prices, features, backtest, least_sessions),
+        Layers(prices, features, backtest, plan.least_sessions),
         MonitoredForecaster.describe(forecaster),
         parameters,
     )
-    return report.model_dump(mode="json")
 
 
-def draw_monitoring(monitoring: dict[str, Any]) -> Plot:
+def draw_monitoring(monitoring: MonitoringReport) -> Plot:
     """Draw the errors and the drift that the verdict rests on."""
-    return plot_monitoring(MonitoringReport.model_validate(monitoring))
+    return plot_monitoring(monitoring)

@@ -1,4 +1,4 @@
-"""Wiring of the pipeline ``monitor``."""
+"""The pipeline monitor: how forecasts compare with their outcomes."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from stock_volume.pipelines.monitor.nodes import draw_monitoring, monitor_foreca
 
 
 def create_pipeline() -> Pipeline:
-    """Create the pipeline from logged forecasts and newer bars to a verdict."""
+    """Judge the forecaster by its logged forecasts and the bars that followed."""
     return Pipeline(
         [
             Node(

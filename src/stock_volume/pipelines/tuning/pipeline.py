@@ -1,4 +1,4 @@
-"""Wiring of the pipeline tuning."""
+"""The pipeline tuning: a search over the parameters of the forecaster."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from stock_volume.pipelines.tuning.nodes import tune
 
 
 def create_pipeline() -> Pipeline:
-    """From features to a better setting of the forecaster."""
+    """Search for better parameters of the forecaster."""
     return Pipeline(
         [
             Node(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -26,7 +27,10 @@ from stock_volume.bars.update import (
     update_layers,
     wanted_bars,
 )
+from stock_volume.evaluation.backtest import feature_window
+from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FeatureParameters
+from stock_volume.features.window import renew_features, stale_symbols
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     by_latest_origin,
@@ -40,24 +44,27 @@ from stock_volume.pipelines.data_processing.nodes import assess_quality, ingest_
 from stock_volume.pipelines.feature_engineering.nodes import (
     describe_sessions,
     engineer_features,
-    renew_forecast_features,
 )
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
 from stock_volume.stored_model import BentoContents, StoredModel
+from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
 
 _NAMED: Final = 10
 
 
-def fetch_recent_bars(
+def fetch_recent_bars(  # noqa: PLR0913, PLR0917 (a source, two layers and a model go in)
     source: BarSource,
     prices: pl.LazyFrame,
     files: pl.LazyFrame,
+    forecaster: Forecaster,
     ingestion: IngestionParameters,
     update: UpdateParameters,
 ) -> Iterator[IngestedChunk]:
     """Ask the source for bars, and judge those of files that were not read before."""
+    # Before any layer changes: bars do not say which exchange they are from.
+    forecaster.check_exchange(ingestion.exchange)
     wanted = wanted_bars(prices, update)
     archive = source.recent(wanted)
     held = files.collect()
@@ -171,11 +178,11 @@ def update_features(
 
 
 def update_sessions(
-    prices: pl.LazyFrame, files: pl.LazyFrame, chunk_rows: int
+    prices: pl.LazyFrame, files: pl.LazyFrame, exchange: Exchange, chunk_rows: int
 ) -> Iterator[pl.DataFrame]:
     """Measure the market anew."""
     if _pending(files).height:
-        yield describe_sessions(prices, chunk_rows)
+        yield describe_sessions(prices, exchange, chunk_rows)
 
 
 def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are made from)
@@ -187,13 +194,13 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
     backtest: BacktestParameters,
     chunk_rows: int,
 ) -> Iterator[pl.DataFrame]:
-    """Make the forecaster's features of the symbols that have changed, and keep the rest."""
+    """Compute the forecaster's features of the symbols that have changed, and keep the rest."""
     pending = _pending(files)
     if pending.height:
-        touched = pending[columns.SYMBOL].unique()
-        yield from renew_forecast_features(
-            held, touched, prices, sessions, forecaster, backtest, chunk_rows
-        )
+        window = feature_window(sessions.collect(), forecaster, backtest)
+        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions)
+        renew = partial(renew_features, symbols=symbols, window=window)
+        yield from map_symbols(renew, prices, held, rows=chunk_rows)
 
 
 def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
@@ -258,16 +265,17 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         yield missed | by_latest_origin(made)
 
 
-def update_snapshot(
+def update_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
     files: pl.LazyFrame,
+    exchange: Exchange,
 ) -> Iterator[StoredModel]:
     """Take a new snapshot for the service."""
     if _pending(files).height:
-        yield register_snapshot(features, sessions, forecast_features, backtest, files)
+        yield register_snapshot(features, sessions, forecast_features, backtest, files, exchange)
 
 
 def update_service(

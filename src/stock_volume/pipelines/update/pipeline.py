@@ -1,4 +1,4 @@
-"""Wiring of the pipeline update."""
+"""The pipeline update: recent bars, new forecasts and a new Bento, without training."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -19,10 +19,17 @@ from stock_volume.pipelines.update.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """From recent bars to updated layers, forecasts and service, with the models as they are.
+    """Update the layers, the forecasts and the service from recent bars, with the same models.
 
-    What is named ``held_…`` is a layer as the last run left it.
+    Datasets named ``held_…`` are layers as the last run left them.
     """
+    return Pipeline(
+        [_merge_bars(), _update_features(), _forecast(), _report(), _package()], tags="update"
+    )
+
+
+def _merge_bars() -> Pipeline:
+    """Fetch recent bars, and merge them into the layers of an earlier run."""
     recent = ["recent_prices", "recent_quarantine", "recent_files"]
     held = ["held_prices", "held_quarantine", "held_files"]
     merged = ["prices", "quarantine", "restatements", "rebasings", "files"]
@@ -34,6 +41,7 @@ def create_pipeline() -> Pipeline:
                     "raw_bars",
                     "held_prices",
                     "held_files",
+                    "forecaster",
                     "params:ingestion",
                     "params:update",
                 ],
@@ -45,7 +53,7 @@ def create_pipeline() -> Pipeline:
                 merge_recent_bars,
                 inputs=[*held, *recent, "params:update", "params:feature_chunk_rows"],
                 outputs=merged,
-                # The files last: they say that the bars are in place.
+                # Files last: they record that the bars are in place.
                 confirms=merged,
                 name="merge_recent_bars",
             ),
@@ -55,20 +63,16 @@ def create_pipeline() -> Pipeline:
                 outputs="data_quality",
                 name="update_quality",
             ),
-            Node(
-                report_update,
-                inputs=[
-                    "prices",
-                    "quarantine",
-                    "files",
-                    "restatements",
-                    "rebasings",
-                    "recent_files",
-                    "forecasts",
-                ],
-                outputs="update_report",
-                name="report_update",
-            ),
+        ],
+        namespace="data_processing",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _update_features() -> Pipeline:
+    """Update the features of the symbols that have changed."""
+    return Pipeline(
+        [
             Node(
                 update_features,
                 inputs=["prices", "files", "params:features", "params:feature_chunk_rows"],
@@ -78,7 +82,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 update_sessions,
-                inputs=["prices", "files", "params:feature_chunk_rows"],
+                inputs=["prices", "files", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="update_sessions",
@@ -98,6 +102,16 @@ def create_pipeline() -> Pipeline:
                 confirms="forecast_features",
                 name="update_forecast_features",
             ),
+        ],
+        namespace="feature_engineering",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _forecast() -> Pipeline:
+    """Forecast the next session, and log it with the sessions since the last update."""
+    return Pipeline(
+        [
             Node(
                 update_forecasts,
                 inputs=[
@@ -128,9 +142,50 @@ def create_pipeline() -> Pipeline:
                 outputs="forecast_log",
                 name="log_forecasts",
             ),
+        ],
+        namespace="modelling",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _report() -> Pipeline:
+    """Report on the update."""
+    return Pipeline(
+        [
+            Node(
+                report_update,
+                inputs=[
+                    "prices",
+                    "quarantine",
+                    "files",
+                    "restatements",
+                    "rebasings",
+                    "recent_files",
+                    "forecasts",
+                ],
+                outputs="update_report",
+                name="report_update",
+            ),
+        ],
+        namespace="reporting",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def _package() -> Pipeline:
+    """Package the service with a new snapshot, and record that the update is complete."""
+    return Pipeline(
+        [
             Node(
                 update_snapshot,
-                inputs=["features", "sessions", "forecast_features", "backtest", "files"],
+                inputs=[
+                    "features",
+                    "sessions",
+                    "forecast_features",
+                    "backtest",
+                    "files",
+                    "params:exchange",
+                ],
                 outputs="snapshot_model",
                 name="update_snapshot",
             ),
@@ -148,5 +203,6 @@ def create_pipeline() -> Pipeline:
                 name="settle_files",
             ),
         ],
-        tags="update",
+        namespace="packaging",
+        prefix_datasets_with_namespace=False,
     )

@@ -121,9 +121,9 @@ async function showSymbol(symbol, signal) {
   ]);
   const isQuick = await Promise.race([record.then(() => true), wait(RECORD_MS)]);
   signal.throwIfAborted();
-  const { symbol: spelt, security_name: name, etf } = history;
-  head(spelt, etf ? "Exchange-traded fund" : "", name);
-  if (byId("query").value === symbol) putIntoSearch(spelt);
+  const { symbol: found, security_name: name, etf } = history;
+  head(found, etf ? "Exchange-traded fund" : "", name);
+  if (byId("query").value === symbol) putIntoSearch(found);
   // Charts take the width of what is shown.
   show("symbol");
   showForecast(forecast, history, again);
@@ -140,7 +140,7 @@ async function showSymbol(symbol, signal) {
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** Load the symbol anew, from a button that will be gone. */
+/** Reload the symbol, from a button that the reload removes. */
 function again() {
   byId("main").focus({ preventScroll: true });
   route();

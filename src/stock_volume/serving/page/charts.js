@@ -16,7 +16,7 @@ const WEEK_MS = 7 * DAY_MS;
 // 1970-01-05 was a Monday.
 const FIRST_MONDAY_MS = 4 * DAY_MS;
 
-/** Every chart on the page by its element: to be drawn anew in other colours or widths. */
+/** Every chart on the page by its element: to be redrawn in other colours or widths. */
 const drawn = new Map();
 
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
@@ -52,7 +52,7 @@ const rootSize = () => Number.parseFloat(getComputedStyle(document.documentEleme
 /**
  * Put a chart into an element, and keep it up to date.
  *
- * Sessions stand at equal distances, one after the other: days without trading take no room.
+ * Sessions are at equal distances: days without trading take no room.
  *
  * @param host - The element.
  * @param parts - Gives what is drawn in a palette, a width and a size of text: {label, dates,
@@ -229,7 +229,7 @@ export function volumeChart(host, bars, forecast) {
   });
 }
 
-/** Where the forecast stands: as wide in every range, however many bars there are. */
+/** The position of the forecast: equally wide in every range, however many bars there are. */
 function afterwards(session, count, width, rem) {
   const room = (width < NARROW ? 3 : 4.5) * rem;
   const start = count - 0.25;
@@ -303,7 +303,7 @@ export function recordChart(host, rows) {
 /** Whether a volume fell outside the interval of its forecast. */
 export const isMiss = ({ volume, q10, q90 }) => volume < q10 || volume > q90;
 
-/** Dots, and diamonds where the interval was missed: colour alone does not tell. */
+/** Dots, and diamonds where the interval was missed: colour alone is not enough. */
 function volumeMarks(plot, rows, size, palette) {
   const { ctx } = plot;
   const ratio = uPlot.pxRatio;

@@ -14,7 +14,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Tell screen readers what has changed, once. */
+/** Announce a change to screen readers, once. */
 export function say(text) {
   if (byId("status").textContent !== text) byId("status").textContent = text;
 }

@@ -69,7 +69,7 @@ function clear() {
 }
 
 function showAnswer({ volume, note }) {
-  // After its first part a note tells which values are larger than any that was trained on.
+  // After its first part a note names values above the training range.
   const beyond = note.split("; ").slice(1).map(withLabels);
   byId("estimate-answer").replaceChildren(
     el("strong", {}, shares(volume), " shares"),

@@ -57,7 +57,7 @@ export function shortName(name) {
   return text.replace(KIND_OF_SHARE, "$1") || text;
 }
 
-/** A volume, short, with the full figure for whoever points at it or reads it by machine. */
+/** A short volume, with the full figure on hover and for machines. */
 export function shares(value) {
   return el("data", { value: String(value), title: `${full(value)} shares` }, compact(value));
 }

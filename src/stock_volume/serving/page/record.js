@@ -4,7 +4,7 @@ import { isMiss, legend, recordChart } from "./charts.js";
 import { byId, definitions, el, tableDetails } from "./dom.js";
 import { full, percent, shares, shortDate, wholePercent } from "./format.js";
 
-/** Say that the record is on its way. */
+/** Show that the record is loading. */
 export function awaitRecord() {
   byId("record").replaceChildren(el("p", { class: "muted" }, "Loading…"));
 }

@@ -1,4 +1,4 @@
-"""What surrounds every route, BentoML's own too: time, headers, counters, one error shape."""
+"""Middleware around every route, BentoML's too: time limit, headers, counters, error format."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stock_volume.serving.problems import PROBLEM_JSON, RETRY_AFTER, problem, problem_body
 
 MOST_SECONDS: Final = 28.0
-"""How long an answer may take to begin; BentoML's own limit is a little longer."""
+"""Time limit for an answer to begin; BentoML's own limit is a little longer."""
 
 logger = logging.getLogger("bentoml.stock_volume")
 
@@ -28,19 +28,22 @@ _REFUSED: Final = Counter("stock_volume_refused", "Requests refused for their in
 _OTHER: Final = "other"
 _REFUSALS: Final = range(400, 499)
 _CLIENT_GONE: Final = 499
-"""nginx's number for a client that left before it was answered."""
+"""nginx's status for a client that disconnected before the answer."""
 
-_NOT_OURS: Final = frozenset({"/docs.json", "/healthz"})
-"""BentoML's own description, which lacks our routes, and its second name for /livez."""
+_HIDDEN_PATHS: Final = frozenset({"/docs.json", "/healthz"})
+"""BentoML's own API description, which lacks these routes, and its alias of /livez."""
 
 _FIRST_REDIRECT: Final = 300
 _FIRST_ERROR: Final = 400
-_KEPT: Final = ("allow", "connection", "content-range", "retry-after", "www-authenticate")
-"""Headers that an answer keeps when its body becomes a problem detail."""
+_KEPT_HEADERS: Final = ("allow", "connection", "content-range", "retry-after", "www-authenticate")
+"""Headers kept when the body of an answer is replaced by a problem detail."""
 
-_EVERYWHERE: Final = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-_ON_DATA: Final = [*_EVERYWHERE, (b"cache-control", b"no-store")]
-_ON_PAGES: Final = {
+_COMMON_HEADERS: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_DATA_HEADERS: Final = [*_COMMON_HEADERS, (b"cache-control", b"no-store")]
+_PAGE_HEADERS: Final = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
         "form-action 'self'; frame-ancestors 'none'"
@@ -51,7 +54,7 @@ _ON_PAGES: Final = {
 }
 
 
-class Surface:
+class ServiceMiddleware:
     """ASGI middleware around the whole service."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -71,11 +74,11 @@ class Surface:
         start = time.perf_counter()
         headless = scope["method"] == "HEAD"
         if headless:
-            # A copy: the server looks at its own to know that no body follows.
+            # A copy: the server needs the original to know that no body follows.
             scope = {**scope, "method": "GET"}
         answer = _Answer(send, headless=headless)
         try:
-            if scope["path"] in _NOT_OURS:
+            if scope["path"] in _HIDDEN_PATHS:
                 await answer.refuse(HTTPStatus.NOT_FOUND)
             else:
                 answer.begin_within(MOST_SECONDS)
@@ -88,12 +91,12 @@ class Surface:
         except Exception as error:
             if answer.is_cut_off:
                 raise
-            logger.exception("%s failed", _route_of(scope), exc_info=error)
+            logger.exception("%s failed", _route_template(scope), exc_info=error)
             if not answer.has_begun:
                 await answer.refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
         finally:
             answer.stop_timer()
-            self._count(_route_of(scope), answer.status, time.perf_counter() - start)
+            self._count(_route_template(scope), answer.status, time.perf_counter() - start)
 
     def _count(self, route: str, status: int, seconds: float) -> None:
         counters = self._counters.get((route, status))
@@ -111,7 +114,7 @@ class Surface:
 
 
 class _Answer:
-    """Adds headers to an answer, and gives an error without a problem detail one."""
+    """Adds headers to an answer, and turns plain errors into problem details."""
 
     def __init__(self, send: Send, *, headless: bool) -> None:
         self._send = send
@@ -129,18 +132,18 @@ class _Answer:
         return self.has_begun and not self._ended
 
     def begin_within(self, seconds: float) -> None:
-        """Cancel an answer that does not begin; asyncio.timeout costs three times as much."""
+        """Cancel an answer that begins too late; asyncio.timeout costs three times as much."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine runs in one
         self.task = task
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._time_out)
 
     def stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         self.is_late = True
         self.task.cancel()
 
@@ -160,25 +163,25 @@ class _Answer:
         headers = MutableHeaders(scope=message)
         kind = headers.get("content-type", "")
         if status >= _FIRST_REDIRECT:
-            # Routers redirect from /models/ to whatever host the client has named.
+            # Routers redirect /models/ to whatever host the client named.
             if "location" in headers:
                 status = HTTPStatus.NOT_FOUND
             if status == HTTPStatus.METHOD_NOT_ALLOWED:
-                headers["allow"] = _with_head(headers.get("allow", ""))
+                headers["allow"] = _add_head(headers.get("allow", ""))
             if status >= _FIRST_ERROR and kind != PROBLEM_JSON:
                 self._replaced = True
-                kept = {name: headers[name] for name in _KEPT if name in headers}
+                kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
                 await self.refuse(status, kept)
                 return
         if "etag" in headers:
             headers["cache-control"] = "no-cache"
             if "content-encoding" in headers:
                 headers["etag"] = f"W/{headers['etag']}"
-            message["headers"] += _EVERYWHERE
+            message["headers"] += _COMMON_HEADERS
         else:
-            message["headers"] += _ON_DATA
+            message["headers"] += _DATA_HEADERS
         if kind.startswith("text/html"):
-            for name, value in _ON_PAGES.items():
+            for name, value in _PAGE_HEADERS.items():
                 headers.setdefault(name, value)
         await self._begin(message)
 
@@ -189,7 +192,7 @@ class _Answer:
         await self._send(message)
 
     async def refuse(self, status: int, headers: dict[str, str] | None = None) -> None:
-        body = problem_body(problem(status, _plain_words(status)))
+        body = problem_body(problem(status, _describe_status(status)))
         sent = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **(headers or {})}
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             sent = {**RETRY_AFTER, **sent}
@@ -201,14 +204,14 @@ class _Answer:
             {
                 "type": "http.response.start",
                 "status": int(status),
-                "headers": [*raw, *_ON_DATA],
+                "headers": [*raw, *_DATA_HEADERS],
             }
         )
         self._ended = True
         await self._send({"type": "http.response.body", "body": b"" if self._headless else body})
 
 
-def _plain_words(status: int) -> str:
+def _describe_status(status: int) -> str:
     return {
         404: "there is nothing at this address",
         405: "this address does not answer this method",
@@ -217,11 +220,11 @@ def _plain_words(status: int) -> str:
     }.get(status, "the server could not answer")
 
 
-def _with_head(methods: str) -> str:
+def _add_head(methods: str) -> str:
     named = set(filter(None, methods.replace(" ", "").split(",")))
     return ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set())))
 
 
-def _route_of(scope: Scope) -> str:
-    """Name the route by its template: there are few of these, and paths without end."""
+def _route_template(scope: Scope) -> str:
+    """Return the route's template: templates are few, paths are unbounded."""
     return getattr(scope.get("route"), "path", "") or _OTHER

@@ -384,7 +384,7 @@ class Problem(BaseModel):
     errors: list[InvalidValue] = Field(default=[], description="values that were refused")
     near: list[str] = Field(
         default=[],
-        description="known symbols that are spelt like an unknown one",
+        description="known symbols with a spelling similar to the unknown one",
         examples=[["AAPL", "AP"]],
     )
 

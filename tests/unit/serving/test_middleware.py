@@ -287,9 +287,9 @@ def test_description_has_words_and_examples(description: Any) -> None:
 
 def test_examples_fit_their_schemas() -> None:
     """What the description shows is what is answered."""
-    from stock_volume.serving import answers
+    from stock_volume.serving import bodies
 
-    for model in (answers.Models, answers.History, answers.Record, answers.Forecast):
+    for model in (bodies.Models, bodies.History, bodies.Record, bodies.Forecast):
         example = model.model_json_schema()["example"]
         assert model.model_validate(example).model_dump(mode="json", by_alias=True) == example
 
@@ -307,10 +307,10 @@ def client_of(loader: Any, api_key: str | None = None) -> "TestClient":
     from starlette.testclient import TestClient
 
     from stock_volume.serving.app import create_app
-    from stock_volume.serving.surface import Surface
+    from stock_volume.serving.middleware import ServiceMiddleware
 
     app = create_app(loader, api_key)
-    app.add_middleware(Surface)
+    app.add_middleware(ServiceMiddleware)
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -429,13 +429,38 @@ def test_snapshot_of_another_run_is_refused(loader: Any) -> None:
     from stock_volume.stored_model import SNAPSHOT_NAME, StoredModel
 
     models = dict(stored_models())
-    frames = models[SNAPSHOT_NAME].frames
+    snapshot = models[SNAPSHOT_NAME]
+    frames = snapshot.frames
     models[SNAPSHOT_NAME] = StoredModel(
-        frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
+        snapshot.files, frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
     )
     with pytest.raises(Exception, match="asks for 1 features that the snapshot lacks"):
         LoadedModels.of(*models.values())
     assert not loader.is_ready
+
+
+def test_a_snapshot_without_its_exchange_is_refused() -> None:
+    """A snapshot of an earlier version does not say when its sessions close."""
+    from stock_volume.serving.loading import LoadedModels
+    from stock_volume.stored_model import SNAPSHOT_NAME, StoredModel
+
+    models = dict(stored_models())
+    models[SNAPSHOT_NAME] = StoredModel(frames=models[SNAPSHOT_NAME].frames)
+    with pytest.raises(Exception, match="the snapshot does not name its exchange"):
+        LoadedModels.of(*models.values())
+
+
+def test_a_forecaster_of_another_exchange_is_refused() -> None:
+    """A forecaster for New York never answers beside a snapshot of London."""
+    from stock_volume.exchange import find_exchange
+    from stock_volume.serving.loading import LoadedModels
+    from stock_volume.stored_model import EXCHANGE_FILE, SNAPSHOT_NAME, StoredModel
+
+    models = dict(stored_models())
+    london = {EXCHANGE_FILE: find_exchange("XLON").model_dump_json()}
+    models[SNAPSHOT_NAME] = StoredModel(london, frames=models[SNAPSHOT_NAME].frames)
+    with pytest.raises(Exception, match="trained for XNYS, not for XLON"):
+        LoadedModels.of(*models.values())
 
 
 def test_faults_are_logged_and_answered(
@@ -458,15 +483,15 @@ def test_answer_that_does_not_come_is_a_problem(monkeypatch: pytest.MonkeyPatch)
     """Before BentoML loses patience, in a shape of its own, a problem says to try again."""
     from starlette.testclient import TestClient
 
-    from stock_volume.serving import service, surface
+    from stock_volume.serving import middleware, service
 
     async def sleep(_scope: Any, _receive: Any, _send: Any) -> None:
         await asyncio.sleep(60)
 
     config: Any = service.StockVolume
-    assert config.config["traffic"]["timeout"] > surface.MOST_SECONDS
-    monkeypatch.setattr(surface, "MOST_SECONDS", 0.05)
-    answer = TestClient(surface.Surface(sleep)).get("/")
+    assert config.config["traffic"]["timeout"] > middleware.MOST_SECONDS
+    monkeypatch.setattr(middleware, "MOST_SECONDS", 0.05)
+    answer = TestClient(middleware.ServiceMiddleware(sleep)).get("/")
     assert_problem(answer, 503)
     assert answer.headers["retry-after"]
 
@@ -476,24 +501,27 @@ def test_answer_that_has_begun_may_take_long(monkeypatch: pytest.MonkeyPatch) ->
     from starlette.responses import StreamingResponse
     from starlette.testclient import TestClient
 
-    from stock_volume.serving import surface
+    from stock_volume.serving import middleware
 
     async def pieces() -> Any:
         for piece in ("one", "two"):
             yield piece
             await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(surface, "MOST_SECONDS", 0.05)
-    assert TestClient(surface.Surface(StreamingResponse(pieces()))).get("/").text == "onetwo"
+    monkeypatch.setattr(middleware, "MOST_SECONDS", 0.05)
+    assert (
+        TestClient(middleware.ServiceMiddleware(StreamingResponse(pieces()))).get("/").text
+        == "onetwo"
+    )
 
 
 def test_work_that_does_not_end_is_given_up(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a thread is still at is not waited for."""
-    from stock_volume.serving import surface
+    from stock_volume.serving import middleware
 
     go_on = threading.Event()
     monkeypatch.setattr(loader, "models", lambda: go_on.wait(60))
-    monkeypatch.setattr(surface, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(middleware, "MOST_SECONDS", 0.05)
     with client_of(loader) as client:
         assert_problem(client.get("/symbols"), 503)
         go_on.set()

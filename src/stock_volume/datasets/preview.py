@@ -1,0 +1,55 @@
+"""What Kedro-Viz shows of a dataset: its description, then its content."""
+
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from kedro_datasets._typing import HTMLPreview
+
+_TEXT_SUFFIXES: Final = {".json", ".md", ".yml"}
+_MAX_CHARACTERS: Final = 5_000
+"""Of the text of a file."""
+
+
+class DescribedDataset:
+    """A dataset whose catalog entry describes it.
+
+    Kedro-Viz has no field for a description, so that the preview begins with it::
+
+        prices:
+          type: stock_volume.datasets.ChunkedParquetDataset
+          filepath: data/02_intermediate/prices.parquet
+          metadata:
+            description: One valid bar per symbol and day, sorted by both.
+
+    Attributes:
+        metadata: Of the catalog entry.
+    """
+
+    metadata: dict[str, Any] | None = None
+
+    def preview(self) -> HTMLPreview:
+        """Show the description and the content, as HTML."""
+        description = (self.metadata or {}).get("description", "")
+        return HTMLPreview(f"<p>{escape(description)}</p>{self._preview_content()}")
+
+    def _preview_content(self) -> str:
+        """Show the content, as HTML; nothing by default, nor before there is any."""
+        return ""
+
+
+def preview_text(path: Path) -> str:
+    """Show the beginning of a text file.
+
+    Args:
+        path: The file, which may be missing.
+
+    Returns:
+        HTML; empty where there is no file, or one that is no text.
+    """
+    if path.suffix not in _TEXT_SUFFIXES or not path.is_file():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_MAX_CHARACTERS + 1)
+    cut = "…" if len(text) > _MAX_CHARACTERS else ""
+    return f"<pre>{escape(text[:_MAX_CHARACTERS])}{cut}</pre>"

@@ -1,0 +1,67 @@
+"""The window of the forecaster's features, and their renewal in an update."""
+
+from datetime import date
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from stock_volume import columns
+from stock_volume.features.registry import forecast_features
+from stock_volume.features.window import (
+    FeatureWindow,
+    features_in_window,
+    renew_features,
+    stale_symbols,
+)
+from tests.unit.forecast_oracles import random_bars, sessions_of
+
+BARS = random_bars(1)
+SYMBOLS = BARS[columns.SYMBOL].unique().sort()
+SESSIONS = sessions_of(BARS)
+FIRST_TARGET: date = SESSIONS[columns.TARGET_DATE][SESSIONS.height // 2]
+WINDOW = FeatureWindow(SESSIONS, FIRST_TARGET)
+HELD = features_in_window(BARS, WINDOW)
+
+
+def test_rows_before_the_window_are_left_out() -> None:
+    """The rows are all rows with a target in the window, computed on all earlier bars."""
+    every = forecast_features(BARS, SESSIONS)
+    assert_frame_equal(HELD, every.filter(pl.col(columns.TARGET_DATE) >= FIRST_TARGET))
+    assert HELD[columns.TARGET_DATE].min() == FIRST_TARGET
+    assert 0 < HELD.height < every.height
+
+
+@pytest.mark.parametrize("stale", [SYMBOLS[:0], SYMBOLS[:1], SYMBOLS[1:3], SYMBOLS])
+def test_stale_symbols_are_computed_and_others_kept(stale: pl.Series) -> None:
+    """The rows of stale symbols are computed from the bars; the other rows are as held."""
+    marked = HELD.with_columns(pl.lit("held").alias(columns.SECURITY_NAME))
+    renewed = renew_features(BARS, marked, stale, WINDOW)
+    is_stale = pl.col(columns.SYMBOL).is_in(stale.implode())
+    name = pl.when(is_stale).then(columns.SECURITY_NAME).otherwise(pl.lit("held"))
+    assert_frame_equal(renewed, HELD.with_columns(name.alias(columns.SECURITY_NAME)))
+
+
+def test_kept_rows_leave_when_the_window_moves_on() -> None:
+    """Rows that are held and lie before the window are dropped."""
+    later = WINDOW._replace(first_target=SESSIONS[columns.TARGET_DATE][-20])
+    renewed = renew_features(BARS, HELD, SYMBOLS[:1], later)
+    assert_frame_equal(renewed, features_in_window(BARS, later))
+
+
+def test_unchanged_sessions_make_changed_symbols_stale_only() -> None:
+    """Where the market is the same, the stale symbols are those with changed bars."""
+    assert stale_symbols(HELD.lazy(), SYMBOLS[:1], SESSIONS).to_list() == [SYMBOLS[0]]
+
+
+def test_a_changed_session_makes_its_symbols_stale() -> None:
+    """Each row repeats its session's market: with another market, its symbol is stale."""
+    session = HELD.filter(pl.col(columns.SYMBOL) == SYMBOLS[2])[columns.DATE][0]
+    on_session = pl.col(columns.DATE) == session
+    other = SESSIONS.with_columns(
+        pl.when(on_session).then(9.0).otherwise("market_return").alias("market_return")
+    )
+    expected = HELD.filter(on_session)[columns.SYMBOL].to_list()
+    stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], other)
+    assert stale.sort().to_list() == sorted(expected)
+    assert SYMBOLS[2] in expected
