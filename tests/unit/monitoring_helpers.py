@@ -12,12 +12,18 @@ from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
+from stock_volume.monitoring.parameters import MonitorParameters, Verdict
 from stock_volume.monitoring.report import (
     Comparison,
+    DriftReport,
+    ErrorSummary,
     FeatureDrift,
     FeatureKind,
     ForecastCounts,
+    MonitoringReport,
+    Period,
     UsualRange,
+    Window,
 )
 from stock_volume.monitoring.scoring import MADE, compare_value
 
@@ -86,3 +92,41 @@ def make_comparison(value: float = 0.0, **changed: Any) -> Comparison:
     """Compare a value with the range that ``make_range`` makes."""
     usual = make_range(**changed)
     return compare_value(value, usual, np.array([usual.lowest, usual.median, usual.highest]))
+
+
+NO_ERRORS: Final = ErrorSummary(
+    **dict.fromkeys(ErrorSummary.model_fields, 0) | {"universe": "all symbols"}
+)
+
+
+def make_drift_report(drifts: tuple[FeatureDrift, ...] = (), **changed: Any) -> DriftReport:
+    """Make a report of features that have not drifted, with some attributes changed."""
+    report = DriftReport(
+        comparable=True,
+        features=len(drifts),
+        drifted=0,
+        drifted_gain=0.0,
+        strongly_drifted=0,
+        strongly_drifted_gain=0.0,
+        seen_sessions=0,
+        by_feature=drifts,
+    )
+    return report.model_copy(update=changed)
+
+
+def make_report(**changed: Any) -> MonitoringReport:
+    """Make a report without any forecast, with some attributes changed."""
+    report = MonitoringReport(
+        verdict=Verdict.WATCH,
+        reasons=("a reason",),
+        window=Window(first=date(2021, 1, 6), last=date(2021, 1, 8), sessions=3),
+        trained_on=Period(first=LONG_AGO, last=date(2020, 12, 31)),
+        forecasts=NO_FORECASTS,
+        errors=NO_ERRORS,
+        backtest=NO_ERRORS,
+        comparisons={},
+        by_session=(),
+        drift=make_drift_report(),
+        parameters=MonitorParameters(),
+    )
+    return report.model_copy(update=changed)

@@ -17,6 +17,7 @@ from stock_volume.hooks import VerdictHook
 from stock_volume.hooks.names import MONITORING
 from stock_volume.monitoring.parameters import ExitCodes, MonitorParameters, Verdict
 from stock_volume.monitoring.report import MonitoringReport
+from tests.unit.monitoring_helpers import make_report
 
 FORECAST_LOG = "forecast_log"
 
@@ -25,12 +26,11 @@ CODES: Final = {"ok": 0, "watch": 3, "retrain": 4}
 
 def _pipeline(verdict: str, codes: dict[str, int]) -> Pipeline:
     def monitor(log: dict[str, Any]) -> MonitoringReport:
-        fields: dict[str, Any] = {  # those that the hook reads
-            "verdict": Verdict(verdict),
-            "reasons": (f"{len(log)} logged", "second"),
-            "parameters": MonitorParameters(exit_codes=ExitCodes(**codes)),
-        }
-        return MonitoringReport.model_construct(**fields)
+        return make_report(
+            verdict=Verdict(verdict),
+            reasons=(f"{len(log)} logged", "second"),
+            parameters=MonitorParameters(exit_codes=ExitCodes(**codes)),
+        )
 
     return Pipeline([Node(monitor, FORECAST_LOG, MONITORING, name="monitor")])
 
@@ -105,7 +105,7 @@ def test_a_run_without_monitoring_is_left_alone() -> None:
         {
             FORECAST_LOG: MemoryDataset({"2021-01-04": 1}),
             "other": MemoryDataset(),
-            MONITORING: MemoryDataset({"verdict": "retrain"}),
+            MONITORING: MemoryDataset(make_report(verdict=Verdict.RETRAIN)),
         }
     )
     _run(pipeline, catalog)

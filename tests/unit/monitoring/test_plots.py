@@ -5,27 +5,16 @@ from typing import Any, Final
 
 import pytest
 
-from stock_volume.monitoring.parameters import MonitorParameters, Verdict
 from stock_volume.monitoring.plots import FEATURES_SHOWN, plot_monitoring, select_drifts
-from stock_volume.monitoring.report import (
-    DriftReport,
-    ErrorSummary,
-    FeatureDrift,
-    FeatureKind,
-    Measure,
-    MonitoringReport,
-    Period,
-    SessionErrors,
-    Window,
+from stock_volume.monitoring.report import FeatureKind, Measure, SessionErrors
+from tests.unit.monitoring_helpers import (
+    make_comparison,
+    make_drift,
+    make_drift_report,
+    make_report,
 )
-from tests.unit.monitoring_helpers import LONG_AGO, NO_FORECASTS, make_comparison, make_drift
 
 DAYS: Final = [date(2021, 1, day) for day in range(4, 9)]
-ERRORS: Final = ErrorSummary(
-    universe="all symbols",
-    **dict.fromkeys(("n", "symbols", "sessions"), 0),
-    **dict.fromkeys(set(ErrorSummary.model_fields) - {"universe", "n", "symbols", "sessions"}, 0.0),
-)
 DRIFTS: Final = (
     *(
         make_drift(feature=f"f{place:02}", psi=0.01 * place, highest_past_psi=0.1)
@@ -38,28 +27,7 @@ DRIFTS: Final = (
     make_drift(feature="new", psi=8.0, highest_past_psi=None),
 )
 
-
-def _report_drift(drifts: tuple[FeatureDrift, ...]) -> DriftReport:
-    return DriftReport(
-        comparable=True,
-        features=len(drifts),
-        drifted=0,
-        drifted_gain=0.0,
-        strongly_drifted=0,
-        strongly_drifted_gain=0.0,
-        seen_sessions=0,
-        by_feature=drifts,
-    )
-
-
-REPORT: Final = MonitoringReport(
-    verdict=Verdict.WATCH,
-    reasons=("a reason",),
-    window=Window(first=DAYS[2], last=DAYS[4], sessions=3),
-    trained_on=Period(first=LONG_AGO, last=DAYS[0]),
-    forecasts=NO_FORECASTS,
-    errors=ERRORS,
-    backtest=ERRORS,
+REPORT: Final = make_report(
     comparisons={
         Measure.ETA_R2: make_comparison(5.0, median=20.0, low=10.0, high=None, highest=30.0),
         Measure.COVERAGE_80: make_comparison(80.0, median=79.0, low=75.0, high=85.0),
@@ -70,8 +38,7 @@ REPORT: Final = MonitoringReport(
         )
         for day in DAYS
     ),
-    drift=_report_drift(DRIFTS),
-    parameters=MonitorParameters(),
+    drift=make_drift_report(DRIFTS),
 )
 
 
@@ -120,9 +87,7 @@ def test_drifted_features_come_before_others_of_a_higher_index() -> None:
     high = tuple(
         make_drift(feature=f"h{place:02}", psi=2.0, highest_past_psi=3.0) for place in range(15)
     )
-    report = REPORT.model_copy(
-        update={"drift": _report_drift((*high, make_drift(feature="low", psi=0.2)))}
-    )
+    report = make_report(drift=make_drift_report((*high, make_drift(feature="low", psi=0.2))))
     shown = [drift.feature for drift in select_drifts(report)]
     assert shown == [*(drift.feature for drift in high[:14]), "low"]
 
@@ -135,7 +100,7 @@ def test_the_title_has_the_window_and_the_verdict() -> None:
 
 def test_a_figure_without_scored_forecasts_says_so() -> None:
     """The panels of errors have a sentence in place of points."""
-    figure = plot_monitoring(REPORT.model_copy(update={"by_session": (), "comparisons": {}}))
+    figure = plot_monitoring(make_report())
     texts = [note.text for note in figure.layout.annotations]
     assert texts.count("no forecast can be scored yet") == 2
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 import pytest
 
 from stock_volume.monitoring.parameters import MonitorParameters, Verdict
-from stock_volume.monitoring.report import Comparison, DriftReport, Measure
+from stock_volume.monitoring.report import Comparison, Measure
 from stock_volume.monitoring.verdict import Judgement, judge
-from tests.unit.monitoring_helpers import NO_FORECASTS, make_comparison
+from tests.unit.monitoring_helpers import NO_FORECASTS, make_comparison, make_drift_report
 
 FORECASTS: Final = NO_FORECASTS.model_copy(
     update={
@@ -18,15 +18,8 @@ FORECASTS: Final = NO_FORECASTS.model_copy(
         "backtest_windows": 480,
     }
 )
-DRIFT: Final = DriftReport(
-    comparable=True,
-    features=191,
-    drifted=3,
-    drifted_gain=1.2,
-    strongly_drifted=1,
-    strongly_drifted_gain=0.4,
-    seen_sessions=0,
-    by_feature=(),
+DRIFT: Final = make_drift_report(
+    features=191, drifted=3, drifted_gain=1.2, strongly_drifted=1, strongly_drifted_gain=0.4
 )
 USUAL: Final = {
     Measure.BIAS: make_comparison(),

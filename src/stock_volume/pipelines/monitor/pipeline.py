@@ -1,4 +1,4 @@
-"""The pipeline monitor: how forecasts compare with what came true."""
+"""The pipeline monitor: how forecasts compare with their outcomes."""
 
 from kedro.pipeline import Node, Pipeline
 
