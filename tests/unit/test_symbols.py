@@ -1,5 +1,6 @@
 """Work over ranges of whole symbols."""
 
+import functools
 import multiprocessing
 import pickle
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,10 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns, symbols
 from stock_volume.bars.update import IngestedLayers, UpdateParameters, update_layers
+from stock_volume.evaluation.backtest import feature_window
 from stock_volume.exchange import NYSE
 from stock_volume.features.registry import FeatureParameters, add_features
+from stock_volume.features.window import features_in_window
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.feature_engineering.nodes import (
     describe_sessions,
@@ -156,48 +159,56 @@ def test_symbols_named_like_columns_are_values() -> None:
     assert [chunk.height for chunk in _collected(bars.lazy(), 1)] == [2, 3, 1]
 
 
-def _features(prices: pl.LazyFrame) -> Frames:
-    return engineer_features(prices, FeatureParameters(), 300)
+@functools.cache
+def _prices() -> pl.LazyFrame:
+    return random_bars(3).lazy()
 
 
-def _sessions(prices: pl.LazyFrame) -> Frames:
-    yield describe_sessions(prices, NYSE, 300)
+@functools.cache
+def _market() -> pl.LazyFrame:
+    return sessions_of(_prices().collect()).lazy()
 
 
-def _forecast_features(prices: pl.LazyFrame) -> Frames:
-    sessions = sessions_of(prices.collect()).lazy()
-    return engineer_forecast_features(prices, sessions, FORECASTER, BACKTEST, 300)
+@functools.cache
+def _held() -> pl.LazyFrame:
+    window = feature_window(_market().collect(), FORECASTER, BACKTEST)
+    return features_in_window(_prices().collect(), window).lazy()
 
 
-def _renewed_features(prices: pl.LazyFrame) -> Frames:
-    bars = prices.collect()
-    sessions = sessions_of(bars).lazy()
-    held = pl.concat(engineer_forecast_features(prices, sessions, FORECASTER, BACKTEST, 300))
-    files = files_frame({"Symbol": bars[columns.SYMBOL][0], "pending": True}).lazy()
-    return update_forecast_features(held.lazy(), prices, sessions, files, FORECASTER, BACKTEST, 300)
+def _features() -> Frames:
+    return engineer_features(_prices(), FeatureParameters(), 2_000)
 
 
-def _updated(prices: pl.LazyFrame) -> Frames:
-    bars = prices.collect()
-    last = bars[columns.DATE].max()
-    old = bars.filter(pl.col(columns.DATE) < last)
+def _sessions() -> Frames:
+    yield describe_sessions(_prices(), NYSE, 2_000)
+
+
+def _forecast_features() -> Frames:
+    return engineer_forecast_features(_prices(), _market(), FORECASTER, BACKTEST, 2_000)
+
+
+def _renewed_features() -> Frames:
+    files = files_frame({"Symbol": "WHOLE", "pending": True}).lazy()
+    return update_forecast_features(
+        _held(), _prices(), _market(), files, FORECASTER, BACKTEST, 2_000
+    )
+
+
+def _updated() -> Frames:
+    bars = _prices().collect()
+    old = bars.filter(pl.col(columns.DATE) < pl.col(columns.DATE).max())
     files = files_frame(*({"file": name, "Symbol": name} for name in bars["Symbol"].unique()))
     rejected = quarantine_frame([]).lazy()
     held = IngestedLayers(old.lazy(), rejected, files.clear().lazy())
-    recent = IngestedLayers(prices, rejected, files.lazy())
-    for chunk in update_layers(held, recent, UpdateParameters(), 300):
+    recent = IngestedLayers(bars.lazy(), rejected, files.lazy())
+    for chunk in update_layers(held, recent, UpdateParameters(), 2_000):
         yield chunk.prices
 
 
-def _snapshot(prices: pl.LazyFrame) -> Frames:
-    bars = prices.collect()
-    sessions = sessions_of(bars)
-    features = pl.concat(
-        engineer_forecast_features(prices, sessions.lazy(), FORECASTER, BACKTEST, 300)
-    )
-    prices = add_features(bars, FeatureParameters()).lazy()
+def _snapshot() -> Frames:
+    prices = add_features(_prices().collect(), FeatureParameters()).lazy()
     backtest = backtest_frame().lazy()
-    yield take_snapshot(prices, sessions.lazy(), features.lazy(), backtest, NYSE).symbols.collect()
+    yield take_snapshot(prices, _market(), _held(), backtest, NYSE).symbols.collect()
 
 
 USES = [_features, _sessions, _forecast_features, _renewed_features, _updated, _snapshot]
@@ -211,11 +222,10 @@ def _map_pickled(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterat
 
 @pytest.mark.parametrize("use", USES)
 def test_every_task_can_be_pickled(
-    use: Callable[[pl.LazyFrame], Frames], monkeypatch: pytest.MonkeyPatch
+    use: Callable[[], Frames], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Functions, ranges and results pass through pickle, as they must to reach other machines."""
-    prices = random_bars(3).lazy()
-    expected = pl.concat(use(prices))
+    expected = pl.concat(use())
     mapped = []
 
     def map_counted(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -224,7 +234,7 @@ def test_every_task_can_be_pickled(
             yield result
 
     monkeypatch.setattr(symbols, "map_ahead", map_counted)
-    assert_frame_equal(pl.concat(use(prices)), expected)
+    assert_frame_equal(pl.concat(use()), expected)
     assert mapped
 
 

@@ -79,7 +79,7 @@ def test_the_first_sight_is_a_few_boxes(viz: DataAccessManager, pipeline: str) -
 
 @pytest.mark.parametrize("pipeline", BOXES)
 def test_layers_are_shown(viz: DataAccessManager, pipeline: str) -> None:
-    """Layers form no circle, and those of the whole run are in order."""
+    """Layers form no circle, and the layers of the whole run are in order."""
     viz.create_modular_pipelines_tree_for_registered_pipeline(pipeline)
     layers = viz.get_sorted_layers_for_registered_pipeline(pipeline)
     assert sorted(layers) == LAYERS

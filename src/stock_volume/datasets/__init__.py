@@ -9,6 +9,7 @@ from stock_volume.datasets.archive import (
 from stock_volume.datasets.atomic import AtomicDataset
 from stock_volume.datasets.bento import BentoDataset, BentoModelDataset
 from stock_volume.datasets.parquet import ChunkedParquetDataset
+from stock_volume.datasets.pydantic_json import PydanticJSONDataset
 
 __all__ = [
     "ArchiveDataset",
@@ -18,5 +19,6 @@ __all__ = [
     "ChunkedParquetDataset",
     "HttpCsvDataset",
     "KaggleDataset",
+    "PydanticJSONDataset",
     "YahooDataset",
 ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 # Arrow's own pools keep what is freed; the buffers of a written row group are better
-# given back. The variable is read when Arrow loads, and a user's own choice stands.
+# given back. The variable is read when Arrow loads; a user's own choice is kept.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import polars as pl
@@ -32,8 +32,8 @@ class ChunkedParquetDataset(
     A node that yields frames has each saved as it comes: each ``save`` appends to a file
     aside. The node names the dataset under ``confirms``, so that Kedro
     calls ``confirm`` once the node has come to its end, which moves the file into place.
-    A node that fails, yields nothing or a lazy frame, which stands for the layer as it was
-    loaded, leaves the earlier file as it was.
+    A node that fails, or yields nothing or a lazy frame (the layer as it was loaded), leaves
+    the earlier file as it was.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:

@@ -34,7 +34,7 @@ def test_rows_before_the_window_are_left_out() -> None:
 
 @pytest.mark.parametrize("stale", [SYMBOLS[:0], SYMBOLS[:1], SYMBOLS[1:3], SYMBOLS])
 def test_stale_symbols_are_computed_and_others_kept(stale: pl.Series) -> None:
-    """The rows of stale symbols are those of the bars, the other rows those that were held."""
+    """The rows of stale symbols are computed from the bars; the other rows are as held."""
     marked = HELD.with_columns(pl.lit("held").alias(columns.SECURITY_NAME))
     renewed = renew_features(BARS, marked, stale, WINDOW)
     is_stale = pl.col(columns.SYMBOL).is_in(stale.implode())

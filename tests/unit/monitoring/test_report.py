@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD, Fold, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
@@ -266,15 +266,16 @@ def test_nodes_measure_and_draw() -> None:
         def to_files() -> dict[str, str]:
             return {"mean_0.txt": "trees"}
 
-    fold = {"train_start": date(2018, 1, 2), "train_end": SPLIT}
-    fold |= {"test_start": SPLIT, "test_end": SESSIONS[-1]}
-    plan: dict[str, Any] = {"folds": [fold], "least_sessions": 1, "note": ""}
+    fold = Fold(
+        train_start=date(2018, 1, 2), train_end=SPLIT, test_start=SPLIT, test_end=SESSIONS[-1]
+    )
+    plan = Plan(folds=(fold,), least_sessions=1, note="")
     frames = (bars_of(FEATURES).lazy(), FEATURES.lazy(), BACKTEST.lazy())
     forecaster: Any = Stub()
     log = partitions_of(LOG.with_columns(pl.lit(identity_of(forecaster)).alias(FORECASTER)))
     report = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
     assert report == REPORT
-    plan["least_sessions"] = 10**6
+    plan = plan.model_copy(update={"least_sessions": 10**6})
     none = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
     assert none["errors"]["n"] == 0
     assert draw_monitoring(report).layout.title.text.endswith(": ok")

@@ -148,7 +148,7 @@ def test_no_json_can_hold_what_json_has_no_word_for(catalog: dict[str, Any]) -> 
         for name, dataset in inner.items()
         if dataset and dataset["type"] == "json.JSONDataset"
     }
-    assert {"metrics", "forecaster_metrics", "monitoring", "run_manifests"} <= written.keys()
+    assert {"monitoring", "run_manifests"} <= written.keys()
     assert all(dataset["save_args"]["allow_nan"] is False for dataset in written.values())
 
 

@@ -21,7 +21,7 @@ def monitor_forecaster(  # noqa: PLR0913, PLR0917  # a node's inputs are what it
     prices: pl.LazyFrame,
     features: pl.LazyFrame,
     backtest: pl.LazyFrame,
-    plan: dict[str, Any],
+    plan: Plan,
     forecaster: Forecaster,
     parameters: MonitorParameters,
 ) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def monitor_forecaster(  # noqa: PLR0913, PLR0917  # a node's inputs are what it
         forecast_log,
         (prices, features, backtest),
         (identity_of(forecaster), forecaster.about, forecaster.importance()),
-        Plan.model_validate(plan).least_sessions,
+        plan.least_sessions,
         parameters,
     )
 
