@@ -10,7 +10,7 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.errors import TooFewRowsError
 from stock_volume.exchange import NYSE
-from stock_volume.features.quantities import ABNORMAL_STD, SESSIONS
+from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR
 from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster.calibrate import conformal_offsets
 from stock_volume.forecaster.model import SIZE, Forecaster, predict_each
@@ -49,7 +49,7 @@ def training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> p
         Rows whose target is known, of symbols with some history.
     """
     return features.filter(
-        pl.col(ETA).is_not_null() & (pl.col(SESSIONS) >= parameters.least_sessions)
+        pl.col(ETA).is_not_null() & (pl.col(BARS_SO_FAR) >= parameters.least_sessions)
     )
 
 
