@@ -8,6 +8,8 @@ SERVE_VENV := .venv-serve
 # Airflow and BentoML cannot share an environment.
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_DAGS := deploy/airflow/dags
+# The exchange by whose clock the DAGs are scheduled.
+EXCHANGE ?= XNYS
 # Passed on to `kedro run` by the shell, as typed: make run SOURCE='my archive.zip' DATA_ROOT=folder
 export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
@@ -89,9 +91,12 @@ features-doc: $(VENV)/.installed ## Write docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
 
-airflow-dags: $(VENV)/.installed ## Write deploy/airflow/dags from the pipelines
+airflow-dags: $(VENV)/.installed ## Write deploy/airflow/dags from the pipelines (EXCHANGE=)
 	$(BIN)/kedro airflow create --pipelines __default__,update --group-by memory \
-	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS)
+	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS) \
+	  --params "$$($(BIN)/python -c 'from stock_volume.exchange import find_exchange; \
+	    exchange = find_exchange("$(EXCHANGE)"); \
+	    print(f"timezone={exchange.time_zone},update_schedule={exchange.update_schedule()}")')"
 	$(BIN)/ruff format --quiet --config pyproject.toml $(AIRFLOW_DAGS)
 
 airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs by Airflow, on the embedded sample
