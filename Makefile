@@ -8,6 +8,8 @@ SERVE_VENV := .venv-serve
 # Airflow and BentoML cannot share an environment.
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_DAGS := deploy/airflow/dags
+# The exchange by whose clock the DAGs are scheduled.
+EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
 export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
@@ -92,9 +94,12 @@ features-doc: $(VENV)/.installed ## Generate docs/features.md from the registry
 schemas: $(VENV)/.installed ## Generate docs/schemas from the models of the documents
 	$(BIN)/python -m stock_volume.document_schemas
 
-airflow-dags: $(VENV)/.installed ## Generate deploy/airflow/dags from the pipelines
+airflow-dags: $(VENV)/.installed ## Generate deploy/airflow/dags from the pipelines (EXCHANGE=)
 	$(BIN)/kedro airflow create --pipelines __default__,update --group-by memory \
-	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS)
+	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS) \
+	  --params "$$($(BIN)/python -c 'from stock_volume.exchange import find_exchange; \
+	    exchange = find_exchange("$(EXCHANGE)"); \
+	    print(f"timezone={exchange.time_zone},update_schedule={exchange.update_schedule()}")')"
 	$(BIN)/ruff format --quiet --config pyproject.toml $(AIRFLOW_DAGS)
 
 airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs with Airflow, on the embedded sample

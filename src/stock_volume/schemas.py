@@ -37,7 +37,7 @@ from stock_volume.features.calendar import (
 )
 from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_FEATURES
-from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST
 
@@ -225,7 +225,7 @@ ForecastFeatures: Final = _schema(
         columns.CLOSE: pl.Float64,
         columns.VOLUME: pl.Int64,
         BASE: pl.Float64,
-        SESSIONS: pl.Int64,
+        BARS_SO_FAR: pl.Int64,
         NEXT_VOLUME: pl.Int64,
         ETA: pl.Float64,
     },

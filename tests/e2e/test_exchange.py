@@ -86,7 +86,7 @@ def test_the_service_answers_on_the_clock_of_the_exchange(london_run: Run, tmp_p
     ("arguments", "words"),
     [
         (["--pipelines", "update"], "trained for XLON, not for XNYS"),
-        (["--nodes", "fit_forecaster"], "the layers are not those of XNYS"),
+        (["--nodes", "modelling.fit_forecaster"], "belong to another exchange than XNYS"),
     ],
 )
 def test_another_exchange_on_the_same_layers_is_refused(

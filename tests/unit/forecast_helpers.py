@@ -11,7 +11,7 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES, MA5
-from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
+from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, quantile_name
 from stock_volume.forecaster.parameters import ForecasterParameters
@@ -112,12 +112,12 @@ def forecast_frame(
             columns.CLOSE: close.ravel(),
             columns.VOLUME: volume.ravel().astype(np.int64),
             BASE: base.ravel(),
-            SESSIONS: np.tile(np.arange(sessions) + history + 1, symbols),
+            BARS_SO_FAR: np.tile(np.arange(sessions) + history + 1, symbols),
             NEXT_VOLUME: following.ravel().astype(np.int64),
             ETA: (np.log(following * close) - base).ravel(),
             **{name: values[name].ravel() for name in FEATURE_NAMES},
         },
-        schema_overrides={SESSIONS: pl.Int64},
+        schema_overrides={BARS_SO_FAR: pl.Int64},
     )
     known = pl.Series(~np.tile(last, symbols))
     return frame.with_columns(

@@ -24,14 +24,14 @@ from stock_volume.features.quantities import add_quantities
 FIRST: Final = date(2016, 1, 4)
 LAST: Final = date(2019, 7, 31)
 MOURNING: Final = date(2018, 12, 5)
-"""Nobody foresaw that the exchange would be closed: a session without bars."""
+"""An unforeseen closure: a session without bars."""
 
 Oracle = Callable[[Any], Any]
-"""From the bars of a symbol, or from sessions, to a series; pandas comes without types."""
+"""Maps the bars of a symbol, or sessions, to a series; pandas has no types."""
 
 
 def _prices(random: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-    """Prices with jumps, bars whose prices are all one, dividends and a reverse split."""
+    """Make prices with jumps, bars with equal prices, dividends and a reverse split."""
     jumps = random.normal(0, 0.3, rows) * (random.random(rows) < 0.02)
     close = 20 * np.exp(np.cumsum(random.standard_t(4, rows) * 0.015 + jumps))
     flat = random.random(rows) < 0.02
@@ -48,7 +48,7 @@ def _prices(random: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
 
 
 def _volumes(random: np.random.Generator, returns: np.ndarray, size: float) -> np.ndarray:
-    """Volumes that rise with the return, spike now and then, and some that are zero."""
+    """Make volumes that rise with the return and sometimes spike; some are zero."""
     rows = len(returns)
     spikes = random.exponential(2.5, rows) * (random.random(rows) < 0.03)
     logs = size + random.normal(0, 0.6, rows) + 8 * np.abs(returns) + spikes
@@ -78,7 +78,7 @@ def random_bars(seed: int) -> pl.DataFrame:
 
     Days are missing, one symbol starts late, one pauses for a month and then for eleven
     weeks, one trades now above and now below what counts as liquid, and one has bars on
-    holidays. After the long pause, the day 13 weeks before stands about ten bars back.
+    holidays. After the long pause, the day 13 weeks before is about ten bars back.
 
     Args:
         seed: Of the random numbers.
@@ -108,7 +108,7 @@ def random_bars(seed: int) -> pl.DataFrame:
 
 
 def sessions_of(bars: pl.DataFrame) -> pl.DataFrame:
-    """Describe the sessions of bars, all of them as one chunk."""
+    """Compute the sessions of bars, in one chunk."""
     return market_sessions([market_sums(add_quantities(bars))], NYSE)
 
 
@@ -117,7 +117,7 @@ def _change(series: Any) -> Any:
 
 
 def quantities(bars: Any) -> Any:
-    """Add what the features of one symbol are made from.
+    """Add the quantities from which the features of one symbol are computed.
 
     Args:
         bars: Bars of one symbol in order of date, in pandas.
@@ -149,7 +149,7 @@ def quantities(bars: Any) -> Any:
 
 
 def _add_relative(past: Any) -> None:
-    """Add what a symbol did beside the market, and the score of events that follows."""
+    """Add quantities relative to the market, and the event score."""
     past["relative_abnormal"] = past["abnormal"] - past["market_abnormal_volume"]
     past["relative_surprise"] = past["surprise"] - past["market_volume_surprise"]
     move = (past["return"] - past["market_return"]).abs()
@@ -159,14 +159,14 @@ def _add_relative(past: Any) -> None:
 
 
 def _add_outcomes(past: Any, *names: str) -> None:
-    """Add what came true on the target session; unknown where the next bar is not of it."""
+    """Add the outcome of the target session; unknown where the next bar is not on it."""
     on_target = past[columns.DATE].shift(-1) == past[columns.TARGET_DATE]
     for name in names:
         past[f"next_{name}"] = past[name].shift(-1).where(on_target)
 
 
 def _row_before(rows: Mapping[Any, int], target: Any, weeks: int) -> int:
-    """Find the row of a day weeks before or, were there none, of the four days before; or -1."""
+    """Find the row of a day some weeks before, or of the four days before that; otherwise -1."""
     if pd.isna(target):
         return -1
     days = (target - timedelta(weeks=weeks, days=back) for back in range(5))
@@ -180,11 +180,11 @@ def _add_rows_before(frame: Any, many_weeks: Iterable[int]) -> None:
 
 
 def pasts(bars: pl.DataFrame, sessions: pl.DataFrame) -> list[Any]:
-    """Make what the oracles of bars look at.
+    """Make the input of the oracles of bars.
 
     Args:
         bars: Bars of any number of symbols.
-        sessions: What ``market_sessions`` tells of them.
+        sessions: Rows of ``market_sessions``.
 
     Returns:
         A pandas frame a symbol: bars, quantities, sessions, and rows of weeks before.
@@ -201,7 +201,7 @@ def pasts(bars: pl.DataFrame, sessions: pl.DataFrame) -> list[Any]:
 
 
 def market_days(bars: pl.DataFrame) -> Any:
-    """Make what the oracles of sessions look at: sessions with the market's means.
+    """Make the input of the oracles of sessions: sessions with the market's means.
 
     Args:
         bars: Bars of any number of symbols.
@@ -232,7 +232,7 @@ def market_days(bars: pl.DataFrame) -> Any:
     return days
 
 
-# What oracles are made of.
+# Parts of oracles.
 
 
 def _is(column: str) -> Oracle:
@@ -248,7 +248,7 @@ def _rolled(column: str, window: int, least: int, statistic: str) -> Oracle:
 
 
 def _ewm(column: str, half_life: int) -> Oracle:
-    """The exponential mean of what is known so far."""
+    """Compute the exponential mean of the known values so far."""
 
     def mean(past: Any) -> Any:
         known = past[column].dropna()
@@ -274,7 +274,7 @@ def _quarter(window: int) -> int:
 
 
 def _mean(values: Iterable[float], least: int = 1) -> float:
-    """The mean of those values that are known."""
+    """Average the known values."""
     known = [value for value in values if not isnan(value)]
     return fmean(known) if len(known) >= least else nan
 
@@ -314,7 +314,7 @@ def _answers(
 
 
 def _response(outcome: str, key: Sequence[str], times: int, least: int) -> Oracle:
-    """Average an outcome over sessions that were alike; to have no session is alike, too."""
+    """Average an outcome over similar sessions; rows without a session are alike, too."""
 
     def oracle(past: Any) -> Any:
         keys = (
@@ -330,7 +330,7 @@ def _response(outcome: str, key: Sequence[str], times: int, least: int) -> Oracl
 
 
 def _slope(market: np.ndarray, own: np.ndarray) -> float:
-    """Fit a line to the pairs of which both are known."""
+    """Fit a line to the pairs in which both values are known."""
     both = ~np.isnan(market) & ~np.isnan(own)
     if both.sum() < 60:
         return nan
@@ -346,7 +346,7 @@ def _beta(past: Any) -> Any:
 
 
 def _skewness(values: np.ndarray) -> float:
-    """The third moment over the deviation's cube, both of the population."""
+    """Divide the third moment by the cube of the standard deviation, both of the population."""
     centred = values[~np.isnan(values)]
     centred = centred - centred.mean()
     return float((centred**3).mean() / (centred**2).mean() ** 1.5)
@@ -454,7 +454,7 @@ _PRICE_ORACLES: Final[dict[str, Oracle]] = {
 
 
 def _on(flag: str, times: int) -> Oracle:
-    """Average over sessions that bear a flag; unknown on the others."""
+    """Average over sessions with a flag; unknown on the others."""
     response = _response("abnormal", [flag], times, 1)
     return lambda past: response(past).where(past[flag].eq(True))  # noqa: FBT003
 
@@ -482,7 +482,7 @@ _QUARTERS: Final = (13, 26, 39, 52)
 _YEARS: Final = (52, 104, 156)
 
 _Around = Callable[[Sequence[float], int], float]
-"""From the values of all bars, and the row of one, to what stands about it."""
+"""Maps the values of all bars and the row of one to a summary of the values around it."""
 
 
 def _weighted(reach: int) -> _Around:
@@ -515,7 +515,7 @@ _AROUND: Final[dict[str, tuple[str, _Around]]] = {
 
 
 def _event(name: str, *many_weeks: int) -> Oracle:
-    """Average what stands about the days of some weeks before that are ten bars back at least."""
+    """Average the summaries around days some weeks before, at least ten bars back."""
     column, around = _AROUND[name]
 
     def oracle(past: Any) -> Any:
@@ -562,7 +562,7 @@ BAR_ORACLES: Final[dict[str, Oracle]] = {
     **_RESPONSE_ORACLES,
     **_EVENT_ORACLES,
 }
-"""The definition of each feature of a bar, of one of the frames of ``pasts``."""
+"""The definition of each feature of a bar, on one of the frames of ``pasts``."""
 
 
 # The oracles of sessions.
@@ -618,4 +618,4 @@ MARKET_ORACLES: Final[dict[str, Oracle]] = {
         ["target_sessions_since_expiry", "target_weekday"], 12, 3
     ),
 }
-"""The definition of each feature of the market, of ``market_days``."""
+"""The definition of each feature of the market, on ``market_days``."""

@@ -44,7 +44,7 @@ def test_an_exchange_is_read_from_its_calendar() -> None:
     ],
 )
 def test_exchanges_differ(code: str, expected: dict[str, Any]) -> None:
-    """Closing time, week, events and the ends of the calendar are those of the exchange."""
+    """Closing time, week, events and the ends of the calendar depend on the exchange."""
     found = find_exchange(code)
     assert {name: getattr(found, name) for name in expected} == expected
 

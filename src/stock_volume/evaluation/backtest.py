@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError
 from stock_volume.evaluation.baselines import MA5, baseline_forecasts
-from stock_volume.features.quantities import SESSIONS
+from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.features.window import FeatureWindow
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
@@ -307,7 +307,7 @@ def _test_rows(features: pl.LazyFrame, fold: Fold, plan: Plan) -> pl.LazyFrame:
     return features.filter(
         pl.col(columns.TARGET_DATE).is_between(fold.test_start, fold.test_end),
         pl.col(ETA).is_not_null(),
-        pl.col(SESSIONS) >= plan.least_sessions,
+        pl.col(BARS_SO_FAR) >= plan.least_sessions,
     )
 
 

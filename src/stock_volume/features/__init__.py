@@ -1,1 +1,1 @@
-"""Features of a bar, from the bars of its symbol up to and including it."""
+"""Features: what is known at a session's close, computed from bars and the calendar."""

@@ -1,11 +1,11 @@
 """Features of a symbol's events, inferred from its own past.
 
-Companies report earnings once a quarter, about the same week of it and often on the same
-weekday, and trade far more on these days. The dates are not in the bars, but the spikes
-are: the event score of a bar is high where both its volume and its return were unusual.
-What stood 13, 26, 39 and 52 weeks, and two and three years, before the target session
-tells whether an event is due. A window around such a bar reaches 10 bars past it; where a
-pause in trading has left fewer until the origin, it tells nothing.
+Companies report earnings once a quarter, in about the same week and often on the same weekday,
+and their shares trade far more on these days. The dates are not in the bars, but the spikes are:
+the event score of a bar is high where both its volume and its return were unusual. Scores around
+the bars 13, 26, 39 and 52 weeks, and two and three years, before the target session show whether
+an event is due. A window around such a bar extends 10 bars past it; where a pause in trading
+leaves fewer bars until the origin, the feature is null.
 """
 
 from typing import Final
@@ -25,9 +25,9 @@ _TYPICAL_RETURN: Final = "typical_relative_return"
 _QUARTERS: Final = (13, 26, 39, 52)
 _YEARS: Final = (52, 104, 156)
 _REACH: Final = 10
-"""Bars that the windows below reach past their middle, at most."""
+"""Bars that the windows below extend past their middle, at most."""
 
-_MOST: Final = 6.0
+_MAX_FACTOR: Final = 6.0
 _EVENT: Final = 1.2
 _SCORE: Final = pl.col(EVENT_SCORE)
 
@@ -36,13 +36,13 @@ def _scores() -> list[pl.Expr]:
     move = pl.col(_RELATIVE_RETURN).abs() / (1.5 * pl.col(_TYPICAL_RETURN) + 1.5e-4)
     surprise = pl.col(SURPRISE) / (pl.col(SURPRISE_STD) + 0.05)
     return [
-        surprise.clip(0, _MOST).alias(SURPRISE_SCORE),
-        (surprise.clip(0, _MOST) * move.clip(0, _MOST)).sqrt().alias(EVENT_SCORE),
+        surprise.clip(0, _MAX_FACTOR).alias(SURPRISE_SCORE),
+        (surprise.clip(0, _MAX_FACTOR) * move.clip(0, _MAX_FACTOR)).sqrt().alias(EVENT_SCORE),
     ]
 
 
 def _near(bars: int) -> pl.Expr:
-    """Sum of the scores up to some bars away, each weighed down by its distance."""
+    """Sum the scores up to some bars away, weighted by closeness."""
     score = _SCORE.fill_null(0.0)
     return sum(
         (
@@ -73,7 +73,7 @@ _AROUND: Final = {
         _SCORE.rolling_max(10, min_samples=1).shift(-_REACH),
     ),
 }
-"""What is looked at around a bar of long ago: a name, words and an expression."""
+"""What to look at around an earlier bar, by name: a description and an expression."""
 
 
 def _around(name: str) -> str:
@@ -99,22 +99,22 @@ EVENT_STEPS: Final = (
         *(row_weeks_before(weeks, _REACH).alias(_row(weeks)) for weeks in {*_QUARTERS, *_YEARS}),
     ],
 )
-"""Columns that the features below are made from, each step from those before."""
+"""Columns that the features below are computed from; each step needs the previous ones."""
 
 
-def _before(name: str, weeks: int) -> pl.Expr:
+def _value_before(name: str, weeks: int) -> pl.Expr:
     return pl.col(_around(name)).gather(pl.col(_row(weeks)))
 
 
 def _mean_before(name: str, many_weeks: tuple[int, ...]) -> pl.Expr:
-    return pl.mean_horizontal(_before(name, weeks) for weeks in many_weeks)
+    return pl.mean_horizontal(_value_before(name, weeks) for weeks in many_weeks)
 
 
-def _due(name: str) -> list[Feature]:
+def _features_before(name: str) -> list[Feature]:
     what, _ = _AROUND[name]
     return [
-        Feature(f"event_{name}_13", f"13 weeks before the target: {what}", _before(name, 13)),
-        Feature(f"event_{name}_52", f"52 weeks before the target: {what}", _before(name, 52)),
+        Feature(f"event_{name}_13", f"13 weeks before the target: {what}", _value_before(name, 13)),
+        Feature(f"event_{name}_52", f"52 weeks before the target: {what}", _value_before(name, 52)),
         Feature(
             f"event_{name}_quarters",
             f"mean of 13, 26, 39 and 52 weeks before the target: {what}",
@@ -128,7 +128,7 @@ def _due(name: str) -> list[Feature]:
     ]
 
 
-def _most(bars: int) -> pl.Expr:
+def _max_score(bars: int) -> pl.Expr:
     return _SCORE.rolling_max(bars, min_samples=1)
 
 
@@ -141,25 +141,27 @@ EVENT_FEATURES: Final = (
     ),
     *(
         Feature(
-            f"event_score_max_{bars}", f"greatest event score of the last {bars} bars", _most(bars)
+            f"event_score_max_{bars}",
+            f"greatest event score of the last {bars} bars",
+            _max_score(bars),
         )
         for bars in (5, 10, 20, 40)
     ),
-    *(feature for name in _AROUND for feature in _due(name)),
+    *(feature for name in _AROUND for feature in _features_before(name)),
     Feature(
         "event_overdue_13",
         "event score of the 10 bars before the day 13 weeks ago, over that of the last 10",
-        _before("before_10", 13) - _most(10),
+        _value_before("before_10", 13) - _max_score(10),
     ),
     Feature(
         "event_overdue_52",
         "event score of the 10 bars before the day 52 weeks ago, over that of the last 10",
-        _before("before_10", 52) - _most(10),
+        _value_before("before_10", 52) - _max_score(10),
     ),
     Feature(
         "bars_since_event",
         "bars since the event score was above 1.2 and the greatest of 20",
-        rows_since((_SCORE > _EVENT) & (_most(20) <= _SCORE)),
+        rows_since((_SCORE > _EVENT) & (_max_score(20) <= _SCORE)),
     ),
 )
-"""What a symbol's past says of events on the target session."""
+"""Whether the symbol's past suggests an event on the target session."""

@@ -1,4 +1,4 @@
-"""Expressions that features of several kinds are made of."""
+"""Expressions that several kinds of features share."""
 
 from typing import Final
 
@@ -8,17 +8,17 @@ from stock_volume import columns
 from stock_volume.features.feature import Feature
 
 _TOLERANCE_DAYS: Final = 4
-"""A long weekend may stand where the day of the same weekday is looked for."""
+"""The day of the same weekday may fall into a long weekend."""
 
 
 def lags(name: str, what: str, expression: pl.Expr, count: int) -> list[Feature]:
-    """Make a feature of an expression on the row itself and on each of the rows before.
+    """Make features of an expression on the row itself and on each of the rows before.
 
     Args:
-        name: Of the features, before ``_lag_`` and the number of rows.
-        what: The expression in words.
+        name: Prefix of the features' names, before ``_lag_`` and the number of rows.
+        what: Description of the expression.
         expression: The expression.
-        count: Number of features; the first is of the row itself.
+        count: Number of features; the first is that of the row itself.
 
     Returns:
         The features.
@@ -40,11 +40,12 @@ def row_weeks_before(weeks: int, rows_between: int = 0) -> pl.Expr:
 
     Args:
         weeks: Number of weeks.
-        rows_between: Rows that must lie after that row, up to this one: as many as are
-            looked at past it. After a long pause there may be none.
+        rows_between: Minimum number of rows after that row, up to this one: as many as the
+            feature looks at past it. After a long pause in trading there may be fewer.
 
     Returns:
-        Number of the last row at most four days before that day; null if there is none.
+        Index of the last row on that day or at most four days before it; null if there is
+        none.
     """
     day = pl.col(columns.DATE)
     wanted = pl.col(columns.TARGET_DATE) - pl.duration(weeks=weeks)

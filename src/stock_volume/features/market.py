@@ -20,10 +20,10 @@ from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.quantities import (
     ABNORMAL,
     ABS_RETURN,
+    BARS_SO_FAR,
     LOG_VOLUME,
     MONTH,
     RETURN,
-    SESSIONS,
     SURPRISE,
     add_quantities,
 )
@@ -68,7 +68,7 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         One row per date: sum and count of each measure over the stocks, and over the ETFs,
         that have some history and are not thinly traded.
     """
-    traded = (pl.col(SESSIONS) > _MIN_BARS) & (pl.col(LOG_VOLUME) > _MIN_LOG_VOLUME)
+    traded = (pl.col(BARS_SO_FAR) > _MIN_BARS) & (pl.col(LOG_VOLUME) > _MIN_LOG_VOLUME)
     etf = pl.col(columns.ETF)
     counted = {
         **{name: pl.when(traded & ~etf).then(measure) for name, measure in _MEASURES.items()},
@@ -108,7 +108,7 @@ def _means(sums: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_WORDS: Final = {
+_DESCRIPTIONS: Final = {
     MARKET_ABNORMAL: "mean abnormal volume of the stocks",
     MARKET_SURPRISE: "mean volume surprise of the stocks",
     MARKET_RETURN: "mean return of the stocks",
@@ -119,8 +119,8 @@ _WORDS: Final = {
 }
 
 
-def _own(name: str) -> Feature:
-    return Feature(name, _WORDS[name], pl.col(name))
+def _measure(name: str) -> Feature:
+    return Feature(name, _DESCRIPTIONS[name], pl.col(name))
 
 
 def _lag(sessions: int) -> Feature:
@@ -131,7 +131,7 @@ def _lag(sessions: int) -> Feature:
     )
 
 
-def _response(name: str, by: tuple[str, ...], times: int, least: int, what: str) -> Feature:
+def _response(name: str, by: tuple[str, ...], times: int, min_samples: int, what: str) -> Feature:
     """Average the market's abnormal volume on the last similar targets.
 
     The target of an earlier origin of the same kind is in the past by now.
@@ -139,7 +139,7 @@ def _response(name: str, by: tuple[str, ...], times: int, least: int, what: str)
     return Feature(
         f"market_response_{name}",
         f"the market's mean abnormal volume on the last {times} targets of the same {what}",
-        pl.col(_NEXT).shift(1).rolling_mean(times, min_samples=least),
+        pl.col(_NEXT).shift(1).rolling_mean(times, min_samples=min_samples),
         by,
     )
 
@@ -152,7 +152,7 @@ _SURPRISE: Final = pl.col(MARKET_SURPRISE)
 _MOVE: Final = pl.col(MARKET_ABS_RETURN)
 
 MARKET_FEATURES: Final = (
-    *map(_own, _WORDS),
+    *map(_measure, _DESCRIPTIONS),
     *map(_lag, range(1, 5)),
     Feature(
         f"{MARKET_SURPRISE}_mean_5",
@@ -226,7 +226,7 @@ MARKET_FEATURES: Final = (
         "weekday and distance from the expiry of options",
     )._replace(event=ScheduledEvent.OPTION_EXPIRY),
 )
-"""What the market did, and how it responded to sessions like the target."""
+"""How the market traded, and how it responded to sessions like the target."""
 
 
 def market_sessions(sums: Iterable[pl.DataFrame], exchange: Exchange) -> pl.DataFrame:
@@ -290,9 +290,9 @@ def check_targets(rows: pl.LazyFrame, exchange: Exchange) -> None:
     if other.height:
         day, target = other.row(0)
         raise ExchangeMismatchError(
-            f"the layers are not those of {exchange.code}: on {day} they have {target} as the "
-            "next session. Run all pipelines again with this exchange, or name the one that the "
-            "layers were made for: --params exchange=CODE"
+            f"the layers belong to another exchange than {exchange.code}: there the session after "
+            f"{day} is {target}. Run all pipelines again for {exchange.code}, or name the exchange "
+            "of the layers: --params exchange=CODE"
         )
 
 

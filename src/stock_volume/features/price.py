@@ -67,7 +67,7 @@ PRICE_FEATURES: Final = (
     ),
     Feature(
         "close_location",
-        "where Close stands between Low and High, from -0.5 to 0.5",
+        "position of Close between Low and High, from -0.5 to 0.5",
         (_CLOSE - pl.col(columns.LOW)) / (pl.col(columns.HIGH) - pl.col(columns.LOW)) - 0.5,
     ),
     Feature("intraday_return", "log of Close over Open", (_CLOSE / pl.col(columns.OPEN)).log()),
@@ -84,4 +84,4 @@ PRICE_FEATURES: Final = (
     Feature("log_price", "log of Close, in dollars", _CLOSE.log()),
     Feature(PAYOUT, "yield of a dividend paid that day", pl.col(PAYOUT)),
 )
-"""What a symbol's prices did."""
+"""How a symbol's prices moved."""

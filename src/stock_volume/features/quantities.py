@@ -1,9 +1,8 @@
-"""Quantities of a bar that features are made from.
+"""Quantities of a bar from which features are computed.
 
-Volumes are logs of dollar volume; a bar without trades has none (null), and windows
-pass over it. The base of a bar is the mean of its symbol's last five: what the protocol
-of Goyenko, Kelly, Moskowitz, Su and Zhang, 'Trading Volume Alpha' (NBER w33037, 2024)
-measures a forecast against.
+Volumes are logs of dollar volume, null for a bar without trades; windows skip nulls. The base of
+a bar is the mean of the symbol's last five volumes, against which the protocol of Goyenko, Kelly,
+Moskowitz, Su and Zhang, 'Trading Volume Alpha' (NBER w33037, 2024), measures a forecast.
 """
 
 from typing import Final
@@ -18,7 +17,9 @@ MONTH: Final = 22
 QUARTER: Final = 63
 YEAR: Final = 252
 
-SESSIONS: Final = "sessions"
+BARS_SO_FAR: Final = "sessions"
+"""Number of bars of the symbol up to this one; the name of the column is that of earlier layers."""
+
 LOG_VOLUME: Final = "log_dollar_volume"
 RETURN: Final = "return"
 ABS_RETURN: Final = "abs_return"
@@ -50,8 +51,8 @@ def _before(name: str) -> pl.Expr:
 
 _FACTOR: Final = pl.col(columns.ADJ_CLOSE) / pl.col(columns.CLOSE)
 
-_OF_BARS: Final = (
-    Feature(SESSIONS, "bars of the symbol so far", pl.int_range(1, pl.len() + 1)),
+_FROM_BARS: Final = (
+    Feature(BARS_SO_FAR, "bars of the symbol so far", pl.int_range(1, pl.len() + 1)),
     Feature(LOG_VOLUME, "log of Volume times Close, in dollars", _log_volume()),
     Feature(RETURN, "log change of Adj Close", _change(pl.col(columns.ADJ_CLOSE))),
     Feature(RANGE, "log of High over Low", (pl.col(columns.HIGH) / pl.col(columns.LOW)).log()),
@@ -66,7 +67,7 @@ _OF_BARS: Final = (
         (_FACTOR / _FACTOR.shift(1) - 1).clip(0, 0.2),
     ),
 )
-_OF_LEVELS: Final = (
+_FROM_LEVELS: Final = (
     Feature(ABS_RETURN, "absolute return", pl.col(RETURN).abs()),
     Feature(
         BASE,
@@ -84,10 +85,10 @@ _OF_LEVELS: Final = (
         pl.col(RETURN).rolling_std(MONTH, min_samples=10),
     ),
 )
-_OF_CHANGES: Final = (
+_FROM_BASES: Final = (
     Feature(
         ABNORMAL,
-        "log dollar volume over the base of the bar before: the protocol's eta, come true",
+        "log dollar volume over the base of the bar before: the protocol's eta, as realised",
         pl.col(LOG_VOLUME) - _before(BASE),
     ),
     Feature(
@@ -101,7 +102,7 @@ _OF_CHANGES: Final = (
         pl.col(ABS_RETURN) / _before(VOLATILITY),
     ),
 )
-_OF_SCALES: Final = (
+_FROM_CHANGES: Final = (
     Feature(
         ABNORMAL_STD,
         "standard deviation of the last 252 abnormal volumes",
@@ -116,14 +117,14 @@ _OF_SCALES: Final = (
 
 
 def add_quantities(bars: pl.DataFrame) -> pl.DataFrame:
-    """Add the quantities that features are made from.
+    """Add the quantities from which features are computed.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
 
     Returns:
-        The bars with a column a quantity, each seeing bars up to its own only.
+        The bars with one column per quantity, computed from bars up to the row's own.
     """
-    for step in (_OF_BARS, _OF_LEVELS, _OF_CHANGES, _OF_SCALES):
+    for step in (_FROM_BARS, _FROM_LEVELS, _FROM_BASES, _FROM_CHANGES):
         bars = bars.with_columns(columns_of(step, columns.SYMBOL))
     return bars

@@ -17,7 +17,7 @@ from stock_volume.features.event import EVENT_FEATURES, EVENT_STEPS
 from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.price import PRICE_FEATURES
-from stock_volume.features.quantities import BASE, SESSIONS, add_quantities
+from stock_volume.features.quantities import BARS_SO_FAR, BASE, add_quantities
 from stock_volume.features.response import NEXT, NEXT_ABNORMAL, RESPONSE_FEATURES
 from stock_volume.features.volume import VOLUME_FEATURES
 
@@ -75,7 +75,7 @@ class FeatureParameters(BaseModel):
     window_days: int = Field(default=30, ge=1)
 
 
-def features(parameters: FeatureParameters) -> tuple[Feature, ...]:
+def estimator_features(parameters: FeatureParameters) -> tuple[Feature, ...]:
     """List the estimator's features.
 
     Args:
@@ -124,7 +124,7 @@ def add_features(bars: pl.DataFrame, parameters: FeatureParameters) -> pl.DataFr
     Returns:
         The bars, in the same order, with one column per feature.
     """
-    return bars.with_columns(columns_of(features(parameters), columns.SYMBOL))
+    return bars.with_columns(columns_of(estimator_features(parameters), columns.SYMBOL))
 
 
 class FeatureSet(NamedTuple):
@@ -165,7 +165,7 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
-        sessions: Rows of ``market_sessions``. The features are those of their exchange.
+        sessions: Rows of ``market_sessions``; their exchange determines the features.
 
     Returns:
         One row per bar, in the same order: the origin (symbol, dates, Close, Volume, base,
@@ -222,7 +222,7 @@ def _origin() -> list[pl.Expr]:
         pl.col(columns.CLOSE),
         pl.col(columns.VOLUME),
         pl.col(BASE),
-        pl.col(SESSIONS),
+        pl.col(BARS_SO_FAR),
         pl.when(_next_date() == pl.col(columns.TARGET_DATE)).then(following).alias(NEXT_VOLUME),
         pl.col(NEXT_ABNORMAL).alias(ETA),
     ]
@@ -244,7 +244,7 @@ def describe_features() -> str:
         The text of docs/features.md.
     """
     parts = ["# Features", "", _INTRODUCTION.format(count=len(FORECAST_FEATURES))]
-    kinds = {"The estimator's": features(FeatureParameters()), **_KINDS}
+    kinds = {"The estimator's": estimator_features(FeatureParameters()), **_KINDS}
     for kind, of_kind in kinds.items():
         parts += ["", f"## {kind}", "", *_table(of_kind)]
     return "\n".join(parts) + "\n"

@@ -40,11 +40,11 @@ no bar of the target session."""
 def _response(
     name: str, by: tuple[str, ...], times: int, what: str, following: str = NEXT_ABNORMAL
 ) -> Feature:
-    least = 4 if times > 20 else 1  # noqa: PLR2004
+    min_samples = 4 if times > 20 else 1  # noqa: PLR2004
     return Feature(
         f"response_{name}",
         f"mean abnormal volume on the last {times} targets {what}",
-        pl.col(following).shift(1).rolling_mean(times, min_samples=least),
+        pl.col(following).shift(1).rolling_mean(times, min_samples=min_samples),
         by,
     )
 

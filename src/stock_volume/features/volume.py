@@ -12,12 +12,12 @@ from stock_volume.features.quantities import (
     ABNORMAL,
     ABNORMAL_STD,
     ABS_RETURN,
+    BARS_SO_FAR,
     BASE,
     LOG_VOLUME,
     MONTH,
     QUARTER,
     RETURN_SCORE,
-    SESSIONS,
     SURPRISE,
     SURPRISE_STD,
     YEAR,
@@ -34,7 +34,7 @@ _RELATIVE_ABNORMAL: Final = _ABNORMAL - pl.col(MARKET_ABNORMAL)
 _RELATIVE_SURPRISE: Final = pl.col(SURPRISE) - pl.col(MARKET_SURPRISE)
 
 
-def _least(window: int) -> int:
+def _min_samples(window: int) -> int:
     return max(2, window // 4)
 
 
@@ -50,7 +50,7 @@ def _mean(window: int) -> Feature:
     return Feature(
         f"volume_mean_{window}",
         f"mean log dollar volume of the last {window} bars, over base",
-        _VOLUME.rolling_mean(window, min_samples=_least(window)) - _BASE,
+        _VOLUME.rolling_mean(window, min_samples=_min_samples(window)) - _BASE,
     )
 
 
@@ -58,7 +58,7 @@ def _median(window: int) -> Feature:
     return Feature(
         f"volume_median_{window}",
         f"median log dollar volume of the last {window} bars, over base",
-        _VOLUME.rolling_median(window, min_samples=_least(window)) - _BASE,
+        _VOLUME.rolling_median(window, min_samples=_min_samples(window)) - _BASE,
     )
 
 
@@ -66,22 +66,22 @@ def _std(window: int) -> Feature:
     return Feature(
         f"volume_std_{window}",
         f"standard deviation of the log dollar volume of the last {window} bars",
-        _VOLUME.rolling_std(window, min_samples=_least(window)),
+        _VOLUME.rolling_std(window, min_samples=_min_samples(window)),
     )
 
 
 def _extremes(window: int) -> list[Feature]:
-    least = _least(window)
+    min_samples = _min_samples(window)
     return [
         Feature(
             f"volume_min_{window}",
             f"least log dollar volume of the last {window} bars, over base",
-            _VOLUME.rolling_min(window, min_samples=least) - _BASE,
+            _VOLUME.rolling_min(window, min_samples=min_samples) - _BASE,
         ),
         Feature(
             f"volume_max_{window}",
             f"greatest log dollar volume of the last {window} bars, over base",
-            _VOLUME.rolling_max(window, min_samples=least) - _BASE,
+            _VOLUME.rolling_max(window, min_samples=min_samples) - _BASE,
         ),
     ]
 
@@ -95,7 +95,7 @@ def _ewm(half_life: int) -> Feature:
 
 
 def _beta() -> pl.Expr:
-    """Slope of a symbol's abnormal volume on the market's, over a year."""
+    """Regress a symbol's abnormal volume on the market's, over a year."""
     both = _ABNORMAL.is_not_null() & pl.col(MARKET_ABNORMAL).is_not_null()
     own, market = (pl.when(both).then(part) for part in (_ABNORMAL, pl.col(MARKET_ABNORMAL)))
 
@@ -107,7 +107,7 @@ def _beta() -> pl.Expr:
 
 
 def _autocorrelation() -> pl.Expr:
-    """First autocorrelation of the changes of log dollar volume, about zero, over a year."""
+    """Correlate changes of log dollar volume, of mean zero, with the previous ones, over a year."""
     change = _VOLUME.diff()
     products = (change * change.shift(1)).rolling_mean(YEAR, min_samples=60)
     return products / (change * change).rolling_mean(YEAR, min_samples=60)
@@ -168,7 +168,7 @@ VOLUME_FEATURES: Final = (
         Feature(
             f"relative_volume_surprise_mean_{window}",
             f"mean of the last {window} volume surprises over the market's",
-            _RELATIVE_SURPRISE.rolling_mean(window, min_samples=_least(window)),
+            _RELATIVE_SURPRISE.rolling_mean(window, min_samples=_min_samples(window)),
         )
         for window in (5, MONTH)
     ),
@@ -203,7 +203,7 @@ VOLUME_FEATURES: Final = (
         "share of the last 63 bars without trades",
         (pl.col(columns.VOLUME) == 0).cast(pl.Float64).rolling_mean(QUARTER, min_samples=5),
     ),
-    Feature("age", "bars of the symbol so far", pl.col(SESSIONS)),
+    Feature("age", "bars of the symbol so far", pl.col(BARS_SO_FAR)),
     Feature(
         "bars_since_spike",
         "bars since abnormal volume above 1 came with a return above 1.5 volatilities",
@@ -220,4 +220,4 @@ VOLUME_FEATURES: Final = (
         rows_since(pl.col(RETURN_SCORE) > _LARGE_RETURN),
     ),
 )
-"""What a symbol's volume was."""
+"""How much of a symbol was traded."""

@@ -12,7 +12,7 @@ from stock_volume import columns
 from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows
 from stock_volume.errors import TooFewRowsError
 from stock_volume.exchange import NYSE
-from stock_volume.features.quantities import ABNORMAL_STD, SESSIONS
+from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR
 from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster.calibrate import conformal_offsets
 from stock_volume.forecaster.model import Forecaster, TrainingSummary, predict_each
@@ -48,7 +48,7 @@ def training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> p
         Rows with a known target, of symbols with enough history.
     """
     return features.filter(
-        pl.col(ETA).is_not_null() & (pl.col(SESSIONS) >= parameters.least_sessions)
+        pl.col(ETA).is_not_null() & (pl.col(BARS_SO_FAR) >= parameters.least_sessions)
     )
 
 

@@ -17,7 +17,7 @@ from stock_volume.evaluation.measures import (
     interval_measures,
     point_measures,
 )
-from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
@@ -138,12 +138,12 @@ def score_forecasts(
     observed = _join_outcomes(latest, prices)
     known = _adjust_for_splits(_join_origins(observed, features))
     rows = (
-        known.filter(pl.col(SESSIONS) >= least_sessions)
+        known.filter(pl.col(BARS_SO_FAR) >= least_sessions)
         .with_columns(
             (pl.col(BASE).exp() / pl.col(columns.CLOSE)).alias(MA5),
             ((pl.col(columns.VOLUME) * pl.col(_TARGET_CLOSE)).log() - pl.col(BASE)).alias(ETA),
         )
-        .drop(BASE, SESSIONS, _TARGET_CLOSE, _LOGGED_CLOSE, _LOGGED_VOLUME, _ORIGIN_VOLUME)
+        .drop(BASE, BARS_SO_FAR, _TARGET_CLOSE, _LOGGED_CLOSE, _LOGGED_VOLUME, _ORIGIN_VOLUME)
         .sort(columns.SYMBOL, columns.TARGET_DATE)
     )
     counts = ScoringCounts(
@@ -204,7 +204,7 @@ def _join_origins(log: pl.DataFrame, features: pl.LazyFrame) -> pl.DataFrame:
             columns.CLOSE,
             pl.col(columns.VOLUME).alias(_ORIGIN_VOLUME),
             BASE,
-            SESSIONS,
+            BARS_SO_FAR,
             is_common_stock().alias(COMMON_STOCK),
         )
         .collect(engine="streaming")

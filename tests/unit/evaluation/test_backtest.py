@@ -27,7 +27,7 @@ from stock_volume.evaluation.backtest import (
     target_sessions,
 )
 from stock_volume.evaluation.baselines import BASELINES, MA5, baseline_forecasts
-from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
@@ -302,9 +302,9 @@ def test_wanted_sessions_are_enough(backtest: dict[str, Any]) -> None:
 def frame() -> pl.DataFrame:
     """Rows of which some lack the target, and one symbol the history, at first."""
     frame = forecast_frame(symbols=14, sessions=90)
-    lost = (pl.col(columns.SYMBOL) == "S03") & (pl.col(SESSIONS) % 6 == 0)
-    young = pl.when(pl.col(columns.SYMBOL) == "S05").then(pl.col(SESSIONS) - 300)
-    return forget_targets(frame, lost).with_columns(young.otherwise(SESSIONS).alias(SESSIONS))
+    lost = (pl.col(columns.SYMBOL) == "S03") & (pl.col(BARS_SO_FAR) % 6 == 0)
+    young = pl.when(pl.col(columns.SYMBOL) == "S05").then(pl.col(BARS_SO_FAR) - 300)
+    return forget_targets(frame, lost).with_columns(young.otherwise(BARS_SO_FAR).alias(BARS_SO_FAR))
 
 
 @pytest.fixture(scope="module")
@@ -329,8 +329,8 @@ def folds(frame: pl.DataFrame, plan: Plan) -> list[pl.DataFrame]:
 
 
 def _scored(frame: pl.DataFrame, plan: Plan, fold: Fold) -> pl.DataFrame:
-    """Select the rows that a fold scores in plain Python, row by row."""
-    places = frame.select(TARGET, ETA, SESSIONS).rows()
+    """Rows that a fold scores: told in Python, a row at a time."""
+    places = frame.select(TARGET, ETA, BARS_SO_FAR).rows()
     return frame[
         [
             place
@@ -452,8 +452,8 @@ def test_every_session_of_the_window_is_trained_on(
 def test_rows_of_young_symbols_are_not_trained_on(plan: Plan, folds: list[pl.DataFrame]) -> None:
     """The least history of training is the forecaster's, that of scoring the plan's."""
     frame = forecast_frame(symbols=14, sessions=90)
-    young = pl.when(pl.col(columns.SYMBOL) == "S05").then(1).otherwise(SESSIONS)
-    changed = frame.with_columns(young.cast(pl.Int64).alias(SESSIONS))
+    young = pl.when(pl.col(columns.SYMBOL) == "S05").then(1).otherwise(BARS_SO_FAR)
+    changed = frame.with_columns(young.cast(pl.Int64).alias(BARS_SO_FAR))
     parameters = small_parameters(least_sessions=2)
     whole, without = (
         pl.concat(run_backtest(rows.lazy(), plan, parameters))

@@ -1,4 +1,4 @@
-"""The trading calendar, against days that are known and rules in plain date arithmetic."""
+"""The trading calendar, against known dates and rules in plain date arithmetic."""
 
 from calendar import FRIDAY, MONDAY, SATURDAY, THURSDAY, monthrange
 from collections.abc import Callable, Iterable
@@ -76,7 +76,7 @@ def _each(weekday: int, month: int, year: int) -> list[date]:
 
 
 def _observed(day: date) -> date:
-    """The holiday of a Saturday is kept on Friday, that of a Sunday on Monday."""
+    """Move a holiday on a Saturday to Friday, and one on a Sunday to Monday."""
     return day + timedelta(days={5: -1, 6: 1}.get(day.weekday(), 0))
 
 
@@ -131,7 +131,7 @@ def _days_before(at: int) -> int:
 
 
 def _holiday_between(at: int) -> bool:
-    """Tell whether a working day without session stands before a session."""
+    """Return whether a holiday lies between a session and the previous one."""
     return any(day in CLOSED for day in _days(SESSIONS[at - 1], SESSIONS[at]))
 
 
@@ -141,16 +141,16 @@ AFTER_LONG: Final = {SESSIONS[at] for at in range(1, len(SESSIONS)) if _days_bef
 BEFORE_LONG: Final = {SESSIONS[SESSIONS.index(day) - 1] for day in AFTER_LONG}
 
 Fact = Callable[[int], int | bool | str | None]
-"""From the number of a session to what is known of it."""
+"""Maps the number of a session to what is known of it."""
 
 
 def _since(days: Iterable[date], at: int) -> int:
-    """Sessions since one of some days, 30 at most."""
+    """Count the sessions since the latest of some days, 30 at most."""
     return next((count for count in range(30) if SESSIONS[at - count] in days), 30)
 
 
 def _until(days: Iterable[date], at: int) -> int:
-    """Sessions until one of some days, 30 at most."""
+    """Count the sessions until the first of some days, 30 at most."""
     return next((count for count in range(30) if SESSIONS[at + count] in days), 30)
 
 
@@ -162,7 +162,7 @@ def _within(sessions: list[date], at: int, unit: str) -> int:
 
 
 def _offset(at: int) -> int | None:
-    """Place about a long weekend: 0 is the first session after it, -1 the last before."""
+    """Return the position around a long weekend: 0 for the first session after it, -1 before."""
     since, until = _since(AFTER_LONG, at), _until(BEFORE_LONG, at)
     if since <= 3:
         return since
@@ -226,11 +226,11 @@ FACTS: Final[dict[str, Fact]] = {
     HOLIDAY_OFFSET: _offset,
     WEEK: lambda at: (SESSIONS[at].day - 1) // 7,
 }
-"""What each column tells of the target session, of ``SESSIONS``."""
+"""The expected value of each column, for the target with this number in ``SESSIONS``."""
 
 
 def test_sessions_are_the_working_days_without_holidays() -> None:
-    """There is a row for each weekday that is no holiday, in order, and for no other day."""
+    """There is one row for each weekday that is not a holiday, in order, and no other row."""
     known = [day for day in SESSIONS if FIRST <= day <= LAST]
     assert _calendar()[columns.DATE].to_list() == known
 
@@ -258,10 +258,10 @@ def test_sessions_of_a_year(year: int, count: int) -> None:
         pytest.param(date(2025, 4, 18), 250, ["01-09"], id="mourning for Carter"),
     ],
 )
-def test_sessions_are_those_held_and_the_unforeseen_closures(
+def test_unforeseen_closures_count_as_sessions(
     good_friday: date, held: int, closed: list[str]
 ) -> None:
-    """A year has the sessions that the exchange held, the closures nobody foresaw, and no other."""
+    """A year has the sessions that the exchange held, its unforeseen closures, and no others."""
     first, last = good_friday.replace(month=1, day=1), good_friday.replace(month=12, day=31)
     days = _calendar(first, last)[columns.DATE]
     assert days.to_list() == _working_days(first, last, {*_holidays(first.year), good_friday})
@@ -270,7 +270,7 @@ def test_sessions_are_those_held_and_the_unforeseen_closures(
 
 
 def test_christmas_of_1968_is_no_session() -> None:
-    """A holiday is no session, though the exchange closed each Wednesday about it to catch up."""
+    """A holiday is not a session, also in a year of weekly closures on Wednesdays."""
     days = _calendar(date(1968, 12, 23), date(1968, 12, 27))[columns.DATE].dt.day().to_list()
     assert days == [23, 24, 26, 27]
 
@@ -289,19 +289,19 @@ def test_christmas_of_1968_is_no_session() -> None:
     ],
 )
 def test_target_is_the_session_after(origin: date, target: date) -> None:
-    """The target of a session is the next one, wherever that stands."""
+    """The target of a session is the next one, however many days later."""
     assert _row(columns.DATE, origin)[columns.TARGET_DATE] == target
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_calendar_is_what_dates_say(name: str) -> None:
-    """Every column equals what date arithmetic says of each target session of nine years."""
+    """Every column equals the result of date arithmetic, for each target session of nine years."""
     numbers = [SESSIONS.index(day) for day in _calendar()[columns.TARGET_DATE]]
     assert _calendar()[name].to_list() == [FACTS[name](at) for at in numbers]
 
 
 def test_every_column_is_tested() -> None:
-    """The columns are those that dates speak of above, features and keys alike."""
+    """Every column, features and keys alike, has an expected value above."""
     names = {feature.name for feature in CALENDAR_FEATURES}
     assert set(FACTS) == names | {KIND, HOLIDAY_OFFSET, WEEK}
     assert set(_calendar().columns) == {columns.DATE, columns.TARGET_DATE, *FACTS}
@@ -322,7 +322,7 @@ def test_every_column_is_tested() -> None:
     ],
 )
 def test_known_days_of_a_year(flag: str, year: int, days: list[str]) -> None:
-    """The marked sessions of a year are those that history knows."""
+    """The marked sessions of a year are the dates in the historical record."""
     of_year = pl.col(columns.TARGET_DATE).dt.year() == year
     marked = _calendar().filter(of_year, f"target_{flag}")[columns.TARGET_DATE]
     assert marked.dt.strftime("%m-%d").to_list() == days
@@ -336,7 +336,7 @@ def test_known_days_of_a_year(flag: str, year: int, days: list[str]) -> None:
         pytest.param(date(2026, 6, 1), date(2026, 6, 18), "triple", id="Juneteenth, years ahead"),
     ],
 )
-def test_expiry_stands_before_a_closed_third_friday(first: date, expiry: date, flag: str) -> None:
+def test_expiry_moves_before_a_closed_third_friday(first: date, expiry: date, flag: str) -> None:
     """Options expire on the Thursday where the exchange is closed on the third Friday."""
     month = trading_calendar(first, first.replace(day=25), NYSE)
     assert month.filter("target_expiry")[columns.TARGET_DATE].to_list() == [expiry]
@@ -359,12 +359,12 @@ def test_expiry_stands_before_a_closed_third_friday(first: date, expiry: date, f
     ],
 )
 def test_kind_is_the_first_that_fits(day: date, kind: SessionKind) -> None:
-    """A session of several kinds is of the one that stands first among them."""
+    """A session of several kinds has the kind that comes first in order of precedence."""
     assert _row(columns.TARGET_DATE, day)[KIND] == kind
 
 
 def test_nothing_but_the_offset_is_unknown() -> None:
-    """Of every session since 1962 all is known, but for a place about a weekend that is far."""
+    """Every column is known for every session since 1962, except offsets from distant weekends."""
     calendar = trading_calendar(date(1962, 1, 2), date(2020, 4, 1), NYSE)
     unknown = {name for name in calendar.columns if calendar[name].null_count()}
     assert unknown == {HOLIDAY_OFFSET}
@@ -374,20 +374,20 @@ def test_nothing_but_the_offset_is_unknown() -> None:
     "last", [date(2015, 5, 22), date(2016, 6, 23), date(2017, 12, 29), date(2018, 12, 4)]
 )
 def test_last_day_asked_for_moves_nothing(last: date) -> None:
-    """A calendar that ends earlier tells the same of the sessions that it has."""
+    """A calendar that ends earlier has the same rows up to there."""
     longer = _calendar().filter(pl.col(columns.DATE) <= last)
     assert_frame_equal(trading_calendar(FIRST, last, NYSE), longer)
 
 
 @pytest.mark.parametrize("first", [date(2015, 1, 2), date(2016, 6, 24), date(2018, 12, 31)])
 def test_first_day_asked_for_moves_nothing(first: date) -> None:
-    """A calendar that begins later tells the same of the sessions that it has."""
+    """A calendar that begins later has the same rows from there."""
     longer = _calendar().filter(pl.col(columns.DATE) >= first)
     assert_frame_equal(trading_calendar(first, LAST, NYSE), longer)
 
 
 def test_early_closes_are_far_where_they_are_rare() -> None:
-    """Where years pass without an early close, it is 30 sessions away, whatever the range."""
+    """In years without an early close its distance is 30 sessions, whatever the range."""
     first, last = date(1977, 6, 1), date(1977, 12, 30)
     calendar = trading_calendar(first, last, NYSE)
     longer = trading_calendar(date(1962, 1, 2), last, NYSE).filter(pl.col(columns.DATE) >= first)
@@ -407,8 +407,8 @@ def test_early_closes_are_far_where_they_are_rare() -> None:
         pytest.param(date(2012, 10, 30), SessionKind.TUESDAY, id="Hurricane Sandy"),
     ],
 )
-def test_unforeseen_closure_is_seen_by_none(day: date, kind: SessionKind) -> None:
-    """Before, on and after a closure that nobody foresaw, sessions are like any other."""
+def test_unforeseen_closures_change_nothing(day: date, kind: SessionKind) -> None:
+    """Sessions before, on and after an unforeseen closure are like any other."""
     calendar = trading_calendar(day - timedelta(days=10), day, NYSE)
     target = _row(columns.TARGET_DATE, day, calendar)
     holidays = (target["target_before_holiday"], target["target_after_holiday"])
@@ -425,7 +425,7 @@ def test_unforeseen_closure_is_seen_by_none(day: date, kind: SessionKind) -> Non
     ],
 )
 def test_range_holds_the_days_at_its_ends(first: date, last: date, days: list[date]) -> None:
-    """A range has its sessions, those at its ends too, and may have none."""
+    """A range includes the sessions at both ends, and may have none."""
     calendar = trading_calendar(first, last, NYSE)
     assert calendar[columns.DATE].to_list() == days
     assert calendar.schema == _calendar().schema
@@ -462,7 +462,7 @@ def test_features_of_events_belong_to_exchanges_that_have_them() -> None:
 
 
 def test_london_closes_early_before_its_holidays() -> None:
-    """Early closes are those of the exchange."""
+    """Early closes are London's own: Christmas Eve and New Year's Eve."""
     early = _london().filter("target_early_close")[columns.TARGET_DATE]
     assert early.to_list() == [date(2019, 12, 24), date(2019, 12, 31)]
 

@@ -1,4 +1,4 @@
-"""The features, against their definitions in plain pandas."""
+"""The estimator's features, against their definitions in plain pandas."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stock_volume import columns
-from stock_volume.features.registry import FeatureParameters, add_features, features
+from stock_volume.features.registry import FeatureParameters, add_features, estimator_features
 
 PARAMETERS = FeatureParameters()
-NAMES = [feature.name for feature in features(PARAMETERS)]
+NAMES = [feature.name for feature in estimator_features(PARAMETERS)]
 START = date(2019, 12, 2)
 
 Oracle = Callable[[Any], Any]
-"""From a pandas frame to a pandas series; pandas comes without types."""
+"""Maps a pandas frame to a pandas series; pandas has no types."""
 
 
 def _windows(bars: Any) -> Any:
@@ -34,7 +34,7 @@ ORACLES: dict[str, Oracle] = {
     columns.VOL_MOVING_AVG: lambda bars: _windows(bars)[columns.VOLUME].mean(),
     columns.ADJ_CLOSE_ROLLING_MED: lambda bars: _windows(bars)[columns.ADJ_CLOSE].median(),
 }
-"""The definition of each feature; one without an entry fails its tests."""
+"""The definition of each feature; a feature without one fails its tests."""
 
 
 def _bars(symbol: str, days: list[date], volumes: list[int], closes: list[float]) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def _bars(symbol: str, days: list[date], volumes: list[int], closes: list[float]
 
 
 def _random_bars(seed: int, symbols: int = 5, rows: int = 150) -> pl.DataFrame:
-    """Bars with gaps of a day to two months, and every tenth volume zero."""
+    """Make bars with gaps of a day to two months; every tenth volume is zero."""
     random = np.random.default_rng(seed)
     frames = []
     for number in range(symbols):
@@ -81,7 +81,7 @@ def _any_bars(draw: st.DrawFn) -> pl.DataFrame:
 
 
 def _in_window(bars: pl.DataFrame, row: int, name: str) -> pl.Series:
-    """Values of a column in the window that ends on a row, found by brute force."""
+    """Select the values in the window that ends on a row, by brute force."""
     symbol, last = bars[columns.SYMBOL][row], bars[columns.DATE][row]
     first = last - timedelta(days=PARAMETERS.window_days - 1)
     return bars.filter(
@@ -110,7 +110,7 @@ def test_every_oracle_is_of_a_feature() -> None:
     ("days_before", "average", "median"), [(29, 150.0, 3.0), (30, 200.0, 4.0), (31, 200.0, 4.0)]
 )
 def test_window_is_open_on_the_left(days_before: int, average: float, median: float) -> None:
-    """A bar 29 calendar days earlier is in the window, one 30 days earlier is out."""
+    """A bar 29 calendar days earlier is in the window; a bar 30 days earlier is not."""
     last = date(2020, 3, 1)
     days = [last - timedelta(days=days_before), last]
     made = add_features(_bars("A", days, [100, 200], [2.0, 4.0]), PARAMETERS)
@@ -119,7 +119,7 @@ def test_window_is_open_on_the_left(days_before: int, average: float, median: fl
 
 
 def test_window_follows_its_parameter() -> None:
-    """With a window of one day each bar is alone in it."""
+    """A window of one day holds one bar."""
     days = [START + timedelta(days=day) for day in range(3)]
     made = add_features(
         _bars("A", days, [1, 5, 3], [9.0, 7.0, 8.0]), FeatureParameters(window_days=1)
@@ -129,7 +129,7 @@ def test_window_follows_its_parameter() -> None:
 
 
 def test_values_from_the_first_row_on() -> None:
-    """The first bars of a symbol have values too, from the bars there are."""
+    """The first bars of a symbol have values too, from the bars so far."""
     days = [START + timedelta(days=day) for day in range(4)]
     made = add_features(_bars("A", days, [10, 0, 2, 0], [1.0, 3.0, 8.0, 4.0]), PARAMETERS)
     assert made[columns.VOL_MOVING_AVG].to_list() == [10.0, 5.0, 4.0, 3.0]
@@ -146,7 +146,7 @@ def test_zero_volumes_average_to_zero() -> None:
 @settings(deadline=None, max_examples=60)
 @given(bars=_any_bars())
 def test_averages_stay_within_their_window(bars: pl.DataFrame) -> None:
-    """Mean and median lie between the least and the greatest value of their window."""
+    """Mean and median lie between the minimum and the maximum of their window."""
     made = add_features(bars, PARAMETERS)
     for feature, source in (
         (columns.VOL_MOVING_AVG, columns.VOLUME),
@@ -162,7 +162,7 @@ def test_averages_stay_within_their_window(bars: pl.DataFrame) -> None:
 @settings(deadline=None, max_examples=60)
 @given(bars=_any_bars())
 def test_symbols_do_not_meet(bars: pl.DataFrame) -> None:
-    """A symbol's features are the same alone and beside other symbols."""
+    """A symbol's features do not depend on other symbols."""
     together = add_features(bars, PARAMETERS)
     alone = [
         add_features(of_symbol, PARAMETERS)
@@ -174,7 +174,7 @@ def test_symbols_do_not_meet(bars: pl.DataFrame) -> None:
 @settings(deadline=None, max_examples=60)
 @given(bars=_any_bars())
 def test_rows_keep_their_order(bars: pl.DataFrame) -> None:
-    """The bars come back unchanged and in order, with one column more a feature."""
+    """The bars come back unchanged and in order, with one more column per feature."""
     made = add_features(bars, PARAMETERS)
     assert made.columns == [*bars.columns, *NAMES]
     assert made.select(bars.columns).equals(bars)
@@ -183,7 +183,7 @@ def test_rows_keep_their_order(bars: pl.DataFrame) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("seed", range(3))
 def test_feature_sees_no_later_bar(name: str, seed: int) -> None:
-    """Changing every bar after a day moves no value of a feature on or before it."""
+    """Changing every bar after a day changes no feature on or before it."""
     bars = _random_bars(seed, symbols=3)
     days = bars[columns.DATE].sort()
     for cut in (days[20], days[len(days) // 2], days[-2]):
@@ -199,7 +199,7 @@ def test_feature_sees_no_later_bar(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_feature_ignores_dropped_later_bars(name: str) -> None:
-    """A feature of a bar is the same when the bars after it are not there yet."""
+    """A feature of a bar is the same before later bars arrive."""
     bars = _random_bars(7, symbols=3)
     so_far = bars.filter(pl.col(columns.DATE) <= START + timedelta(days=400))
     assert 0 < so_far.height < bars.height
@@ -218,13 +218,13 @@ def test_parameters_refuse_what_makes_no_window(wrong: dict[str, float]) -> None
 
 def test_descriptions_name_the_unit() -> None:
     """Each feature is described, in shares or in dollars."""
-    for feature in features(PARAMETERS):
+    for feature in estimator_features(PARAMETERS):
         assert feature.description.endswith(("in shares", "in dollars"))
 
 
 @pytest.mark.parametrize("spike", [2**53 - 1, 10**13 + 1])
 def test_nothing_stays_of_a_huge_volume_that_has_left_the_window(spike: int) -> None:
-    """Averages after a huge volume are those of the bars in the window, not off by its rounding."""
+    """A huge volume that has left the window leaves no rounding error in the average."""
     days = [START + timedelta(days=day) for day in range(100)]
     volumes = [1, spike, 3] * 20 + [1] * 40
     made = add_features(_bars("A", days, volumes, [1.0] * 100), PARAMETERS)

@@ -27,7 +27,7 @@ from stock_volume.features.registry import (
     FeatureParameters,
     FeatureSet,
     describe_features,
-    features,
+    estimator_features,
     forecast_features,
 )
 from tests.unit.forecast_oracles import (
@@ -98,7 +98,7 @@ def _assert_close(column: pl.Series, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", BAR_NAMES)
 def test_feature_of_bars_is_what_its_oracle_says(case: Case, name: str) -> None:
-    """Every feature of a bar equals its definition in pandas, and is null where that is unknown."""
+    """Every feature of a bar equals its definition in pandas, and is null where that is."""
     _assert_close(case.made[name], case.of_bars[name])
 
 
@@ -109,7 +109,7 @@ def test_feature_of_the_market_is_what_its_oracle_says(case: Case, name: str) ->
 
 
 def test_every_oracle_is_of_a_feature() -> None:
-    """Features and oracles are the same sets; test_calendar has those of the calendar."""
+    """Every feature has an oracle; test_calendar has the oracles of the calendar."""
     assert set(BAR_NAMES) == set(BAR_ORACLES)
     assert set(MARKET_NAMES) == set(MARKET_ORACLES)
     assert (*CALENDAR_FEATURES, *MARKET_FEATURES) == SESSION_FEATURES
@@ -117,7 +117,7 @@ def test_every_oracle_is_of_a_feature() -> None:
 
 
 def test_sessions_are_those_of_the_bars_dates(made: pl.DataFrame, bars: pl.DataFrame) -> None:
-    """What all symbols share is the session's on each bar, and null on a bar of no session."""
+    """Shared features are the session's on each bar, and null on a bar without a session."""
     names = [feature.name for feature in SESSION_FEATURES]
     joined = bars.join(sessions_of(bars), on=columns.DATE, how="left", maintain_order="left")
     assert_frame_equal(made.select(columns.TARGET_DATE), joined.select(columns.TARGET_DATE))
@@ -126,14 +126,14 @@ def test_sessions_are_those_of_the_bars_dates(made: pl.DataFrame, bars: pl.DataF
 
 
 def test_rows_keep_their_order(made: pl.DataFrame, bars: pl.DataFrame) -> None:
-    """There is one row a bar, in the same order, with the bar's own columns unchanged."""
+    """There is one row per bar, in the same order, with the bar's own columns unchanged."""
     kept = [name for name in bars.columns if name in made.columns]
     assert {columns.SYMBOL, columns.DATE, columns.VOLUME} <= set(kept)
     assert_frame_equal(made.select(kept), bars.select(kept), check_exact=True)
 
 
 def test_features_are_named_and_described() -> None:
-    """Names are unique words in snake case, and each feature is described."""
+    """Names are unique and in snake case, and each feature has a description."""
     assert len(NAMES) == len(set(NAMES))
     assert all(pl.Series(NAMES).str.contains(r"^[a-z]+(_[a-z0-9]+)*$"))
     assert all(feature.description.strip() for feature in FORECAST_FEATURES)
@@ -141,7 +141,7 @@ def test_features_are_named_and_described() -> None:
 
 def test_every_feature_is_described_once() -> None:
     """The description has a row for each feature of the forecaster and of the estimator."""
-    described = (*features(FeatureParameters()), *FORECAST_FEATURES)
+    described = (*estimator_features(FeatureParameters()), *FORECAST_FEATURES)
     expected = [[f"`{feature.name}`", feature.description] for feature in described]
     lines = describe_features().splitlines()
     rows = [line.strip("| ").split(" | ")[:2] for line in lines if line.startswith("| `")]
@@ -157,18 +157,18 @@ def test_the_event_of_a_feature_is_described() -> None:
 
 
 def test_description_is_the_registrys() -> None:
-    """The description among the documents is that of the features that there are."""
+    """docs/features.md describes the registry as it is."""
     text = DESCRIPTION.read_text(encoding="utf-8")
     assert text == describe_features(), "docs/features.md is stale: run `make features-doc`"
 
 
-def test_features_are_floats_of_32_bits(made: pl.DataFrame) -> None:
-    """Every feature is a column of float32, after the columns that tell the origin."""
+def test_features_are_float32(made: pl.DataFrame) -> None:
+    """Every feature is a column of float32, after the columns of the origin."""
     assert made.columns[-len(NAMES) :] == NAMES
     assert set(made.select(NAMES).dtypes) == {pl.Float32}
 
 
-# What features may not see.
+# Leakage.
 
 
 def _perturbed(bars: pl.DataFrame, cut: date) -> pl.DataFrame:
@@ -199,7 +199,7 @@ def _moved(before: pl.DataFrame, after: pl.DataFrame, names: Iterable[str]) -> s
 def test_no_feature_sees_a_later_bar(
     bars: pl.DataFrame, made: pl.DataFrame, change: Change, cut: date
 ) -> None:
-    """Changing or dropping all bars after a day moves nothing on or before it, but for targets."""
+    """Changing or dropping all bars after a day changes nothing up to it, except targets."""
     changed = _forecast(change(bars, cut))
     names = set(made.columns).difference(TARGETS)
     assert _moved(_dropped(made, cut), _dropped(changed, cut), names) == set()
@@ -209,7 +209,7 @@ def test_no_feature_sees_a_later_bar(
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_targets_are_of_the_bar_after(bars: pl.DataFrame, made: pl.DataFrame, cut: date) -> None:
-    """Changing all bars after a day moves every target of it, and dropping them takes it away."""
+    """Changing all bars after a day changes each of its targets, and dropping them removes them."""
     of_day = pl.col(columns.DATE) == cut
     known = made.filter(of_day, pl.col(ETA).is_not_null())
     perturbed, dropped = (
@@ -225,7 +225,7 @@ def test_targets_are_of_the_bar_after(bars: pl.DataFrame, made: pl.DataFrame, cu
 
 
 def test_every_feature_answers_to_bars(bars: pl.DataFrame, made: pl.DataFrame) -> None:
-    """Changing the bars after a day moves all after it but age, security and the calendar's."""
+    """Changing bars after a day changes all later features, except age, security and calendar."""
     later = pl.col(columns.DATE) > CUTS[0]
     changed = _forecast(_perturbed(bars, CUTS[0]))
     moved = _moved(made.filter(later), changed.filter(later), NAMES)
@@ -235,7 +235,7 @@ def test_every_feature_answers_to_bars(bars: pl.DataFrame, made: pl.DataFrame) -
 
 @pytest.mark.parametrize("weeks", [13, 52])
 def test_no_feature_reaches_over_a_pause(bars: pl.DataFrame, weeks: int) -> None:
-    """The first bars after a pause see nothing later, though long ago is few bars away."""
+    """The first bars after a pause in trading see nothing later, although few bars lie between."""
     last = date(2017, 1, 6)
     cut = last + timedelta(weeks=weeks, days=-1)
     pause = pl.col(columns.DATE).is_between(last, cut - timedelta(days=2), closed="right")
@@ -248,7 +248,7 @@ def test_no_feature_reaches_over_a_pause(bars: pl.DataFrame, weeks: int) -> None
 
 
 def test_symbols_do_not_meet(bars: pl.DataFrame, made: pl.DataFrame) -> None:
-    """With the same sessions, a symbol's features are the same alone and beside others."""
+    """Given the sessions, a symbol's features do not depend on other symbols."""
     sessions = sessions_of(bars)
     alone = [
         forecast_features(symbol, sessions)
@@ -260,7 +260,7 @@ def test_symbols_do_not_meet(bars: pl.DataFrame, made: pl.DataFrame) -> None:
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_market_is_the_same_by_chunks(bars: pl.DataFrame, size: int) -> None:
-    """Sums of chunks of symbols give the sessions that sums over all symbols give."""
+    """Sums by chunks of symbols give the same sessions as sums over all symbols."""
     symbols = bars.partition_by(columns.SYMBOL, maintain_order=True)
     chunks = [pl.concat(symbols[start : start + size]) for start in range(0, len(symbols), size)]
     by_chunks = market_sessions((market_sums(add_quantities(chunk)) for chunk in chunks), NYSE)
@@ -271,11 +271,11 @@ def test_market_is_the_same_by_chunks(bars: pl.DataFrame, size: int) -> None:
 
 SESSIONS: Final = [date(2019, 6, day) for day in (6, 7, 10, 11, 12, 13, 14, 17, 18)]
 ORIGIN: Final = date(2019, 6, 14)
-"""A Friday: the target is the Monday after, the last session but one."""
+"""A Friday: the target is the following Monday, the last session but one."""
 
 
 def _bars_of(days: Sequence[date], volumes: Sequence[int | None]) -> pl.DataFrame:
-    """Make bars of ten dollars; no bar where there is no volume."""
+    """Make bars at ten dollars, and no bar where the volume is null."""
     bars = pl.DataFrame(
         {columns.DATE: days, columns.VOLUME: volumes}, schema_overrides={columns.VOLUME: pl.Int64}
     )
@@ -290,7 +290,7 @@ def _bars_of(days: Sequence[date], volumes: Sequence[int | None]) -> pl.DataFram
 
 
 def _origin_of(bars: pl.DataFrame) -> dict[str, Any]:
-    """Tell the row of the origin, where no symbol is measured as the market."""
+    """Compute the row of the origin, where no symbol is liquid enough to be part of the market."""
     return _forecast(bars).row(by_predicate=pl.col(columns.DATE) == ORIGIN, named=True)
 
 
@@ -304,7 +304,7 @@ def _origin_of(bars: pl.DataFrame) -> dict[str, Any]:
     ],
 )
 def test_target_is_of_the_next_session(volumes: list[int | None], of_base: list[int]) -> None:
-    """Eta is the next log dollar volume less the mean of the last five bars' that traded."""
+    """Eta is the next log dollar volume minus the mean of the last five bars that traded."""
     row = _origin_of(_bars_of(SESSIONS[: len(volumes)], volumes))
     base = fmean(log(10 * volume) for volume in of_base)
     assert row[columns.TARGET_DATE] == date(2019, 6, 17)
@@ -325,14 +325,14 @@ def test_target_is_of_the_next_session(volumes: list[int | None], of_base: list[
 def test_eta_is_null_where_it_is_not_known(
     volumes: list[int | None], next_volume: int | None
 ) -> None:
-    """There is no eta without a bar on the next session, trades in it, and a base."""
+    """Eta needs a bar on the next session, trades in it, and a base."""
     row = _origin_of(_bars_of(SESSIONS[: len(volumes)], volumes))
     assert row[NEXT_VOLUME] == next_volume
     assert row[ETA] is None
 
 
 def test_what_is_not_finite_is_null() -> None:
-    """Where nothing ever moves, what is in units of a deviation is null, and all else finite."""
+    """Where nothing moves, features in units of a deviation are null, and all others finite."""
     days = [SESSIONS[0] + timedelta(days=day) for day in range(200)]
     weekdays = [day for day in days if day.isoweekday() <= 5]
     still = _forecast(_bars_of(weekdays, [10**6] * len(weekdays)))
@@ -345,7 +345,7 @@ def test_what_is_not_finite_is_null() -> None:
 
 
 def test_an_exchange_has_the_features_of_its_events(bars: pl.DataFrame) -> None:
-    """On London's sessions a bar has every feature but those of US derivatives and indexes."""
+    """On London's sessions a bar has every feature except on US derivatives and indexes."""
     sessions = market_sessions([market_sums(add_quantities(bars))], find_exchange("XLON"))
     made = forecast_features(bars, sessions)
     events = {None, ScheduledEvent.EARLY_CLOSE}

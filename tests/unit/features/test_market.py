@@ -1,4 +1,4 @@
-"""The market's sessions: which bars count, how much, and what there is where none does."""
+"""The market's sessions: which bars count, how much, and what remains where none does."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -30,9 +30,9 @@ from stock_volume.features.market import (
 from stock_volume.features.quantities import (
     ABNORMAL,
     ABS_RETURN,
+    BARS_SO_FAR,
     LOG_VOLUME,
     RETURN,
-    SESSIONS,
     SURPRISE,
 )
 from tests.unit.forecast_oracles import MARKET_ORACLES
@@ -45,7 +45,7 @@ OF_STOCKS: Final = {
     MARKET_SPIKES: ABNORMAL,
 }
 OF_ETFS: Final = {ETF_ABNORMAL: ABNORMAL, ETF_SURPRISE: SURPRISE}
-"""From a measure of the market to the quantity that it is made from."""
+"""The quantity of a bar that each measure of the market averages."""
 
 TUESDAY: Final = date(2019, 7, 2)
 WEDNESDAY: Final = date(2019, 7, 3)
@@ -56,7 +56,7 @@ MONDAY: Final = date(2019, 7, 8)
 PLAIN: Final[dict[str, Any]] = {
     columns.DATE: TUESDAY,
     columns.ETF: False,
-    SESSIONS: 61,
+    BARS_SO_FAR: 61,
     LOG_VOLUME: 13.5,
     ABNORMAL: 0.5,
     SURPRISE: 0.75,
@@ -68,7 +68,7 @@ FLOATS: Final = (LOG_VOLUME, ABNORMAL, SURPRISE, RETURN, ABS_RETURN)
 
 
 def _sums(*changed: dict[str, Any]) -> pl.DataFrame:
-    """Add up bars, one a mapping of what differs from the plain one."""
+    """Add up bars, each given by its differences from the plain one."""
     return market_sums(
         pl.DataFrame(
             [PLAIN | change for change in changed],
@@ -82,7 +82,7 @@ def _sessions(*changed: dict[str, Any]) -> pl.DataFrame:
 
 
 def _values(sessions: pl.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Tell some columns of the one session that there is."""
+    """Return some columns of the only session."""
     return sessions.select(*names).row(0, named=True) if sessions.height == 1 else {}
 
 
@@ -138,14 +138,14 @@ def test_means_are_of_stocks_or_of_etfs(*, etf: bool) -> None:
 @pytest.mark.parametrize(
     "thin",
     [
-        pytest.param({SESSIONS: 60}, id="60 bars so far"),
+        pytest.param({BARS_SO_FAR: 60}, id="60 bars so far"),
         pytest.param({LOG_VOLUME: 13.0}, id="440,000 dollars"),
         pytest.param({LOG_VOLUME: None}, id="no trades"),
     ],
 )
 @pytest.mark.parametrize("etf", [False, True])
 def test_new_and_thin_symbols_do_not_count(thin: dict[str, Any], *, etf: bool) -> None:
-    """A symbol of at most 60 bars, or of little trade that day, moves no measure."""
+    """A symbol of at most 60 bars, or little traded that day, changes no measure."""
     liquid = {columns.ETF: etf}
     beside = liquid | thin | dict.fromkeys(FLOATS[1:], 0.25)
     assert_frame_equal(_sessions(liquid, beside), _sessions(liquid))
@@ -159,9 +159,9 @@ def test_new_and_thin_symbols_do_not_count(thin: dict[str, Any], *, etf: bool) -
 
 
 def test_sessions_are_from_the_first_bar_to_the_last() -> None:
-    """Bars that do not count make sessions, too, even where no symbol is liquid."""
+    """Bars that do not count extend the sessions too, even where no symbol is liquid."""
     thin = {LOG_VOLUME: 12.0}
-    sessions = _sessions(thin, {columns.DATE: MONDAY, SESSIONS: 1})
+    sessions = _sessions(thin, {columns.DATE: MONDAY, BARS_SO_FAR: 1})
     assert sessions[columns.DATE].to_list() == [TUESDAY, WEDNESDAY, FRIDAY, MONDAY]
     assert all(sessions[name].null_count() == 4 for name in (*OF_STOCKS, *OF_ETFS))
     liquid = _sessions(thin, {columns.DATE: FRIDAY}, thin | {columns.DATE: MONDAY})
@@ -171,7 +171,7 @@ def test_sessions_are_from_the_first_bar_to_the_last() -> None:
 
 @pytest.mark.parametrize(("market", "quantity"), OF_STOCKS.items())
 def test_unknown_quantities_do_not_count(market: str, quantity: str) -> None:
-    """A quantity that is unknown is not averaged in; where all are, so is the mean."""
+    """Unknown quantities are left out of the mean, which is unknown where all are."""
     unknown = {quantity: None}
     assert_frame_equal(_sessions({}, unknown).select(market), _sessions({}).select(market))
     assert _values(_sessions(unknown), [market]) == {market: None}
@@ -190,7 +190,7 @@ def test_spikes_are_a_share() -> None:
 def test_measures_are_null_where_none_is_measured(
     *, etf: bool, known: Iterable[str], unknown: Iterable[str]
 ) -> None:
-    """Without ETFs theirs are null, and without stocks the market's, all else being there."""
+    """Without ETFs their measures are null, and without stocks the market's; the rest is there."""
     sessions = _sessions({columns.ETF: etf}, {columns.ETF: etf, columns.DATE: MONDAY})
     assert sessions.height == 4
     assert all(sessions[name].null_count() == 4 for name in unknown)
@@ -198,7 +198,7 @@ def test_measures_are_null_where_none_is_measured(
 
 
 def test_sessions_without_bars_are_there() -> None:
-    """Between the first and the last day every session has its calendar, measured or not."""
+    """Every session between the first and the last day has its calendar, measured or not."""
     sessions = _sessions({}, {columns.DATE: MONDAY})
     of_calendar = [feature.name for feature in CALENDAR_FEATURES]
     calendar = trading_calendar(TUESDAY, MONDAY, NYSE)
@@ -210,14 +210,14 @@ def test_sessions_without_bars_are_there() -> None:
 
 @pytest.mark.parametrize("others", [[TUESDAY, FRIDAY], [FRIDAY], [WEDNESDAY]])
 def test_bars_of_no_session_do_not_count(others: list[date]) -> None:
-    """A bar on a holiday makes no session and moves none, be it first, last or between."""
+    """A bar on a holiday adds and changes no session, whether first, last or in between."""
     known = [{columns.DATE: day} for day in others]
     closed = {columns.DATE: HOLIDAY, ABNORMAL: 1.5}
     assert_frame_equal(_sessions(*known, closed), _sessions(*known))
 
 
-def test_order_of_bars_and_chunks_is_free() -> None:
-    """Chunks in any order, one without ETFs and one without stocks, are as one."""
+def test_the_order_of_bars_and_chunks_does_not_matter() -> None:
+    """Chunks in any order, also without ETFs or stocks, give the same sessions as one chunk."""
     bars: list[dict[str, Any]] = [
         {columns.DATE: day, columns.ETF: etf, ABNORMAL: value}
         for day, etf, value in (
@@ -238,7 +238,7 @@ def test_order_of_bars_and_chunks_is_free() -> None:
 
 
 def test_windows_pass_over_sessions_without_measure() -> None:
-    """Sums and means of sessions are of those that are known among them."""
+    """Rolling sums and means skip sessions without a measure."""
     returns = {TUESDAY: 0.01, FRIDAY: 0.02, MONDAY: -0.05}
     sessions = _sessions(
         *({columns.DATE: day, RETURN: move, SURPRISE: move} for day, move in returns.items())
@@ -251,7 +251,7 @@ def test_windows_pass_over_sessions_without_measure() -> None:
 
 
 def test_columns_are_the_calendars_and_the_markets() -> None:
-    """Sessions have the calendar's columns, then the market's features, and no other."""
+    """Sessions have the columns of the calendar, then the market's features, and no other."""
     names = [feature.name for feature in MARKET_FEATURES]
     sessions = _sessions({})
     calendar = trading_calendar(TUESDAY, TUESDAY, NYSE)
@@ -261,7 +261,7 @@ def test_columns_are_the_calendars_and_the_markets() -> None:
 
 START: Final = date(2015, 1, 2)
 END: Final = date(2019, 7, 3)
-"""The data of the sessions that are gone on with: the session after them is not the next day."""
+"""Span of the data; the session after it is not on the next day."""
 
 FAR: Final = date(2021, 2, 5)
 UNMEASURED: Final = (date(2018, 12, 5), date(2019, 6, 28))
@@ -300,7 +300,7 @@ def extended(known: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_extension_keeps_what_is_known(known: pl.DataFrame, extended: pl.DataFrame) -> None:
-    """The sessions that are gone on with stay exactly as they are."""
+    """Extending sessions leaves the known ones exactly as they are."""
     assert known[columns.DATE][-1] == END
     assert known[MARKET_ABNORMAL].null_count() == len(UNMEASURED)
     assert extended.columns == known.columns
@@ -308,7 +308,7 @@ def test_extension_keeps_what_is_known(known: pl.DataFrame, extended: pl.DataFra
 
 
 def test_extension_has_each_later_session(known: pl.DataFrame, extended: pl.DataFrame) -> None:
-    """After the data every session up to the last day follows, with the exchange's calendar."""
+    """Every session up to the last day follows the data, with the exchange's calendar."""
     later = extended.slice(known.height)
     names = [columns.DATE, columns.TARGET_DATE, *(feature.name for feature in CALENDAR_FEATURES)]
     alone = trading_calendar(END + timedelta(days=1), FAR, NYSE)
@@ -318,7 +318,7 @@ def test_extension_has_each_later_session(known: pl.DataFrame, extended: pl.Data
 
 
 def test_extension_has_no_measures_of_its_own(known: pl.DataFrame, extended: pl.DataFrame) -> None:
-    """What the market does on a session after the data is unknown."""
+    """The market's measures on sessions after the data are null."""
     later = extended.slice(known.height)
     assert {name: later[name].null_count() for name in MEASURES} == dict.fromkeys(
         MEASURES, later.height
@@ -326,7 +326,7 @@ def test_extension_has_no_measures_of_its_own(known: pl.DataFrame, extended: pl.
 
 
 def _as_days(sessions: pl.DataFrame) -> Any:
-    """What the oracles of sessions look at: calendar, measures, and the next measure."""
+    """Make the input of the sessions' oracles: calendar, measures, and the next measure."""
     days = sessions.with_columns(pl.col("kind").cast(pl.String)).to_pandas()
     days["next_market_abnormal_volume"] = days[MARKET_ABNORMAL].shift(-1)
     return days
@@ -336,7 +336,7 @@ def _as_days(sessions: pl.DataFrame) -> Any:
 def test_extension_knows_what_the_market_had_done(
     known: pl.DataFrame, extended: pl.DataFrame, name: str
 ) -> None:
-    """Windows and responses of later sessions are by pandas those of what had come true."""
+    """Windows and responses of later sessions equal pandas on the measures known by then."""
     expected = np.asarray(MARKET_ORACLES[name](_as_days(extended)), dtype=np.float64)
     found = extended[name].cast(pl.Float64).to_numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
@@ -362,7 +362,7 @@ def test_extension_looks_a_year_back(
 def test_extension_sees_no_later_session(
     extended: pl.DataFrame, known: pl.DataFrame, last: date
 ) -> None:
-    """How far the sessions go on changes none of them."""
+    """Extending further changes no session."""
     nearer = extend_sessions(known, last, NYSE)
     assert nearer[columns.DATE][-1] <= last < extended[columns.DATE][nearer.height]
     assert_frame_equal(nearer, extended.head(nearer.height), check_exact=True)
@@ -370,7 +370,7 @@ def test_extension_sees_no_later_session(
 
 @pytest.mark.parametrize("cut", [date(2018, 12, 4), date(2019, 3, 29), date(2019, 7, 2)])
 def test_extension_is_of_what_was_known_then(known: pl.DataFrame, cut: date) -> None:
-    """Sessions up to a day go on as if no liquid stock had traded after it."""
+    """Extending from an earlier day equals sessions in which no liquid stock traded later."""
     bars = _years_of_bars(_days())
     thin = [bar | {LOG_VOLUME: 1.0} if bar[columns.DATE] > cut else bar for bar in bars]
     then = _sessions(*(bar for bar in bars if bar[columns.DATE] <= cut))
@@ -381,12 +381,12 @@ def test_extension_is_of_what_was_known_then(known: pl.DataFrame, cut: date) -> 
 
 
 def test_extension_to_the_last_session_changes_nothing(known: pl.DataFrame) -> None:
-    """Sessions that go up to the day already stay as they are, on the holiday after it, too."""
+    """Extending to the last session, or to the holiday after it, changes nothing."""
     for last in (END, HOLIDAY):
         assert_frame_equal(extend_sessions(known, last, NYSE), known, check_exact=True)
 
 
-def test_extension_goes_on_for_ten_years(known: pl.DataFrame) -> None:
+def test_extension_reaches_ten_years(known: pl.DataFrame) -> None:
     """The calendar is known ten years after the data, without gap or repetition."""
     last = END + timedelta(days=3650)
     later = extend_sessions(known, last, NYSE)
@@ -403,7 +403,7 @@ def test_extension_goes_on_for_ten_years(known: pl.DataFrame) -> None:
 
 def test_sessions_of_another_exchange_are_refused(known: pl.DataFrame) -> None:
     """Sessions of New York are not extended by the calendar of London."""
-    match = "not those of XLON: on 2015-01-16 they have 2015-01-20 as the next session"
+    match = "another exchange than XLON: there the session after 2015-01-16 is 2015-01-20"
     with pytest.raises(ExchangeMismatchError, match=match):
         extend_sessions(known, FAR, find_exchange("XLON"))
 
@@ -414,7 +414,7 @@ def test_targets_of_the_exchange_pass(known: pl.DataFrame) -> None:
 
 
 def test_the_market_of_london_has_no_feature_of_option_expiry() -> None:
-    """What the market did on expiries of US options is left out in London, and nothing else."""
+    """London lacks the market's response to US option expiries, and nothing else."""
     london = market_sessions([_sums({})], find_exchange("XLON"))
     names = [feature.name for feature in MARKET_FEATURES if feature.name in london.columns]
     assert {feature.name for feature in MARKET_FEATURES} - {*names} == {"market_response_expiry"}

@@ -12,7 +12,7 @@ from stock_volume import boosters, columns
 from stock_volume.boosters import lightgbm_parameters
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.exchange import ScheduledEvent
-from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
+from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.calibrate import LEAST_ROWS
 from stock_volume.forecaster.model import (
@@ -119,7 +119,7 @@ def test_mean_does_not_depend_on_the_quantiles(
 def test_nothing_but_features_is_learnt_from(rows: pl.DataFrame, trained: Forecaster) -> None:
     """Columns that are no features, the target's volume among them, do not move a tree."""
     random = np.random.default_rng(5)
-    names = (columns.CLOSE, columns.VOLUME, BASE, NEXT_VOLUME, SESSIONS)
+    names = (columns.CLOSE, columns.VOLUME, BASE, NEXT_VOLUME, BARS_SO_FAR)
     other = rows.with_columns(pl.Series(name, random.permutation(rows[name])) for name in names)
     other = other.with_columns(pl.lit("X").alias(columns.SYMBOL))
     assert _texts(train_forecaster(other, PARAMETERS)) == _texts(trained)
@@ -364,7 +364,7 @@ def test_training_rows_have_history_and_target(least: int) -> None:
     """Rows without a target, or of symbols with fewer bars than asked for, are left out."""
     frame = forecast_frame(symbols=3, history=0)
     kept = training_rows(frame.lazy(), small_parameters(least_sessions=least)).collect()
-    places = frame.select(SESSIONS, pl.col(ETA).is_null()).rows()
+    places = frame.select(BARS_SO_FAR, pl.col(ETA).is_null()).rows()
     expected = [n for n, (bars, lacks) in enumerate(places) if bars >= least and not lacks]
     assert kept.equals(frame[expected])
 
@@ -385,7 +385,7 @@ def test_latest_training_rows_have_history() -> None:
     """The least history of a symbol holds for the shipped forecaster, too."""
     frame = forecast_frame(symbols=3, history=0)
     rows = latest_training_rows(frame.lazy(), small_parameters(least_sessions=40)).collect()
-    assert rows[SESSIONS].min() == 40
+    assert rows[BARS_SO_FAR].min() == 40
 
 
 def _mean_parameters(

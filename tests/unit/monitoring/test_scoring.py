@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from stock_volume import columns
 from stock_volume.evaluation.backtest import COMMON_STOCK
 from stock_volume.evaluation.baselines import MA5
-from stock_volume.features.quantities import BASE, SESSIONS
+from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
@@ -210,7 +210,7 @@ def test_origins_must_be_comparable() -> None:
     """An origin without a base, or with less history than the backtest requires, is left out."""
     features = FEATURES.with_columns(
         pl.when(ONE).then(None).otherwise(BASE).alias(BASE),
-        pl.when(pl.col(columns.SYMBOL) == "S01").then(9).otherwise(SESSIONS).alias(SESSIONS),
+        pl.when(pl.col(columns.SYMBOL) == "S01").then(9).otherwise(BARS_SO_FAR).alias(BARS_SO_FAR),
     )
     rows, counts = _score(features=features, least=10)
     assert counts.not_comparable == 1 + 11

@@ -11,6 +11,7 @@ from kedro.framework.project import configure_project
 from kedro.pipeline import Pipeline
 from omegaconf import OmegaConf
 
+from stock_volume.exchange import NYSE
 from stock_volume.pipeline_registry import register_pipelines
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "airflow"
@@ -103,7 +104,8 @@ def test_runs_do_not_overlap_nor_catch_up(pipeline: str) -> None:
     if pipeline == "__default__":
         assert given["schedule"] == "None"
     else:
-        assert "America/New_York" in given["schedule"]
+        timetable = f"{NYSE.update_schedule()!r}, timezone={NYSE.time_zone!r}"
+        assert given["schedule"] == f"CronTriggerTimetable({timetable})", STALE
 
 
 def test_nothing_names_a_machine_or_a_registry() -> None:
