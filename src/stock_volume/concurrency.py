@@ -1,4 +1,4 @@
-"""Overlap computing with writing, in bounded memory."""
+"""Concurrent mapping with bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -15,19 +15,19 @@ def map_ahead(
     workers: int = 2,
     ahead: int | None = None,
 ) -> Generator[Result]:
-    """Yield ``function(item)`` in order, and compute the next results in the meantime.
+    """Yield ``function(item)`` in order while threads compute the next results.
 
     Unlike ``Executor.map``, it starts a bounded number of items ahead of the consumer, so
-    that a slow consumer holds the workers back instead of filling the memory. When the
-    consumer stops early or an item fails, items that have not started are cancelled.
+    a slow consumer pauses the workers instead of filling the memory. When the consumer
+    stops early or an item fails, pending items are cancelled.
 
     Args:
         function: Computes one result; it should release the GIL for most of its time.
-        items: Arguments of the function, taken one at a time.
+        items: Arguments of the function, consumed lazily.
         workers: Number of threads.
-        ahead: Number of items, started or waiting, ahead of the one that the consumer
-            takes; ``workers`` by default. More keep the workers busy while one item takes
-            longer than the others.
+        ahead: Maximum number of items, started or waiting, ahead of the consumer;
+            ``workers`` by default. A larger number keeps the workers busy while one item
+            takes longer than the others.
 
     Yields:
         The results, in the order of ``items``.

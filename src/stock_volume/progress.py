@@ -1,4 +1,4 @@
-"""Show the progress of long work in a terminal, and nothing in logs."""
+"""Progress bars in a terminal; logs stay free of them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -7,53 +7,56 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-_REFRESHES_A_SECOND: Final = 4
+_REFRESHES_PER_SECOND: Final = 4
 _BAR_WIDTH: Final = 6
-"""Short, so that the line fits into 80 columns."""
+"""Characters; short enough for a line of 80 columns."""
 
 
 class Advance(Protocol):
-    """Reports progress."""
+    """Advances a progress bar."""
 
     def __call__(self, done: float, rows: int = 0) -> None:
-        """Add to what is done.
+        """Add work to the progress bar.
 
         Args:
-            done: Units done since the last call.
-            rows: Rows done since the last call.
+            done: Units completed since the last call.
+            rows: Rows processed since the last call.
         """
 
 
 @contextmanager
 def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
-    """Show the work done, its rate and the time left in a line of the terminal, if there is one.
+    """Show completed units, row rate and remaining time on one terminal line.
+
+    Shows nothing when the output is not a terminal.
 
     Args:
-        description: Name of the work.
+        description: Name of the task.
         total: Number of units.
         unit: Plural name of a unit, such as ``files``.
 
     Yields:
-        A function that adds to what is done.
+        A function that advances the progress bar.
     """
     from rich.progress import MofNCompleteColumn, TextColumn
 
     columns = [MofNCompleteColumn(), TextColumn(f"{unit}{{task.fields[counted]}},")]
-    with _line(columns) as shown:
-        task = shown.add_task(description, total=total, counted="")
-        seen = 0
+    with _make_display(columns) as display:
+        task = display.add_task(description, total=total, counted="")
+        rows_done = 0
 
         def advance(done: float, rows: int = 0) -> None:
-            nonlocal seen
-            seen += rows
-            shown.update(task, advance=done, counted=_format_rows(seen, shown.tasks[0].elapsed))
+            nonlocal rows_done
+            rows_done += rows
+            counted = _format_rows(rows_done, display.tasks[0].elapsed)
+            display.update(task, advance=done, counted=counted)
 
         yield advance
 
 
 @contextmanager
 def transfer(description: str, size: float | None) -> Iterator[Callable[[float], None]]:
-    """Show the bytes of a file received, their rate and the time left, as ``progress`` does.
+    """Show the bytes received, their rate and the remaining time, as ``progress`` does.
 
     Args:
         description: Name of the transfer.
@@ -64,17 +67,17 @@ def transfer(description: str, size: float | None) -> Iterator[Callable[[float],
     """
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _line([DownloadColumn(), TransferSpeedColumn()]) as shown:
-        task = shown.add_task(description, total=size)
-        yield lambda received: shown.update(task, completed=received)
+    with _make_display([DownloadColumn(), TransferSpeedColumn()]) as display:
+        task = display.add_task(description, total=size)
+        yield lambda received: display.update(task, completed=received)
 
 
-def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
+def _make_display(columns: "Iterable[ProgressColumn]") -> "Progress":
     import rich
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
-    # The console that Kedro logs to, so that log lines appear above the bar.
+    # Kedro logs to this console, so log lines appear above the bar.
     console = rich.get_console()
     return Progress(
         TextColumn("{task.description}"),
@@ -84,8 +87,8 @@ def _line(columns: "Iterable[ProgressColumn]") -> "Progress":
         TextColumn("left"),
         console=console,
         transient=True,
-        refresh_per_second=_REFRESHES_A_SECOND,
-        # With FORCE_COLOR a console calls every output a terminal, even a file.
+        refresh_per_second=_REFRESHES_PER_SECOND,
+        # With FORCE_COLOR rich treats every output as a terminal, even a file.
         disable=not (console.is_terminal and console.file.isatty()),
     )
 

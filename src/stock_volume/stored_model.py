@@ -1,4 +1,4 @@
-"""What the model store keeps of a model."""
+"""Models as stored in the BentoML model store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,45 +13,52 @@ if TYPE_CHECKING:  # it takes over a second to import
 
 ESTIMATOR_NAME: Final = "stock_volume_estimator"
 ESTIMATOR_FILE: Final = "model.txt"
+LARGEST_INPUTS: Final = "largest_inputs"
+"""Metadata of the estimator: largest value of each input in training."""
+
 EXCHANGE_FILE: Final = "exchange.json"
-"""The exchange of a snapshot: the service has no exchange_calendars."""
+"""Exchange of a snapshot, stored because the service has no exchange_calendars."""
 
 FORECASTER_NAME: Final = "stock_volume_forecaster"
 SNAPSHOT_NAME: Final = "stock_volume_snapshot"
-"""What the service knows of the symbols: frames beside the models."""
+"""Frames of the symbols that the service answers for."""
 
 SERVED_NAMES: Final = (ESTIMATOR_NAME, FORECASTER_NAME, SNAPSHOT_NAME)
-"""What a Bento holds: one version of each."""
+"""Models in a Bento, one version each."""
 
 _DESCRIPTION: Final = "model.yaml"
-"""BentoML's own file beside those of a model."""
+"""BentoML's own file in the folder of a model."""
 
 _FRAME_SUFFIX: Final = ".parquet"
 _ROW_GROUP_ROWS: Final = 16_384
-"""Small, so that the rows of one symbol are found without reading many others."""
+"""Small, so that reading one symbol reads few rows of others."""
 
 
-def known_only(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is undefined: the store refuses None.
+def drop_undefined(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop entries that are None, which the store rejects.
 
     Args:
         metadata: Numbers, texts, and dictionaries and lists of them.
 
     Returns:
-        The same without the entries, at any depth, that are None.
+        The metadata without None at any depth.
 
     Raises:
-        ValueError: A number is not finite, and would break the JSON that it is served in.
+        ValueError: A number is not finite, so JSON cannot represent it.
     """
-    return {name: _known_part(value, name) for name, value in metadata.items() if value is not None}
+    return {
+        name: _drop_undefined_within(value, name)
+        for name, value in metadata.items()
+        if value is not None
+    }
 
 
-def _known_part(value: Any, name: str) -> Any:
+def _drop_undefined_within(value: Any, name: str) -> Any:
     match value:
         case dict():
-            return known_only(value)
+            return drop_undefined(value)
         case list() | tuple():
-            return [_known_part(one, name) for one in value if one is not None]
+            return [_drop_undefined_within(one, name) for one in value if one is not None]
         case float() if not isfinite(value):
             raise ValueError(f"metadata of a model: {name} is {value}")
     return value
@@ -59,15 +66,15 @@ def _known_part(value: Any, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model as the store keeps it: text and frames, so that loading it runs no code.
+    """A model as text files and frames, so that loading it executes no code.
 
     Attributes:
-        files: Text of each file by name: boosters in LightGBM's format, JSON.
-        labels: Short facts to select versions by.
-        metadata: Everything else worth knowing of how it came to be.
-        frames: Frame by name, each in a Parquet file of its own; scanned when loaded.
-        tag: Name and version in the store; None before it is stored.
-        created: When it was stored (ISO 8601); None before.
+        files: Text of each file, by name: boosters in LightGBM's format, JSON.
+        labels: Short values to select versions by.
+        metadata: Parameters, metrics and provenance of the training.
+        frames: Frames by name, one Parquet file each; scanned lazily on loading.
+        tag: Name and version in the store; None until stored.
+        created: Time of storing (ISO 8601); None until stored.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -79,13 +86,13 @@ class StoredModel:
 
     @classmethod
     def from_store(cls, model: "bentoml.Model") -> "StoredModel":
-        """Read a version that is in the store.
+        """Read a version from the store.
 
         Args:
-            model: The store's entry.
+            model: Entry in the store.
 
         Returns:
-            The model; its frames are read when they are collected.
+            The model, with lazy frames.
         """
         paths = [path for path in sorted(Path(model.path).iterdir()) if path.name != _DESCRIPTION]
         frames = [path for path in paths if path.suffix == _FRAME_SUFFIX]
@@ -104,7 +111,7 @@ class StoredModel:
         """Write the files and frames.
 
         Args:
-            folder: That of a new version in the store.
+            folder: Folder of a new version in the store.
         """
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -114,11 +121,11 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class BentoContents:
-    """What a Bento is built from, beside the code.
+    """Contents of a Bento apart from the code.
 
     Attributes:
-        models: Tag of each model that the Bento pins, and so serves.
-        labels: Short facts to select Bentos by.
+        models: Tags of the models that the Bento pins and serves.
+        labels: Short values to select Bentos by.
     """
 
     models: tuple[str, ...]

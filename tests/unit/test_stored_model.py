@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from stock_volume.stored_model import StoredModel, known_only
+from stock_volume.stored_model import StoredModel, drop_undefined
 
 CREATED: Final = dt.datetime(2026, 3, 4, 5, 6, 7, 890_123, tzinfo=dt.UTC)
 TEXTS: Final = {
@@ -96,7 +96,7 @@ def test_each_file_has_its_own_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [1, 16_384, 16_385, 50_000])
 def test_row_groups_are_small(tmp_path: Path, rows: int) -> None:
-    """No group of rows is larger than 16,384, and each tells the bounds of its symbols."""
+    """No row group is larger than 16,384, and each has the bounds of its symbols."""
     symbols = [f"S{row // 500:03}" for row in range(rows)]
     frame = pl.DataFrame({"Symbol": symbols, "Volume": range(rows)})
     StoredModel(frames={"history": frame.lazy()}).write_into(tmp_path)
@@ -140,7 +140,7 @@ def test_what_is_undefined_is_left_out_of_the_metadata() -> None:
     """The store refuses None: what is None, at any depth, is not stored."""
     metrics = {"eta_r2": None, "n": 1, "by_bucket": {"low": {"level_r2": None, "n": 1}}}
     metadata = {"metrics": metrics, "some": [1, None], "pair": (0.5, 2.0), "empty": None}
-    assert known_only(metadata) == {
+    assert drop_undefined(metadata) == {
         "metrics": {"n": 1, "by_bucket": {"low": {"n": 1}}},
         "some": [1],
         "pair": [0.5, 2.0],
@@ -151,4 +151,4 @@ def test_what_is_undefined_is_left_out_of_the_metadata() -> None:
 def test_metadata_that_json_cannot_hold_are_refused(value: float) -> None:
     """A number that is not finite is refused by its name, however deep it is."""
     with pytest.raises(ValueError, match="eta_r2 is"):
-        known_only({"metrics": {"intervals": {"eta_r2": [0.0, value]}}})
+        drop_undefined({"metrics": {"intervals": {"eta_r2": [0.0, value]}}})

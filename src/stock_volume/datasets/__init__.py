@@ -1,4 +1,4 @@
-"""Kedro datasets of this project: they read and write, and compute nothing."""
+"""Kedro datasets of this project, for reading and writing only."""
 
 from stock_volume.datasets.archive import (
     ArchiveDataset,

@@ -10,7 +10,7 @@ from stock_volume.bars.archive import ArchiveLimits, BarArchive, BarSource, open
 from stock_volume.bars.sample import lay_out_sample
 from stock_volume.datasets.preview import DescribedDataset
 from stock_volume.exchange import NYSE, Exchange
-from stock_volume.sources.address import SAMPLE, is_remote, shown
+from stock_volume.sources.address import SAMPLE, is_remote, redact_address
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.kaggle import download
 from stock_volume.sources.remote import mirror
@@ -87,16 +87,16 @@ class ArchiveDataset(SourceDataset):
             The archive, its files listed and none read.
         """
         self._mirrored = None
-        return _opened(self.path, self._limits)
+        return _open_archive(self.path, self._limits)
 
     def _exists(self) -> bool:
         return self._source == SAMPLE or is_remote(self._source) or self.path.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"source": shown(self._source), "landing": str(self._landing)}
+        return {"source": redact_address(self._source), "landing": str(self._landing)}
 
 
-def _opened(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:
+def _open_archive(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:
     archive = open_archive(path, limits)
     if archive.ignored:
         logger.warning(
@@ -136,7 +136,7 @@ class KaggleDataset(SourceDataset):
         Returns:
             The archive, its files listed and none read.
         """
-        return _opened(self.path)
+        return _open_archive(self.path)
 
     def _describe(self) -> dict[str, Any]:
         return {"handle": self._handle}

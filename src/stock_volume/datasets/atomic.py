@@ -1,4 +1,4 @@
-"""Any single-file dataset, written aside and then renamed."""
+"""Atomic writes for any single-file dataset."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from stock_volume.datasets.preview import DescribedDataset, preview_text
-from stock_volume.files import written_aside
+from stock_volume.files import write_atomically
 
 
 class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
-    """A dataset of one file that is replaced at once, never half written.
+    """A dataset of one file, which each save replaces atomically.
 
     Example of a catalog entry::
 
@@ -24,11 +24,11 @@ class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
     def __init__(
         self, filepath: str, dataset: dict[str, Any], metadata: dict[str, Any] | None = None
     ) -> None:
-        """Keep what to write, and where.
+        """Configure the dataset.
 
         Args:
             filepath: Path of the file.
-            dataset: Catalog entry of the dataset that reads and writes it, without path.
+            dataset: Catalog entry of the inner dataset, without its path.
             metadata: Description, and layer in Kedro-Viz.
         """
         self.path = Path(filepath)
@@ -36,15 +36,15 @@ class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
         self._dataset = dataset
 
     def load(self) -> Any:
-        """Load the file through the inner dataset."""
-        return self._at(self.path).load()
+        """Load the file with the inner dataset."""
+        return self._make_inner(self.path).load()
 
     def save(self, data: Any) -> None:
-        """Save through the inner dataset, aside, and move the file into place."""
-        with written_aside(self.path) as aside:
-            self._at(aside).save(data)
+        """Save with the inner dataset to a temporary file, then rename it."""
+        with write_atomically(self.path) as aside:
+            self._make_inner(aside).save(data)
 
-    def _at(self, path: Path) -> AbstractDataset[Any, Any]:
+    def _make_inner(self, path: Path) -> AbstractDataset[Any, Any]:
         entry = {**self._dataset, "filepath": path.as_posix()}
         return AbstractDataset.from_config(self.path.name, entry)
 

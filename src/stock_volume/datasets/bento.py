@@ -1,9 +1,9 @@
-"""Entries of the BentoML store: models, and the Bento that serves them.
+"""Models and Bentos in the BentoML store.
 
-A store is shared by all data roots, so its latest version may be another data root's. Each
-dataset therefore keeps a file under its data root that names the version it saved there.
+All data roots share a store, so its latest version may belong to another data root. Each
+dataset therefore writes the tag of the version that it saved to a file under its data root.
 
-BentoML is imported where it is used: it takes over a second, and most runs need none.
+Imports of BentoML are local, because importing it takes over a second and most runs need none.
 """
 
 import json
@@ -16,8 +16,8 @@ from kedro.io import AbstractDataset, DatasetError
 from omegaconf import OmegaConf
 
 from stock_volume.datasets.preview import DescribedDataset
-from stock_volume.files import written_aside
-from stock_volume.stored_model import BentoContents, StoredModel, known_only
+from stock_volume.files import write_atomically
+from stock_volume.stored_model import BentoContents, StoredModel, drop_undefined
 
 if TYPE_CHECKING:
     import bentoml
@@ -28,14 +28,14 @@ _Loaded = TypeVar("_Loaded")
 
 
 class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
-    """A version in the BentoML store, and the file that names it."""
+    """A version in the BentoML store, and the file with its tag."""
 
     def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Keep the name and the place of the file.
+        """Configure the dataset.
 
         Args:
-            name: Name in the store; each save makes a new version.
-            filepath: The file that names the version saved last, a JSON object with the
+            name: Name in the store; each save creates a new version.
+            filepath: File with the tag of the last saved version, a JSON object with the
                 key ``tag``.
             metadata: Description, and layer in Kedro-Viz.
         """
@@ -45,10 +45,10 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
     @property
     def tag(self) -> str:
-        """Name and version of what was saved last under this data root.
+        """Name and version last saved under this data root.
 
         Raises:
-            DatasetError: The file that names it is missing or unreadable.
+            DatasetError: The file with the tag is missing or unreadable.
         """
         try:
             tag = json.loads(self._tag_file.read_text(encoding="utf-8"))[_TAG]
@@ -66,15 +66,15 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
             )
         return tag
 
-    def _keep(self, tag: str) -> None:
-        with written_aside(self._tag_file) as aside:
+    def _write_tag(self, tag: str) -> None:
+        with write_atomically(self._tag_file) as aside:
             aside.write_text(json.dumps({_TAG: tag}) + "\n", encoding="utf-8")
 
     @abstractmethod
     def _find(self, tag: str) -> Any:
-        """Look a tag up in the store; BentoML raises NotFound."""
+        """Find a tag in the store; BentoML raises NotFound."""
 
-    def _stored(self) -> Any:
+    def _find_stored(self) -> Any:
         import bentoml
 
         tag = self.tag
@@ -89,7 +89,7 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
     def _exists(self) -> bool:
         try:
-            self._stored()
+            self._find_stored()
         except DatasetError:
             return False
         return True
@@ -99,7 +99,7 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
 
 
 class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
-    """A model in the BentoML store, as files of text and of Parquet.
+    """A model in the BentoML store, as text and Parquet files.
 
     Example of a catalog entry::
 
@@ -110,17 +110,17 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
     """
 
     def load(self) -> StoredModel:
-        """Load the version that was saved last under this data root."""
-        return StoredModel.from_store(self._stored())
+        """Load the version last saved under this data root."""
+        return StoredModel.from_store(self._find_stored())
 
     def save(self, data: StoredModel) -> None:
         """Store a new version."""
         import bentoml
 
-        metadata = known_only(data.metadata)
+        metadata = drop_undefined(data.metadata)
         with bentoml.models.create(self._name, labels=data.labels, metadata=metadata) as model:
             data.write_into(Path(model.path))
-        self._keep(str(model.tag))
+        self._write_tag(str(model.tag))
 
     def _find(self, tag: str) -> "bentoml.Model":
         import bentoml
@@ -129,7 +129,7 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
 
 
 class BentoDataset(StoreDataset[BentoContents, str]):
-    """The servable Bento, built from the project's bentofile.
+    """The Bento of the service, built from the project's bentofile.
 
     Example of a catalog entry::
 
@@ -143,11 +143,11 @@ class BentoDataset(StoreDataset[BentoContents, str]):
     def __init__(
         self, name: str, filepath: str, path: str, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Keep what to build.
+        """Configure the dataset.
 
         Args:
-            name: Name in the store; each save makes a new version.
-            filepath: The file that names the version saved last.
+            name: Name in the store; each save creates a new version.
+            filepath: File with the tag of the last saved version.
             path: The bentofile; its folder is the project. (Kedro makes a ``path`` absolute.)
             metadata: Description, and layer in Kedro-Viz.
         """
@@ -155,14 +155,14 @@ class BentoDataset(StoreDataset[BentoContents, str]):
         self._bentofile = Path(path)
 
     def load(self) -> str:
-        """Return the tag of the version saved last; the Bento itself is for BentoML to load."""
-        return str(self._stored().tag)
+        """Return the tag of the last saved version; BentoML itself loads the Bento."""
+        return str(self._find_stored().tag)
 
     def save(self, data: BentoContents) -> None:
         """Build a new version.
 
         Args:
-            data: Which models it pins, and its labels.
+            data: Models to pin, and labels.
         """
         import bentoml
 
@@ -176,7 +176,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
                 labels=data.labels,
                 build_ctx=str(self._bentofile.parent),
             )
-        self._keep(str(bento.tag))
+        self._write_tag(str(bento.tag))
 
     def _find(self, tag: str) -> "bentoml.Bento":
         import bentoml

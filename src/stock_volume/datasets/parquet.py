@@ -1,11 +1,11 @@
-"""Parquet layers that are written in chunks and read lazily."""
+"""Parquet layers, written in chunks and read lazily."""
 
 import os
 from pathlib import Path
 from typing import Any, Final
 
-# Arrow's own pools keep what is freed; the buffers of a written row group are better
-# given back. The variable is read when Arrow loads; a user's own choice is kept.
+# Arrow's own pools retain freed memory; the system allocator returns the buffers of a
+# written row group. Arrow reads the variable on import; a user's own value takes precedence.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import polars as pl
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.datasets.preview import DescribedDataset
-from stock_volume.files import aside_of
+from stock_volume.files import partial_path
 
 COMPRESSION: Final = "lz4"
-LEAST_ROWS: Final = 20_000
-"""Minimum number of rows of a row group; the last may have fewer."""
+MIN_ROW_GROUP_ROWS: Final = 20_000
+"""Minimum number of rows per row group; the last may have fewer."""
 
 _PREVIEWED_ROWS: Final = 5
 _PREVIEWED_CHARACTERS: Final = 40
@@ -27,17 +27,16 @@ _PREVIEWED_CHARACTERS: Final = 40
 class ChunkedParquetDataset(
     DescribedDataset, AbstractDataset[pl.DataFrame | pl.LazyFrame, pl.LazyFrame]
 ):
-    """One Parquet file, written in row groups, invisible until confirmed.
+    """One Parquet file, written in row groups and invisible until confirmed.
 
-    A node that yields frames has each saved as it comes: each ``save`` appends to a file
-    aside. The node names the dataset under ``confirms``, so that Kedro
-    calls ``confirm`` once the node has come to its end, which moves the file into place.
-    A node that fails, or yields nothing or a lazy frame (the layer as it was loaded), leaves
-    the earlier file as it was.
+    For a node that yields frames, each ``save`` appends one to a temporary file. The node
+    lists the dataset under ``confirms``, so that Kedro calls ``confirm`` when the node has
+    finished, which renames the file. A node that fails, or yields nothing or a lazy frame
+    (the layer as loaded), leaves the previous file unchanged.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Keep where the file is.
+        """Configure the dataset.
 
         Args:
             filepath: Path of the Parquet file.
@@ -49,17 +48,17 @@ class ChunkedParquetDataset(
         self._waiting: list[pa.Table] = []
 
     def load(self) -> pl.LazyFrame:
-        """Scan the file; rows are read when the frame is collected."""
+        """Scan the file lazily."""
         if not self.path.is_file():
             raise DatasetError(f"{self.path}: no such file; run the node that makes it")
         return pl.scan_parquet(self.path, glob=False)  # brackets are part of a name
 
     def save(self, data: pl.DataFrame | pl.LazyFrame) -> None:
-        """Append rows; small chunks wait until they fill a row group together.
+        """Append rows, buffering small chunks until they fill a row group.
 
         Args:
-            data: Rows; all chunks have the same columns, and may have no row. A lazy frame
-                is the layer as it is: it is written only where there is no file yet.
+            data: Rows; all chunks have the same columns and may be empty. A lazy frame is
+                the layer as loaded, and is written only if there is no file yet.
         """
         if isinstance(data, pl.LazyFrame):
             if self.path.is_file():
@@ -71,20 +70,20 @@ class ChunkedParquetDataset(
         if table.schema != self._writer.schema:
             raise DatasetError(f"{self.path}: a chunk has other columns than those before it")
         self._waiting.append(table)
-        if sum(waiting.num_rows for waiting in self._waiting) >= LEAST_ROWS:
+        if sum(waiting.num_rows for waiting in self._waiting) >= MIN_ROW_GROUP_ROWS:
             self._write(self._writer)
 
     def confirm(self) -> None:
-        """Complete the file and move it into place; if nothing was saved, leave it as it is."""
+        """Complete and rename the file; without any save, leave the previous one unchanged."""
         if self._writer is None:
             return
         self._write(self._writer)
         self._writer.close()
         self._writer = None
-        aside_of(self.path).replace(self.path)
+        partial_path(self.path).replace(self.path)
 
     def _preview_content(self) -> str:
-        """Show columns, their types and the first rows."""
+        """Render columns, types and the first rows."""
         if not self.path.is_file():
             return ""
         with pl.Config(
@@ -98,9 +97,9 @@ class ChunkedParquetDataset(
         self.path.parent.mkdir(parents=True, exist_ok=True)
         numbers = [field.name for field in schema if _is_number(field.type)]
         others = [field.name for field in schema if field.name not in numbers]
-        # Numbers hardly repeat: split bytes compress better than a dictionary, and faster.
+        # Numbers rarely repeat: byte stream split compresses better and faster than a dictionary.
         return pq.ParquetWriter(
-            aside_of(self.path),
+            partial_path(self.path),
             schema,
             compression=COMPRESSION,
             use_dictionary=others,
@@ -109,12 +108,12 @@ class ChunkedParquetDataset(
         )
 
     def _release(self) -> None:
-        """Give up what was saved and not confirmed."""
+        """Discard unconfirmed chunks."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
             self._waiting.clear()
-            aside_of(self.path).unlink(missing_ok=True)
+            partial_path(self.path).unlink(missing_ok=True)
 
     def _write(self, writer: pq.ParquetWriter) -> None:
         filled = [table for table in self._waiting if table.num_rows]

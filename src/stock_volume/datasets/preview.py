@@ -1,4 +1,4 @@
-"""What Kedro-Viz shows of a dataset: its description, then its content."""
+"""Previews of datasets in Kedro-Viz: the description, then the content."""
 
 from html import escape
 from pathlib import Path
@@ -8,13 +8,13 @@ from kedro_datasets._typing import HTMLPreview
 
 _TEXT_SUFFIXES: Final = {".json", ".md", ".yml"}
 _MAX_CHARACTERS: Final = 5_000
-"""Of the text of a file."""
+"""Longest preview of a text file."""
 
 
 class DescribedDataset:
-    """A dataset whose catalog entry describes it.
+    """A dataset with a description in its catalog entry.
 
-    Kedro-Viz has no field for a description, so that the preview begins with it::
+    Kedro-Viz has no field for a description, so the preview begins with it::
 
         prices:
           type: stock_volume.datasets.ChunkedParquetDataset
@@ -23,29 +23,29 @@ class DescribedDataset:
             description: One valid bar per symbol and day, sorted by both.
 
     Attributes:
-        metadata: Of the catalog entry.
+        metadata: Metadata of the catalog entry.
     """
 
     metadata: dict[str, Any] | None = None
 
     def preview(self) -> HTMLPreview:
-        """Show the description and the content, as HTML."""
+        """Render the description and the content as HTML."""
         description = (self.metadata or {}).get("description", "")
         return HTMLPreview(f"<p>{escape(description)}</p>{self._preview_content()}")
 
     def _preview_content(self) -> str:
-        """Show the content, as HTML; nothing by default, nor before there is any."""
+        """Render the content as HTML; empty by default and before the first save."""
         return ""
 
 
 def preview_text(path: Path) -> str:
-    """Show the beginning of a text file.
+    """Render the beginning of a text file.
 
     Args:
         path: The file, which may be missing.
 
     Returns:
-        HTML; empty where there is no file, or one that is no text.
+        HTML; empty if the file is missing or not text.
     """
     if path.suffix not in _TEXT_SUFFIXES or not path.is_file():
         return ""

@@ -9,7 +9,7 @@ from kedro.utils import load_obj
 from pydantic import BaseModel, ValidationError
 
 from stock_volume.datasets.preview import DescribedDataset, preview_text
-from stock_volume.files import written_aside
+from stock_volume.files import write_atomically
 
 
 class PydanticJSONDataset(DescribedDataset, AbstractDataset[BaseModel, BaseModel]):
@@ -70,7 +70,7 @@ class PydanticJSONDataset(DescribedDataset, AbstractDataset[BaseModel, BaseModel
         if not isinstance(data, self._model_class()):
             raise DatasetError(f"{self.path}: a {type(data).__name__} is not a {self._model}")
         text = json.dumps(data.model_dump(mode="json"), indent=2, allow_nan=False)
-        with written_aside(self.path) as aside:
+        with write_atomically(self.path) as aside:
             aside.write_text(text, encoding="utf-8")
 
     def _preview_content(self) -> str:

@@ -1,91 +1,122 @@
-"""Addresses as they may be shown: a query or a password is often a key."""
+"""Redaction of secrets in addresses, and which server may receive them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 SAMPLE: Final = "sample"
-"""What stands for the embedded sample where a path or an address may be."""
+"""Name of the embedded sample, in place of a path or an address."""
 
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")
-"""An address, or as much of one as urllib3 tells."""
+"""An address, or the part of one that urllib3 reports."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _SHORTEST_SECRET: Final = 4
-"""Characters; shorter words are no keys, and would be missing from what is quoted."""
+"""Characters; removing shorter words would garble quoted text."""
+
+_PUBLIC_HEADERS: Final = {"accept", "user-agent"}
+"""Headers that are no secret, in lower case: any server may receive them."""
 
 _USER: Final = re.compile(r"(?<=://)[^\s/]*@")
 
 
 def is_remote(source: str) -> bool:
-    """Tell an address from a path.
+    """Return whether a source is an address rather than a path.
 
     Args:
         source: An address such as ``s3://bucket/archive.zip``, or a path.
 
     Returns:
-        Whether it names a protocol.
+        Whether it begins with a protocol.
     """
     return "://" in source
 
 
-def without_secrets(address: str) -> str:
-    """Cut what may be secret off an address: the query, and user and password.
+def strip_secrets(address: str) -> str:
+    """Remove the query, user and password from an address.
 
     Args:
         address: An address, or a template of one.
 
     Returns:
-        The rest, which still tells what is there.
+        The address without them.
     """
     return _USER.sub("", address).partition("?")[0]
 
 
-def shown(address: str) -> str:
-    """Write an address for messages and reports.
+def redact_address(address: str) -> str:
+    """Redact an address for messages and reports.
 
     Args:
         address: An address, or a template of one.
 
     Returns:
-        It without secrets, with ``?…`` where it had a query.
+        The address without secrets, with ``?…`` in place of a query.
     """
-    return without_secrets(address) + ("?…" if "?" in _USER.sub("", address) else "")
+    return strip_secrets(address) + ("?…" if "?" in _USER.sub("", address) else "")
 
 
 def is_same_server(home: str, address: str) -> bool:
-    """Tell whether what is meant for one server, such as a key, may go to an address.
+    """Return whether an address belongs to the same server as ``home``.
 
     Args:
-        home: An address of the server.
-        address: Where a request goes, perhaps because the server redirects to it.
+        home: Address of the server for which headers and keys are meant.
+        address: Target of a request, perhaps after a redirect.
 
     Returns:
-        Whether it is the same server: by HTTPS in place of HTTP as well.
+        Whether scheme, host and port match; an upgrade from HTTP to HTTPS also matches.
     """
-    scheme, host, port = _door(home)
-    doors = {(scheme, host, port)}
+    scheme, host, port = _parse_origin(home)
+    origins = {(scheme, host, port)}
     if (scheme, port) == ("http", _PORTS["http"]):
-        doors.add(("https", host, _PORTS["https"]))
-    return _door(address) in doors
+        origins.add(("https", host, _PORTS["https"]))
+    return _parse_origin(address) in origins
 
 
-def _door(address: str) -> tuple[str, str | None, int | None]:
+def list_secret_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """List the headers that only the server they are meant for may receive.
+
+    Args:
+        headers: Headers of a request, by name.
+
+    Returns:
+        All of them except ``Accept`` and ``User-Agent``.
+    """
+    return {name: value for name, value in headers.items() if name.lower() not in _PUBLIC_HEADERS}
+
+
+def list_headers_to_strip(home: str, address: str, headers: Mapping[str, str]) -> list[str]:
+    """List the headers to remove from a request that may have been redirected.
+
+    HTTP clients themselves remove ``Authorization`` only.
+
+    Args:
+        home: Address of the server for which the headers are meant.
+        address: Target of the request.
+        headers: Headers configured for the server.
+
+    Returns:
+        Names of the secret headers if another server would receive them, else none.
+    """
+    return [] if is_same_server(home, address) else list(list_secret_headers(headers))
+
+
+def _parse_origin(address: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(address)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def secret_words(address: str, values: Iterable[str]) -> frozenset[str]:
-    """List what a server may repeat in its answers and no message may show.
+def list_secrets(address: str, values: Iterable[str]) -> frozenset[str]:
+    """List secrets that a server may echo and no message may show.
 
     Args:
         address: An address, or a template of one.
-        values: What else is sent to the server: credentials, values of headers.
+        values: Other secrets sent to the server: credentials, values of headers.
 
     Returns:
-        The values, and the address' user, password and values of its query; and the words
-        of each, because a server leaves out the ``Bearer`` before a key.
+        The values, the user, password and query values of the address, and each word of
+        them, because a server may echo a key without its ``Bearer``.
     """
     parts = urlsplit(address)
     of_address = [
@@ -96,13 +127,13 @@ def secret_words(address: str, values: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in words if len(word) >= _SHORTEST_SECRET)
 
 
-def redacted(text: str) -> str:
-    """Take secrets out of the addresses in a text, such as another package's error.
+def redact_text(text: str) -> str:
+    """Redact the addresses in a text, such as another package's error message.
 
     Args:
         text: Any text.
 
     Returns:
-        It with each address as it may be shown.
+        The text with each address redacted.
     """
-    return _ADDRESS.sub(lambda address: shown(address[0]), text)
+    return _ADDRESS.sub(lambda address: redact_address(address[0]), text)

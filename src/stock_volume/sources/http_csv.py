@@ -1,4 +1,4 @@
-"""CSV files over HTTP, one a symbol, by an address with a place for it."""
+"""CSV files over HTTP, one per symbol, from an address template."""
 
 import csv
 import io
@@ -18,39 +18,48 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import is_same_server, redacted, secret_words, shown
-from stock_volume.sources.answer import no_bars_reason
+from stock_volume.sources.address import (
+    list_headers_to_strip,
+    list_secret_headers,
+    list_secrets,
+    redact_address,
+    redact_text,
+)
+from stock_volume.sources.answer import explain_no_bars
 from stock_volume.sources.requested import Answer, Request, RequestedSource
-from stock_volume.sources.retry import RetryParameters, attempts, seconds_asked_for, status_may_pass
+from stock_volume.sources.retry import (
+    RetryParameters,
+    attempts,
+    is_transient_status,
+    parse_retry_after,
+)
 
 if TYPE_CHECKING:
     import httpx
 
 _EARLIEST: Final = date(1900, 1, 1)
-_REFUSED: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-_PLACES: Final = {"symbol", "since", "until"}
-_AHEAD: Final = 8
-"""Answers that may wait for an earlier one, a connection."""
+_REFUSAL_STATUSES: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_PLACEHOLDERS: Final = {"symbol", "since", "until"}
+_QUEUED_PER_CONNECTION: Final = 8
+"""Answers per connection that may wait for an earlier one."""
 
 _HEADER_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
-_NEVER_SECRET: Final = {"accept", "user-agent"}
-"""Headers that another server may see, to which one redirects."""
 
 
 class HttpCsvParameters(BaseModel):
-    """What to ask which server.
+    """Server, address template and limits of a CSV source.
 
     Attributes:
-        url: Address with ``{symbol}``, perhaps ``{since}`` and ``{until}``, dates, and names
-            of credentials.
-        columns: The server's names of the columns that it calls otherwise: ours by theirs.
-        headers: Sent with each request.
-        credentials: Values of what stands as ``{name}`` in the address; the others are headers.
-        connections: Requests at once.
-        seconds: Time limit of one answer, from its request to its last byte.
-        max_mib: Largest answer, in MiB.
-        max_failed_share: Share of the symbols that may fail; more fail the whole.
-        retry: How often a failed request is repeated.
+        url: Address with ``{symbol}`` and, optionally, the dates ``{since}`` and
+            ``{until}`` and names of credentials.
+        columns: Our column names, by the server's names where they differ.
+        headers: Headers of each request.
+        credentials: Values of ``{name}`` in the address; the others are sent as headers.
+        connections: Maximum concurrent requests.
+        seconds: Time limit of a response, from its request to its last byte.
+        max_mib: Maximum size of a response, in MiB.
+        max_failed_share: Maximum share of failed symbols; beyond it the fetch fails.
+        retry: Retries of failed requests.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -66,32 +75,34 @@ class HttpCsvParameters(BaseModel):
     retry: RetryParameters = RetryParameters()
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
-        named = _named(self.url)
-        if named - _PLACES - self.credentials.keys():
+    def _check_request(self) -> Self:
+        named = _parse_places(self.url)
+        if named - _PLACEHOLDERS - self.credentials.keys():
             raise ValueError(
-                "url: knows {symbol}, {since}, {until} and the names of credentials only"
+                "url: only {symbol}, {since}, {until} and names of credentials may be in braces"
             )
         if "symbol" not in named:
-            raise ValueError("url: has no place for {symbol}")
-        servers = {_server(self.address(Request(symbol), date.max)) for symbol in ("A", "B")}
+            raise ValueError("url: {symbol} is missing")
+        servers = {
+            _parse_server(self.build_url(Request(symbol), date.max)) for symbol in ("A", "B")
+        }
         if len(servers) > 1:
             raise ValueError("url: {symbol} may not be a part of the server's name")
-        for name, value in self.sent_headers().items():
+        for name, value in self.build_headers().items():
             # httpx shows what it refuses, keys included.
-            if not _HEADER_NAME.fullmatch(name) or not _is_header(value):
+            if not _HEADER_NAME.fullmatch(name) or not _is_header_value(value):
                 raise ValueError(f"header {name!r}: only printable ASCII, no space around it")
         return self
 
-    def address(self, request: Request, until: date) -> str:
-        """Fill the places in the address.
+    def build_url(self, request: Request, until: date) -> str:
+        """Fill in the address template.
 
         Args:
-            request: What to ask for.
+            request: Symbol and first date.
             until: The last date.
 
         Returns:
-            The address, which holds secrets.
+            The address, secrets included.
         """
         values = {
             **{name: value.get_secret_value() for name, value in self.credentials.items()},
@@ -101,28 +112,28 @@ class HttpCsvParameters(BaseModel):
         }
         return self.url.format_map({name: quote(value, "") for name, value in values.items()})
 
-    def sent_headers(self) -> dict[str, str]:
-        """Tell the headers of a request, those that are secret included."""
-        secret = {
+    def build_headers(self) -> dict[str, str]:
+        """Build the headers of a request, secret ones included."""
+        credentials = {
             name: value.get_secret_value()
             for name, value in self.credentials.items()
-            if name not in _named(self.url)
+            if name not in _parse_places(self.url)
         }
-        return {**self.headers, **secret}
+        return {**self.headers, **credentials}
 
-    def secrets(self) -> frozenset[str]:
-        """List what the server may repeat in its answers and no message may show."""
-        return secret_words(
+    def list_secrets(self) -> frozenset[str]:
+        """List secrets that the server may echo and no message may show."""
+        return list_secrets(
             self.url,
             [
                 *(value.get_secret_value() for value in self.credentials.values()),
-                *(text for name, text in self.headers.items() if name.lower() not in _NEVER_SECRET),
+                *list_secret_headers(self.headers).values(),
             ],
         )
 
 
-def _named(url: str) -> set[str]:
-    """Name the places in an address, each with whatever is wrong about it."""
+def _parse_places(url: str) -> set[str]:
+    """Parse the placeholders of an address, with any format specification they have."""
     try:
         return {
             f"{name}:{spec}!{conversion}" if spec or conversion else name
@@ -133,99 +144,96 @@ def _named(url: str) -> set[str]:
         return {"{"}
 
 
-def _server(address: str) -> str:
-    error = ValueError("url: begins with neither http:// nor https:// and a server's name")
+def _parse_server(address: str) -> str:
+    error = ValueError("url: must begin with http:// or https:// and a server's name")
     try:
         parts = urlsplit(address)
         sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # which may name the password
+    except ValueError:  # its message may contain the password
         raise error from None
     if not sound or not address.isprintable():
         raise error
     return parts.netloc
 
 
-def _is_header(value: str) -> bool:
+def _is_header_value(value: str) -> bool:
     return value.isascii() and value.isprintable() and value == value.strip()
 
 
 class HttpCsvSource(RequestedSource):
-    """A server that has a CSV file a symbol."""
+    """A server with one CSV file per symbol."""
 
     def __init__(
         self, parameters: HttpCsvParameters, symbols: Sequence[str] | str | None, landing: Path
     ) -> None:
-        """Keep whom to ask.
+        """Configure the source.
 
         Args:
-            parameters: The server.
+            parameters: Server, address template and limits.
             symbols: Symbols of a first run, or the path of a listing.
-            landing: Folder in which answers are kept.
+            landing: Folder of the fetched archives.
         """
-        super().__init__(shown(parameters.url), symbols, landing, parameters.max_failed_share)
+        super().__init__(
+            redact_address(parameters.url), symbols, landing, parameters.max_failed_share
+        )
         self._parameters = parameters
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
-        """Ask the server for some symbols, several at once.
+        """Fetch the bars of some symbols concurrently.
 
         Args:
-            requests: One a symbol.
+            requests: One per symbol.
 
         Yields:
-            In their order, a file of bars each, or why there is none.
+            For each request, in order, a file of bars or the reason why there is none.
 
         Raises:
-            SourceError: The server refused.
+            SourceError: The server refuses access.
         """
         parameters = self._parameters
         workers = parameters.connections
-        with _client(parameters) as client:
-            ask = partial(_answer, client, parameters=parameters)
-            yield from map_ahead(ask, requests, workers, ahead=_AHEAD * workers)
+        with _open_client(parameters) as client:
+            ask = partial(_fetch_symbol, client, parameters=parameters)
+            yield from map_ahead(ask, requests, workers, ahead=_QUEUED_PER_CONNECTION * workers)
 
 
-def _client(parameters: HttpCsvParameters) -> "httpx.Client":
+def _open_client(parameters: HttpCsvParameters) -> "httpx.Client":
     try:
         import httpx
     except ModuleNotFoundError as error:
         raise SourceError(
             "sources on other machines need an extra: pip install 'stock_volume[remote]'"
         ) from error
-    # It logs each address with its query.
+    # httpx logs each address with its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    headers = parameters.sent_headers()
-    home = httpx.URL(parameters.address(Request("A"), date.max))
+    headers = parameters.build_headers()
+    home = httpx.URL(parameters.build_url(Request("A"), date.max))
     return httpx.Client(
         headers=headers,
         timeout=parameters.seconds,
         limits=httpx.Limits(max_connections=parameters.connections),
         follow_redirects=True,
-        event_hooks={"request": [_keeping_from_others(home, headers)]},
+        event_hooks={"request": [_make_redirect_hook(home, headers)]},
     )
 
 
-def _keeping_from_others(
+def _make_redirect_hook(
     home: "httpx.URL", headers: Mapping[str, str]
 ) -> Callable[["httpx.Request"], None]:
-    """Make a hook that takes our headers off a request to which another server is redirected to.
-
-    httpx itself takes off ``Authorization`` only.
-    """
+    """Make a hook that strips secret headers from requests redirected to another server."""
 
     def strip(request: "httpx.Request") -> None:
-        if not is_same_server(str(home), str(request.url)):
-            for name in headers:
-                if name.lower() not in _NEVER_SECRET:
-                    request.headers.pop(name, None)
+        for name in list_headers_to_strip(str(home), str(request.url), headers):
+            request.headers.pop(name, None)
 
     return strip
 
 
 class _AnswerError(Exception):
-    """An answer that may be better next time.
+    """A response that a retry may improve.
 
     Attributes:
-        wait: Seconds that the server asks for; None if it says nothing.
+        wait: Seconds that the server asks to wait; None if it does not.
     """
 
     def __init__(self, message: str, wait: float | None = None) -> None:
@@ -233,41 +241,45 @@ class _AnswerError(Exception):
         self.wait = wait
 
 
-def _answer(client: "httpx.Client", request: Request, parameters: HttpCsvParameters) -> Answer:
-    """Ask for one symbol: its file, or why there is none."""
+def _fetch_symbol(
+    client: "httpx.Client", request: Request, parameters: HttpCsvParameters
+) -> Answer:
+    """Fetch one symbol's file, or the reason why there is none."""
     import httpx
 
-    asked = 0
+    tries = 0
 
-    def again(error: Exception) -> bool | float:
+    def should_retry(error: Exception) -> bool | float:
         if isinstance(error, _AnswerError) and error.wait is not None:
             return error.wait
         may_pass = isinstance(error, (httpx.TransportError, httpx.DecodingError, _AnswerError))
         return may_pass and not isinstance(error, httpx.UnsupportedProtocol)
 
     try:
-        for attempt in attempts(parameters.retry, again):
+        for attempt in attempts(parameters.retry, should_retry):
             with attempt:
-                asked += 1
-                return _ask(client, request, parameters)
+                tries += 1
+                return _request_file(client, request, parameters)
     except (httpx.HTTPError, httpx.InvalidURL, _AnswerError) as error:
-        reason = redacted(str(error)) or type(error).__name__
-        return f"{reason}, {asked} times" if asked > 1 else reason
+        reason = redact_text(str(error)) or type(error).__name__
+        return f"{reason}, {tries} times" if tries > 1 else reason
     raise AssertionError("unreachable")
 
 
-def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters) -> Answer:
-    address = parameters.address(request, datetime.now(tz=UTC).date())
+def _request_file(
+    client: "httpx.Client", request: Request, parameters: HttpCsvParameters
+) -> Answer:
+    address = parameters.build_url(request, datetime.now(tz=UTC).date())
     deadline = time.monotonic() + parameters.seconds
     with client.stream("GET", address) as response:
         status = response.status_code
-        if status in _REFUSED:
+        if status in _REFUSAL_STATUSES:
             raise SourceError(
-                f"{shown(parameters.url)}: HTTP {status} for {request.symbol}; give a key under "
-                "`credentials`, see docs/sources/http.md"
+                f"{redact_address(parameters.url)}: HTTP {status} for {request.symbol}; give a "
+                "key under `credentials`, see docs/sources/http.md"
             )
-        wait = seconds_asked_for(response.headers.get("retry-after"))
-        if status_may_pass(status):
+        wait = parse_retry_after(response.headers.get("retry-after"))
+        if is_transient_status(status):
             raise _AnswerError(f"HTTP {status}", wait)
         if status != HTTPStatus.OK:
             return f"HTTP {status}"
@@ -277,23 +289,23 @@ def _ask(client: "httpx.Client", request: Request, parameters: HttpCsvParameters
             size += len(part)
             if size > parameters.max_mib * 2**20:
                 return f"longer than max_mib = {parameters.max_mib:g} allows"
-            if time.monotonic() > deadline:  # httpx limits the wait for a part, not for all
+            if time.monotonic() > deadline:  # httpx limits each part, not the whole
                 raise _AnswerError(f"not complete after {parameters.seconds:g} seconds")
-    content = _with_our_names(b"".join(parts), parameters.columns)
-    reason = no_bars_reason(content, parameters.secrets())
+    content = _rename_columns(b"".join(parts), parameters.columns)
+    reason = explain_no_bars(content, parameters.list_secrets())
     if reason:
-        # Servers that limit requests often say so with a status of success.
+        # Servers that limit requests often report it with status 200.
         raise _AnswerError(f"HTTP {status}, but {reason}", wait)
     return content
 
 
-def _with_our_names(content: bytes, ours: Mapping[str, str]) -> bytes:
-    """Rename the columns that the server calls otherwise."""
+def _rename_columns(content: bytes, ours: Mapping[str, str]) -> bytes:
+    """Rename the server's columns to ours."""
     header, line_end, body = content.partition(b"\n")
     try:
         text = header.decode("utf-8-sig", errors="replace").rstrip("\r")
         names = next(csv.reader([text], skipinitialspace=True), [])
-    except csv.Error:  # whatever it is, it is no header, which reading it will tell
+    except csv.Error:  # not a header; parsing the file reports it
         names = []
     if not ours.keys() & {name.strip() for name in names}:
         return content

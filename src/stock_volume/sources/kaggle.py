@@ -1,4 +1,4 @@
-"""The Kaggle archive, by kagglehub: it resumes a broken download and checks what it got."""
+"""The Kaggle archive, downloaded with kagglehub, which resumes and verifies downloads."""
 
 import contextlib
 import io
@@ -12,37 +12,36 @@ from pathlib import Path
 from typing import Any, Final
 
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import redacted
-from stock_volume.sources.answer import is_page_or_json, quoted
-from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
+from stock_volume.sources.address import redact_text
+from stock_volume.sources.answer import INSPECTED_BYTES, is_page_or_json, quote_beginning
+from stock_volume.sources.retry import RetryParameters, attempts, is_transient_status
 
 _VERSIONED: Final = re.compile(r"[\w-]+/[\w-]+/versions/\d+")
-_BY_HAND: Final = (
+_MANUAL_DOWNLOAD: Final = (
     "or download the archive in a browser and name it: kedro run --params source=archive.zip"
 )
 _MAKE_A_KEY: Final = (
     "Make an API token in your Kaggle settings and put it into KAGGLE_API_TOKEN, or kaggle.json "
     "into ~/.kaggle"
 )
-_LOOKED_AT: Final = 16_384
-_DAMAGE: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
+_DAMAGE_ERRORS: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 
 
 def download(handle: str, seconds: float, retry: RetryParameters | None = None) -> Path:
-    """Download a version of a dataset, unless it is in kagglehub's cache.
+    """Download a version of a dataset, unless kagglehub's cache has it.
 
     Args:
-        handle: ``owner/dataset/versions/number``: a cached copy is found without network by
-            its number only.
-        seconds: How long Kaggle may say nothing; kagglehub waits without end.
-        retry: How often a failed request is repeated; a download goes on where it broke.
+        handle: ``owner/dataset/versions/number``; without the number a cached copy would
+            not be found offline.
+        seconds: Time limit of each request; kagglehub has none.
+        retry: Retries of failed requests; a download resumes where it broke.
 
     Returns:
-        The folder with its files, in kagglehub's cache (``KAGGLEHUB_CACHE``).
+        Folder of the files, in kagglehub's cache (``KAGGLEHUB_CACHE``).
 
     Raises:
-        SourceError: The handle names no version, kagglehub is missing, Kaggle cannot be
-            reached or refuses, or what it sends cannot be kept.
+        SourceError: The handle has no version, kagglehub is not installed, Kaggle cannot be
+            reached or refuses access, or the download cannot be stored.
     """
     if not _VERSIONED.fullmatch(handle):
         raise SourceError(f"{handle}: name the version too: owner/dataset/versions/number")
@@ -52,23 +51,28 @@ def download(handle: str, seconds: float, retry: RetryParameters | None = None) 
         raise SourceError(
             "the Kaggle archive needs the extra: pip install 'stock_volume[kaggle]'"
         ) from error
-    cached = _cached(handle)
+    cached = _find_cached(handle)
     if cached:
         return cached
     try:
-        for attempt in attempts(retry or RetryParameters(), _may_pass):
-            with attempt, _damage_removed(handle), _time_limit(seconds), _quiet_in_logs():
+        for attempt in attempts(retry or RetryParameters(), _is_transient):
+            with (
+                attempt,
+                _remove_damaged_download(handle),
+                _limit_request_time(seconds),
+                _hide_progress_bar(),
+            ):
                 return Path(kagglehub.dataset_download(handle))
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001 (kagglehub has no error of its own for most)
-        # Not from the error: it may hold a signed address.
-        raise SourceError(f"{handle}: {_reason(error)}") from None
+    except Exception as error:  # noqa: BLE001 (kagglehub raises any kind)
+        # Not chained: the error may contain a signed address.
+        raise SourceError(f"{handle}: {_explain(error)}") from None
     raise AssertionError("unreachable")
 
 
-def _cached(handle: str) -> Path | None:
-    """Look for a complete copy; kagglehub would first build a client and log."""
+def _find_cached(handle: str) -> Path | None:
+    """Find a complete cached copy, without the client and logs of kagglehub's download."""
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
 
@@ -77,10 +81,10 @@ def _cached(handle: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def _damage_removed(handle: str) -> Iterator[None]:
-    """Remove a download that cannot be unpacked: kagglehub would take it for complete.
+def _remove_damaged_download(handle: str) -> Iterator[None]:
+    """Remove a download that cannot be unpacked, because kagglehub would reuse it.
 
-    Its first words are noted on the error where it is a page or a note and no archive.
+    If it is a page or a note, its first words are added to the error.
     """
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
@@ -91,21 +95,21 @@ def _damage_removed(handle: str) -> Iterator[None]:
         archive = Path(Cache().get_archive_path(parse_dataset_handle(handle)))
         if _is_damage(error) and archive.is_file():
             with archive.open("rb") as file:
-                beginning = file.read(_LOOKED_AT)
+                beginning = file.read(INSPECTED_BYTES)
             if is_page_or_json(beginning):
-                error.add_note(f"it says: {quoted(beginning)}")
+                error.add_note(f"it says: {quote_beginning(beginning)}")
             archive.unlink()
         raise
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Give a limit to each request that has none, as Kaggle's own client makes them."""
+def _limit_request_time(seconds: float) -> Iterator[None]:
+    """Set a time limit for requests without one, as Kaggle's client sends them."""
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
 
-    def limited(  # noqa: PLR0913, PLR0917 (as HTTPAdapter has them)
+    def send_with_timeout(  # noqa: PLR0913, PLR0917 (as HTTPAdapter has them)
         self: HTTPAdapter,
         request: Any,
         stream: bool = False,  # noqa: FBT001, FBT002
@@ -116,73 +120,73 @@ def _time_limit(seconds: float) -> Iterator[None]:
     ) -> Any:
         return send(self, request, stream, timeout or seconds, verify, cert, proxies)
 
-    HTTPAdapter.send = limited  # type: ignore[method-assign]
+    HTTPAdapter.send = send_with_timeout  # type: ignore[method-assign]
     try:
         yield
     finally:
         HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     import requests
     from kagglehub.exceptions import DataCorruptionError
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return status_may_pass(error.response.status_code)
+        return is_transient_status(error.response.status_code)
     may_pass = isinstance(error, (requests.RequestException, DataCorruptionError))
     return may_pass or _is_damage(error)
 
 
-def _reason(error: Exception) -> str:
-    """Say what went wrong and what to do; kagglehub's errors say the first at best."""
+def _explain(error: Exception) -> str:
+    """Explain an error of kagglehub and how to fix it."""
     import requests
     from kagglehub.config import get_cache_folder
     from kagglehub.exceptions import DataCorruptionError, KaggleApiHTTPError
 
-    text = redacted(str(error)) or type(error).__name__
+    text = redact_text(str(error)) or type(error).__name__
     text = "; ".join([text, *getattr(error, "__notes__", [])])
     if isinstance(error, KaggleApiHTTPError):
-        reason = _refusal(error)
+        reason = _explain_refusal(error)
     elif isinstance(error, DataCorruptionError):
-        reason = "what arrived is not what Kaggle sent; run again"
+        reason = "the download is corrupt; run again"
     elif isinstance(error, requests.RequestException):
         reason = (
             f"Kaggle cannot be reached ({text}). Check the network or the proxy, and run again: "
-            f"a download goes on where it broke; {_BY_HAND}"
+            f"a download resumes where it broke; {_MANUAL_DOWNLOAD}"
         )
     elif _is_damage(error):
-        reason = f"cannot be unpacked ({text}) and was removed; run again, {_BY_HAND}"
+        reason = f"cannot be unpacked ({text}) and was removed; run again, {_MANUAL_DOWNLOAD}"
     elif isinstance(error, OSError):
         reason = (
-            f"cannot be kept ({text}); mend that in {get_cache_folder()}, or name another folder "
+            f"cannot be stored ({text}); fix that in {get_cache_folder()}, or name another folder "
             "in KAGGLEHUB_CACHE"
         )
     elif "credentials" in text:
-        reason = f"{text}. Mend that file or remove it. {_MAKE_A_KEY}"
+        reason = f"{text}. Fix that file or remove it. {_MAKE_A_KEY}"
     else:
-        reason = f"{type(error).__name__}: {text}; {_BY_HAND}"
+        reason = f"{type(error).__name__}: {text}; {_MANUAL_DOWNLOAD}"
     return reason
 
 
 def _is_damage(error: Exception) -> bool:
-    return isinstance(error, _DAMAGE) or "archive type" in str(error)
+    return isinstance(error, _DAMAGE_ERRORS) or "archive type" in str(error)
 
 
-def _refusal(error: Exception) -> str:
+def _explain_refusal(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in {401, 403}:
         return (
             f"Kaggle refuses ({status}). {_MAKE_A_KEY}, and accept the dataset's terms on its "
-            f"page; {_BY_HAND}"
+            f"page; {_MANUAL_DOWNLOAD}"
         )
     if status == 404:  # noqa: PLR2004
         return "Kaggle has no such dataset or version (404)"
-    return f"Kaggle answers {status}; run again later, {_BY_HAND}"
+    return f"Kaggle answers {status}; run again later, {_MANUAL_DOWNLOAD}"
 
 
 @contextlib.contextmanager
-def _quiet_in_logs() -> Iterator[None]:
-    """Hide kagglehub's own progress bar where nobody watches it."""
+def _hide_progress_bar() -> Iterator[None]:
+    """Hide kagglehub's progress bar unless the output is a terminal."""
     if sys.stderr.isatty():
         yield
     else:

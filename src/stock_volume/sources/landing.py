@@ -1,4 +1,4 @@
-"""Fetched files of bars, laid down as one archive in the Kaggle layout."""
+"""Archives of fetched files, in the Kaggle layout."""
 
 import hashlib
 import zipfile
@@ -7,32 +7,34 @@ from pathlib import Path
 from typing import Final
 
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER
-from stock_volume.files import aside_of
+from stock_volume.files import partial_path
 
 _NAME_LENGTH: Final = 16
-_LONGEST_SYMBOL: Final = 100
+_MAX_SYMBOL_LENGTH: Final = 100
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
-def is_nameable(symbol: str) -> bool:
-    """Tell whether a symbol can name a file: others would be read nowhere, or lead elsewhere.
+def can_name_file(symbol: str) -> bool:
+    """Return whether a symbol is a valid file name.
+
+    Ingestion would skip other names, or they would lead out of the folder.
 
     Args:
         symbol: The symbol.
 
     Returns:
-        Whether it is short and printable, begins with no dot and has no separator of folders.
+        Whether it is short and printable, has no leading dot and no path separator.
     """
     return (
-        0 < len(symbol) <= _LONGEST_SYMBOL
+        0 < len(symbol) <= _MAX_SYMBOL_LENGTH
         and symbol.isprintable()
         and not symbol.startswith(".")
         and not {"/", "\\"} & set(symbol)
     )
 
 
-def member_name(symbol: str, *, is_etf: bool) -> str:
-    """Name a symbol's file in an archive.
+def name_member(symbol: str, *, is_etf: bool) -> str:
+    """Build the name of a symbol's file in an archive.
 
     Args:
         symbol: The symbol.
@@ -45,20 +47,20 @@ def member_name(symbol: str, *, is_etf: bool) -> str:
 
 
 def land(files: Iterable[tuple[str, bytes]], folder: Path) -> Path:
-    """Keep fetched files as a zip that is named by its content.
+    """Write fetched files to a zip whose name is a digest of its content.
 
-    The same files in the same order make the same bytes and thus the same name: what was
-    fetched before leaves no second copy, and what a run was made from is never overwritten.
+    The same files in the same order make the same bytes and thus the same name: repeated
+    fetches leave one copy, and no run's input is ever overwritten.
 
     Args:
-        files: Names and contents; each is written before the next is taken.
-        folder: Where the archive belongs; it is made.
+        files: Names and contents; each is written before the next is requested.
+        folder: Folder of the archive; created if missing.
 
     Returns:
-        The archive.
+        Path of the archive.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    aside = aside_of(folder / "landing.zip")
+    aside = partial_path(folder / "landing.zip")
     try:
         with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files:

@@ -1,12 +1,11 @@
-"""Archives on other machines, by any address that fsspec knows."""
+"""Copies of remote archives at any address that fsspec supports."""
 
 import errno
 import hashlib
 import json
 import logging
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -14,17 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER, is_content
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
-from stock_volume.files import written_aside
+from stock_volume.files import replace_unsafe_characters, write_atomically
 from stock_volume.progress import progress, transfer
 from stock_volume.sources.address import (
-    is_same_server,
-    redacted,
-    secret_words,
-    shown,
-    without_secrets,
+    list_headers_to_strip,
+    list_secret_headers,
+    list_secrets,
+    redact_address,
+    redact_text,
+    strip_secrets,
 )
-from stock_volume.sources.answer import is_page_or_json, quoted
-from stock_volume.sources.retry import RetryParameters, attempts, status_may_pass
+from stock_volume.sources.answer import INSPECTED_BYTES, is_page_or_json, quote_beginning
+from stock_volume.sources.retry import RetryParameters, attempts, is_transient_status
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,18 +33,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 32
-_REMEMBERED_AT_ONCE: Final = 200
-_SECONDS: Final = 60.0
-"""How long a server may say nothing."""
-
-_LOOKED_AT: Final = 16_384
-"""Bytes of a file that show whether it is one of bars."""
+_FILES_PER_CHECKPOINT: Final = 200
+_TIMEOUT_SECONDS: Final = 60.0
+"""Longest silence of a server."""
 
 _NAME_LENGTH: Final = 100
-_UNSAFE: Final = re.compile(r"[^\w.-]")
-"""What the name of a file had better not have."""
-
-_OF_THIS_MACHINE: Final = {
+_LOCAL_ERRNOS: Final = {
     errno.ENAMETOOLONG,
     errno.ENOSPC,
     errno.EDQUOT,
@@ -63,118 +57,147 @@ _VERSION_KEYS: Final = (
     "mtime",
     "updated",
 )
-"""What file systems call the fields, in lower case, that change when a file does."""
+"""Fields of file systems, in lower case, that change with a file's content."""
 
 
 def mirror(
     url: str, options: Mapping[str, Any], landing: Path, retry: RetryParameters | None = None
 ) -> Path:
-    """Bring a copy of a remote archive up to date.
+    """Update the local copy of a remote archive.
 
-    Files whose size and version are those of the last time are not fetched again; each
-    file is written aside and then renamed, and files that are no longer there are removed.
+    Files with the recorded size and version are not fetched again. Each file is written
+    atomically, and files that the archive no longer has are removed.
 
     Args:
-        url: Address of a zip file, or of a folder in the Kaggle layout; over HTTP a folder
-            is told by a slash at the end.
-        options: Of the file system: credentials, endpoint.
-        landing: Folder of copies; this archive's has a name of its own in it.
-        retry: How often a failed request is repeated.
+        url: Address of a zip file, or of a folder in the Kaggle layout; over HTTP a
+            folder ends with a slash.
+        options: Options of the file system: credentials, endpoint.
+        landing: Folder of all copies; each archive has its own name in it.
+        retry: Retries of failed requests.
 
     Returns:
-        The copy: a zip file or folder.
+        Path of the copy: a zip file or folder.
 
     Raises:
-        SourceError: The address cannot be read, or a package for it is missing.
+        SourceError: The address cannot be read, or a package for it is not installed.
     """
-    address = without_secrets(url)
+    address = strip_secrets(url)
     name = _file_name(PurePosixPath(address.rstrip("/")).stem)
-    # The name is that of the place: the query of a signed address is another each time.
+    # Named without the query, which differs each time an address is signed.
     folder = landing / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     try:
-        return _mirrored(url, options, folder, retry or RetryParameters())
+        return _update_copy(url, options, folder, retry or RetryParameters())
     except ImportError as error:
         raise SourceError(
-            f"{shown(url)}: {error}; install an extra: pip install 'stock_volume[s3]' "
+            f"{redact_address(url)}: {error}; install an extra: pip install 'stock_volume[s3]' "
             "(or gcs, remote)"
         ) from error
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001 (each file system has errors of its own)
-        # Not from the error: it may hold the whole address.
-        raise SourceError(f"{shown(url)}: {_reason(error, landing)}") from None
+    except Exception as error:  # noqa: BLE001 (each file system raises its own errors)
+        # Not chained: the error may contain the whole address.
+        raise SourceError(f"{redact_address(url)}: {_explain(error, landing)}") from None
 
 
 def _file_name(name: str) -> str:
-    return _UNSAFE.sub("_", name)[-_NAME_LENGTH:] or "archive"
+    return replace_unsafe_characters(name)[-_NAME_LENGTH:] or "archive"
 
 
-def _mirrored(url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters) -> Path:
-    import fsspec
-
-    # It logs whole addresses.
-    logging.getLogger("fsspec").setLevel(logging.WARNING)
-    if url.startswith(("http://", "https://")):
-        options = _for_http(url, options)
-    file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
+def _update_copy(
+    url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters
+) -> Path:
+    file_system, root = _open_file_system(url, options)
     is_folder = url.endswith("/") and "?" not in url
-    if "?" not in root:
-        root = root.rstrip("/")
-    for attempt in attempts(retry, _may_pass):
+    for attempt in attempts(retry, _is_transient):
         with attempt:
-            infos = _listing(file_system, root, is_folder=is_folder)
+            infos = _list_archive_files(file_system, root, is_folder=is_folder)
     if not infos:
-        raise SourceError(f"{shown(url)}: no file of bars in it")
+        raise SourceError(f"{redact_address(url)}: no file of bars in it")
     is_file = root in infos
-    names = {path: _inside(path, root, is_file=is_file) for path in infos}
-    versions = {name: _version(infos[path]) for path, name in names.items()}
-    known_path = folder.with_name(f".{folder.name}.json")
-    known = json.loads(known_path.read_text("utf-8")) if known_path.is_file() else {}
+    names = {path: _name_copy(path, root, is_file=is_file) for path in infos}
+    versions = {name: _read_version(infos[path]) for path, name in names.items()}
+    record = _VersionRecord(folder)
     changed = {
         path: folder / name
         for path, name in names.items()
-        if versions[name] is None
-        or known.get(name) != versions[name]
-        or not (folder / name).is_file()
+        if not record.is_current(name, versions[name])
     }
-    try:
-        if is_file:
-            fetched = _fetched_with_bytes_shown(file_system, infos, changed, retry)
-        else:
-            fetched = _fetched_with_files_shown(file_system, changed, retry)
-        for number, path in enumerate(fetched, 1):
-            known[names[path]] = versions[names[path]]
-            if number % _REMEMBERED_AT_ONCE == 0:
-                _write_json(known_path, known)
-    finally:
-        _write_json(known_path, known)
-    _remove_others(folder, {folder / name for name in versions})
-    logger.info("%s: %d of %d files fetched anew", shown(url), len(changed), len(names))
+    if is_file:
+        fetched = _fetch_tracking_bytes(file_system, infos, changed, retry)
+    else:
+        fetched = _fetch_tracking_files(file_system, changed, retry)
+    record.add((names[path], versions[names[path]]) for path in fetched)
+    _remove_stale_files(folder, {folder / name for name in versions})
+    logger.info("%s: fetched %d of %d files", redact_address(url), len(changed), len(names))
     return folder / names[root] if is_file else folder
 
 
-def _for_http(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the options of fsspec's HTTP."""
+def _open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Open the file system of an address, and find the root within it."""
+    import fsspec
+
+    # fsspec logs whole addresses.
+    logging.getLogger("fsspec").setLevel(logging.WARNING)
+    if url.startswith(("http://", "https://")):
+        options = _complete_http_options(url, options)
+    file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
+    return file_system, root if "?" in root else root.rstrip("/")
+
+
+class _VersionRecord:
+    """Versions of the copied files, stored beside the folder of the copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder.with_name(f".{folder.name}.json")
+        self._versions: dict[str, str | None] = (
+            json.loads(self._path.read_text("utf-8")) if self._path.is_file() else {}
+        )
+
+    def is_current(self, name: str, version: str | None) -> bool:
+        """Return whether the copy of a file exists in this version."""
+        return (
+            version is not None
+            and self._versions.get(name) == version
+            and (self._folder / name).is_file()
+        )
+
+    def add(self, versions: Iterable[tuple[str, str | None]]) -> None:
+        """Record fetched files, saving at intervals and after an error."""
+        try:
+            for number, (name, version) in enumerate(versions, 1):
+                self._versions[name] = version
+                if number % _FILES_PER_CHECKPOINT == 0:
+                    self._save()
+        finally:
+            self._save()
+
+    def _save(self) -> None:
+        with write_atomically(self._path) as aside:
+            aside.write_text(json.dumps(self._versions), encoding="utf-8")
+
+
+def _complete_http_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the options of fsspec's HTTP file system."""
     import aiohttp
 
-    # Its own limit is five minutes for a whole file, however large.
-    patience = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)
+    # The default limit is five minutes for a whole file, however large.
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_TIMEOUT_SECONDS
+    )
     client = options.get("client_kwargs", {})
     headers = {**client.get("headers", {}), **options.get("headers", {})}
-    keep = _keeping_from_others(url, headers)
+    strip = _make_redirect_middleware(url, headers)
     return {
-        "encoded": "?" in url,  # a signed address has to arrive as it was signed
+        "encoded": "?" in url,  # the signature covers the encoding
         "skip_instance_cache": True,
         **options,
-        "client_kwargs": {"timeout": patience, "middlewares": (keep,), **client},
+        "client_kwargs": {"timeout": timeout, "middlewares": (strip,), **client},
     }
 
 
-def _keeping_from_others(url: str, headers: Mapping[str, str]) -> "ClientMiddlewareType":
-    """Make a middleware that takes our headers off a request to another server.
-
-    A server may redirect to one; aiohttp itself takes off ``Authorization`` only.
-    """
+def _make_redirect_middleware(url: str, headers: Mapping[str, str]) -> "ClientMiddlewareType":
+    """Make a middleware that strips secret headers from requests redirected to another server."""
     import yarl
 
     home = str(yarl.URL(url))
@@ -182,15 +205,14 @@ def _keeping_from_others(url: str, headers: Mapping[str, str]) -> "ClientMiddlew
     async def strip(
         request: "aiohttp.ClientRequest", send: "aiohttp.ClientHandlerType"
     ) -> "aiohttp.ClientResponse":
-        if not is_same_server(home, str(request.url)):
-            for name in headers:
-                request.headers.popall(name, None)
+        for name in list_headers_to_strip(home, str(request.url), headers):
+            request.headers.popall(name, None)
         return await send(request)
 
     return strip
 
 
-def _fetched_with_bytes_shown(
+def _fetch_tracking_bytes(
     file_system: Any,
     infos: Mapping[str, Mapping[str, Any]],
     copies: Mapping[str, Path],
@@ -202,10 +224,10 @@ def _fetched_with_bytes_shown(
         yield path
 
 
-def _fetched_with_files_shown(
+def _fetch_tracking_files(
     file_system: Any, copies: Mapping[str, Path], retry: RetryParameters
 ) -> Iterator[str]:
-    # One connection, as of SFTP, is for one thread.
+    # File systems with one connection, such as SFTP, serve one thread.
     workers = _CONNECTIONS if file_system.async_impl else 1
 
     def fetch(path: str) -> str:
@@ -227,8 +249,8 @@ def _fetch(
 ) -> None:
     from fsspec.callbacks import Callback
 
-    with written_aside(copy) as aside:
-        for attempt in attempts(retry, _may_pass):
+    with write_atomically(copy) as aside:
+        for attempt in attempts(retry, _is_transient):
             with attempt:
                 watch = Callback(hooks={"show": lambda size, value: show(value)})  # noqa: ARG005
                 file_system.get_file(path, str(aside), callback=watch)
@@ -237,7 +259,7 @@ def _fetch(
 
 
 class _AnswerError(Exception):
-    """An answer that the server calls a success and that is something else."""
+    """A response with a status of success and the wrong content."""
 
 
 def _is_http(file_system: Any) -> bool:
@@ -245,94 +267,92 @@ def _is_http(file_system: Any) -> bool:
 
 
 def _check_answer(file_system: Any, path: str, answer: Path) -> None:
-    """Refuse an answer with status 200 that is a note or a page in place of a file."""
+    """Reject a response with status 200 that is a note or a page in place of a file."""
     with answer.open("rb") as file:
-        beginning = file.read(_LOOKED_AT)
-    is_member = is_content(without_secrets(path))
+        beginning = file.read(INSPECTED_BYTES)
+    is_member = is_content(strip_secrets(path))
     if not is_page_or_json(beginning) if is_member else zipfile.is_zipfile(answer):
         return
-    words = quoted(beginning, _secrets_of(file_system, path)) or "nothing"
+    words = quote_beginning(beginning, _list_request_secrets(file_system, path)) or "nothing"
     name = f"{PurePosixPath(path).name}: " if is_member else ""
     expected = "a CSV file" if is_member else "a zip archive"
     raise _AnswerError(f"{name}HTTP 200, but not {expected}: {words}")
 
 
-def _secrets_of(file_system: Any, path: str) -> frozenset[str]:
+def _list_request_secrets(file_system: Any, path: str) -> frozenset[str]:
     options = file_system.storage_options
     headers = [options.get("headers", {}), options.get("client_kwargs", {}).get("headers", {})]
-    return secret_words(path, [str(value) for each in headers for value in each.values()])
+    values = [str(value) for each in headers for value in list_secret_headers(each).values()]
+    return list_secrets(path, values)
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _listing(file_system: Any, root: str, *, is_folder: bool) -> dict[str, Mapping[str, Any]]:
-    """List the wanted files, with what is told of each."""
+def _list_archive_files(
+    file_system: Any, root: str, *, is_folder: bool
+) -> dict[str, Mapping[str, Any]]:
+    """List the archive's files with the information that the file system has of each."""
     if not is_folder:
         info = file_system.info(root)
         if info["type"] == "file":
             return {root: info}
-    found = _found(file_system, root)
-    others = sorted(path for path in found if not is_content(path))
+    entries = _find_files(file_system, root)
+    others = sorted(path for path in entries if not is_content(path))
     if others:
         logger.warning(
             "%s: %d files are not fetched, being neither a symbol's bars nor the listing; first %s",
-            shown(root),
+            redact_address(root),
             len(others),
-            shown(others[0]),
+            redact_address(others[0]),
         )
-    return {path: info for path, info in found.items() if is_content(path)}
+    return {path: info for path, info in entries.items() if is_content(path)}
 
 
-def _found(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
-    """Find all files below a root; over HTTP, where a page lists a folder, it may be a note."""
+def _find_files(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
+    """Find all files below a root; over HTTP, check that each folder's page lists files."""
     if not _is_http(file_system):
         return dict(file_system.find(root, detail=True))
-    found = file_system.find(root, detail=True, withdirs=True)
+    entries = file_system.find(root, detail=True, withdirs=True)
     files = {
         path: info
-        for path, info in found.items()
+        for path, info in entries.items()
         if info["type"] == "file" and path.rstrip("/") != root
     }
-    for path in found.keys() - files.keys() - {root}:
+    for path in entries.keys() - files.keys() - {root}:
         is_of_bars = PurePosixPath(path).name.lower() in {STOCKS_FOLDER, ETFS_FOLDER}
         if is_of_bars and not any(is_content(file) for file in files if file.startswith(path)):
             raise _AnswerError(
-                f"{shown(path)} is linked to, and its page lists no CSV file; if it is empty "
-                "indeed, remove it there"
+                f"{redact_address(path)} is linked to, and its page lists no CSV file; if it is "
+                "empty, remove it from the server"
             )
     return files
 
 
-def _version(info: Mapping[str, Any]) -> str | None:
-    telling = {
+def _read_version(info: Mapping[str, Any]) -> str | None:
+    fields = {
         key: str(value)
         for key, value in info.items()
         if key.lower() in _VERSION_KEYS and value is not None
     }
-    return json.dumps({"size": info.get("size"), **telling}, sort_keys=True) if telling else None
+    return json.dumps({"size": info.get("size"), **fields}, sort_keys=True) if fields else None
 
 
-def _inside(path: str, root: str, *, is_file: bool) -> str:
-    """Name a file below the root, whose own name stands for itself."""
+def _name_copy(path: str, root: str, *, is_file: bool) -> str:
+    """Name the copy of a file by its path below the root; a root that is a file, by its name."""
     if is_file:
-        return _file_name(PurePosixPath(without_secrets(path)).name)
+        return _file_name(PurePosixPath(strip_secrets(path)).name)
     inside = path.removeprefix(root).lstrip("/")
     if ".." in PurePosixPath(inside).parts:
-        raise SourceError(f"{shown(path)}: leads out of {shown(root)}")
+        raise SourceError(f"{redact_address(path)}: leads out of {redact_address(root)}")
     return inside
 
 
-def _remove_others(folder: Path, wanted: set[Path]) -> None:
+def _remove_stale_files(folder: Path, current: set[Path]) -> None:
     for path in folder.rglob("*"):
-        if path.is_file() and path not in wanted:
+        if path.is_file() and path not in current:
             path.unlink()
 
 
-def _status(error: BaseException | None) -> int | None:
-    """Find the HTTP status behind an error: fsspec calls each failure a missing file."""
+def _find_status(error: BaseException | None) -> int | None:
+    """Find the HTTP status behind an error, as fsspec reports each failure as a missing file."""
     while error is not None:
         status = getattr(error, "status", None)
         if isinstance(status, int):
@@ -341,26 +361,26 @@ def _status(error: BaseException | None) -> int | None:
     return None
 
 
-def _may_pass(error: Exception) -> bool:
-    """Tell whether an error may pass: a refusal will not, nor will a full disk."""
-    status = _status(error)
+def _is_transient(error: Exception) -> bool:
+    """Return whether a retry may help, unlike after a refusal or with a full disk."""
+    status = _find_status(error)
     if status is not None:
-        return status_may_pass(status)
-    return not _is_of_this_machine(error) and not isinstance(
+        return is_transient_status(status)
+    return not _is_local_error(error) and not isinstance(
         error,
         (FileNotFoundError, PermissionError, ImportError, TypeError, ValueError, SourceError),
     )
 
 
-def _is_of_this_machine(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE
+def _is_local_error(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _LOCAL_ERRNOS
 
 
-def _reason(error: Exception, landing: Path) -> str:
-    status = _status(error)
-    text = redacted(str(error)) or type(error).__name__
-    if _is_of_this_machine(error):
-        return f"cannot be kept in {landing}: {text}"
+def _explain(error: Exception, landing: Path) -> str:
+    status = _find_status(error)
+    text = redact_text(str(error)) or type(error).__name__
+    if _is_local_error(error):
+        return f"cannot be stored in {landing}: {text}"
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or isinstance(
         error, PermissionError
     ):

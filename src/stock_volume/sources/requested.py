@@ -1,4 +1,4 @@
-"""Sources that are asked for each symbol by itself."""
+"""Base class of sources with one request per symbol."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
@@ -21,17 +21,17 @@ from stock_volume.bars.archive import (
 from stock_volume.bars.listing import parse_listing
 from stock_volume.errors import SourceError, UnreadableFileError
 from stock_volume.progress import progress
-from stock_volume.sources.answer import no_bars_reason
-from stock_volume.sources.landing import is_nameable, land, member_name
+from stock_volume.sources.answer import explain_no_bars
+from stock_volume.sources.landing import can_name_file, land, name_member
 
 
 class Request(NamedTuple):
-    """What to ask for.
+    """Request for the bars of one symbol.
 
     Attributes:
         symbol: The symbol.
         is_etf: Whether it is an ETF.
-        since: First date wanted; None for all.
+        since: First date; None for the whole history.
     """
 
     symbol: str
@@ -39,35 +39,35 @@ class Request(NamedTuple):
     since: date | None = None
 
 
-def requests_of(wanted: pl.DataFrame) -> list[Request]:
+def read_requests(wanted: pl.DataFrame) -> list[Request]:
     """Read the requests of an update.
 
     Args:
-        wanted: Symbol, ETF and since, a row a symbol.
+        wanted: Columns ``Symbol``, ``ETF`` and the first date, one row per symbol.
 
     Returns:
-        One request a row.
+        One request per row.
     """
     rows = wanted.select(columns.SYMBOL, columns.ETF, SINCE).rows()
     return [Request(*row) for row in rows]
 
 
-def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
+def make_requests(symbols: Sequence[str] | str | None) -> list[Request]:
     """Make the requests of a first run.
 
     Args:
-        symbols: Symbols, or the path of a listing, as an archive has it.
+        symbols: Symbols, or the path of a listing as in an archive.
 
     Returns:
-        One request a symbol, for all its bars.
+        One request per symbol, for its whole history.
 
     Raises:
-        SourceError: No symbol is named, or the listing cannot be read or names none.
+        SourceError: No symbol is given, or the listing is unreadable or has no symbol.
     """
     if not symbols:
         raise SourceError(
-            "this source is asked symbol by symbol: name some under `symbols`, or the path "
-            "of a listing; an update asks for the symbols that are held"
+            "this source needs symbols: list some under `symbols`, or give the path of a "
+            "listing; an update takes the symbols of the existing layers"
         )
     if not isinstance(symbols, str):
         return [Request(symbol) for symbol in symbols]
@@ -83,7 +83,7 @@ def requests_for(symbols: Sequence[str] | str | None) -> list[Request]:
     return requests
 
 
-def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
+def read_listing(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
     """Read the listing that names the symbols, so that it goes into the archive too.
 
     Args:
@@ -98,22 +98,23 @@ def listing_of(symbols: Sequence[str] | str | None) -> dict[str, bytes]:
 
 
 Answer: TypeAlias = bytes | str
-"""A file of bars, or why there is none."""
+"""A file of bars, or the reason why there is none."""
 
 
-def _judged(answer: Answer) -> Answer:
-    """Take an answer without bars for a reason, whatever the source takes it for."""
-    return answer if isinstance(answer, str) else no_bars_reason(answer) or answer
+def _explain_if_without_bars(answer: Answer) -> Answer:
+    """Replace an answer without bars by the reason, whatever the source made of it."""
+    return answer if isinstance(answer, str) else explain_no_bars(answer) or answer
 
 
 class RequestedSource(ABC):
-    """A source that is asked for each symbol by itself; its answers are kept as an archive.
+    """A source with one request per symbol; its answers are stored as an archive.
 
-    An answer that has no bars counts as none: a note about limits, a page, a header alone.
+    Answers without bars, such as a note about limits, a page or a bare header, count as
+    absent.
 
     Attributes:
-        name: What errors call it.
-        hint: What errors say beside, to help.
+        name: Name in error messages.
+        hint: Advice at the end of error messages.
     """
 
     hint = ""
@@ -125,13 +126,13 @@ class RequestedSource(ABC):
         landing: Path,
         max_failed_share: float,
     ) -> None:
-        """Keep what to ask for.
+        """Configure the source.
 
         Args:
-            name: What errors call it.
+            name: Name in error messages.
             symbols: Symbols of a first run, or the path of a listing.
-            landing: Folder in which answers are kept.
-            max_failed_share: Share of the symbols that may have no file; more fail the whole.
+            landing: Folder of the fetched archives.
+            max_failed_share: Maximum share of symbols without bars; beyond it the fetch fails.
         """
         self.name = name
         self._symbols = symbols
@@ -139,87 +140,90 @@ class RequestedSource(ABC):
         self._max_failed_share = max_failed_share
 
     def everything(self) -> BarArchive:
-        """Fetch all bars of the symbols that are named.
+        """Fetch all bars of the configured symbols.
 
         Returns:
-            What was fetched.
+            Archive of the fetched files.
 
         Raises:
-            SourceError: No symbols are named, or the source failed or refused.
+            SourceError: No symbols are configured, or the source fails or refuses access.
         """
-        archive = self._landed(requests_for(self._symbols), listing_of(self._symbols))
+        archive = self._land_answers(make_requests(self._symbols), read_listing(self._symbols))
         warn_of_absent(self.name, archive.absent)
         return archive
 
     def recent(self, wanted: pl.DataFrame) -> BarArchive:
-        """Fetch the bars of the symbols that are held, since the dates wanted.
+        """Fetch recent bars of the symbols of the existing layers.
 
         Args:
-            wanted: Symbol, ETF and since, a row a symbol.
+            wanted: Columns ``Symbol``, ``ETF`` and the first date, one row per symbol.
 
         Returns:
-            What was fetched.
+            Archive of the fetched files.
 
         Raises:
-            SourceError: The source failed or refused.
+            SourceError: The source fails or refuses access.
         """
-        return self._landed(requests_of(wanted), {})
+        return self._land_answers(read_requests(wanted), {})
 
-    def _landed(self, requests: Sequence[Request], others: dict[str, bytes]) -> BarArchive:
+    def _land_answers(self, requests: Sequence[Request], others: dict[str, bytes]) -> BarArchive:
         absent: dict[str, str] = {}
-        fetched = self._fetched(requests, absent)
+        fetched = self._fetch_files(requests, absent)
         archive = open_archive(land(chain(fetched, others.items()), self._landing))
         archive.absent = absent
         return archive
 
-    def _fetched(
+    def _fetch_files(
         self, requests: Sequence[Request], absent: dict[str, str]
     ) -> Iterator[tuple[str, bytes]]:
-        """Yield the files of bars by name, in order of it, and note what is absent."""
-        # By symbol: one that is listed twice would stand twice in the archive.
-        names = {
-            request.symbol: (member_name(request.symbol, is_etf=request.is_etf), request)
+        """Yield names and contents of the files, sorted by name, and record absent symbols."""
+        # Keyed by symbol, so that a symbol listed twice is in the archive once.
+        members = {
+            request.symbol: (name_member(request.symbol, is_etf=request.is_etf), request)
             for request in requests
         }
-        sound = sorted(named for symbol, named in names.items() if is_nameable(symbol))
-        absent |= {symbol: "cannot name a file" for symbol in names if not is_nameable(symbol)}
-        self._check(absent, len(names))
+        valid = sorted(member for symbol, member in members.items() if can_name_file(symbol))
+        absent |= {symbol: "cannot name a file" for symbol in members if not can_name_file(symbol)}
+        self._check_absent_share(absent, len(members))
         with (
-            progress("fetching bars", len(sound), "files") as advance,
-            closing(self.fetch([request for _, request in sound])) as answers,
+            progress("fetching bars", len(valid), "files") as advance,
+            closing(self.fetch([request for _, request in valid])) as answers,
         ):
-            for (name, request), answer in zip(sound, map(_judged, answers), strict=True):
+            for (name, request), answer in zip(
+                valid, map(_explain_if_without_bars, answers), strict=True
+            ):
                 if isinstance(answer, str):
                     absent[request.symbol] = answer
-                    self._check(absent, len(names))
+                    self._check_absent_share(absent, len(members))
                     advance(1)
                 else:
                     yield name, answer
                     advance(1, answer.count(b"\n"))
 
-    def _check(self, absent: dict[str, str], asked: int) -> None:
-        """Fail as soon as it is certain that too little will be there."""
-        if len(absent) < asked and len(absent) <= self._max_failed_share * asked:
+    def _check_absent_share(self, absent: dict[str, str], requested: int) -> None:
+        """Fail as soon as too many symbols are absent."""
+        if len(absent) < requested and len(absent) <= self._max_failed_share * requested:
             return
-        if not asked:
-            raise SourceError(f"{self.name}: there is no symbol to ask for")
+        if not requested:
+            raise SourceError(f"{self.name}: there is no symbol to fetch")
         symbol, reason = next(iter(absent.items()))
         raise SourceError(
-            f"{self.name}: {len(absent)} of {asked} symbols could not be fetched "
+            f"{self.name}: {len(absent)} of {requested} symbols could not be fetched "
             f"(max_failed_share = {self._max_failed_share:g}); first {symbol}: {reason}{self.hint}"
         )
 
     @abstractmethod
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
-        """Ask for some symbols.
+        """Fetch the bars of some symbols.
 
         Args:
-            requests: One a symbol.
+            requests: One per symbol.
 
         Yields:
-            In their order, a file of bars each, or why there is none. Bytes that are no file
-            of bars are taken for none, with their first words as the reason.
+            For each request, in order, a file of bars or the reason why there is none.
+            Bytes that are not a file of bars count as none, with their first words as
+            the reason.
 
         Raises:
-            SourceError: The source refused.
+            SourceError: The source refuses access.
         """

@@ -1,4 +1,4 @@
-"""When to ask another machine again, and how long to wait before."""
+"""Retries of requests to remote servers."""
 
 import logging
 import math
@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume.errors import SourceError
-from stock_volume.sources.address import redacted
+from stock_volume.sources.address import redact_text
 
 if TYPE_CHECKING:
     from stamina.instrumentation import RetryDetails
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT: Final = 60.0
-"""Seconds; a server that asks for more is asked again after these."""
+MAX_WAIT_SECONDS: Final = 60.0
+"""Longest wait between two requests, whatever the server asks for."""
 
 
 class RetryParameters(BaseModel):
-    """How often, and how fast, a server is asked again.
+    """Number and pace of retries.
 
     Attributes:
-        attempts: Requests in all, the first one included.
+        attempts: Maximum number of requests, including the first.
         wait_seconds: Wait before the second request; each later wait is about twice as
-            long, up to a minute, unless the server says how long.
+            long, up to a minute, unless the server sets it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,16 +39,16 @@ class RetryParameters(BaseModel):
 
 
 def attempts(
-    parameters: RetryParameters, again: Callable[[Exception], bool | float]
+    parameters: RetryParameters, should_retry: Callable[[Exception], bool | float]
 ) -> Iterable[Any]:
-    """Repeat what may fail for a while.
+    """Iterate over the attempts at work that may fail temporarily.
 
     Args:
-        parameters: How often and how fast.
-        again: Tells of an error whether to try again, or after how many seconds.
+        parameters: Number and pace of retries.
+        should_retry: Returns, for an error, whether to retry, or after how many seconds.
 
     Returns:
-        Context managers, one an attempt, each around the work.
+        One context manager per attempt, to wrap the work.
 
     Raises:
         SourceError: The package for retries is not installed.
@@ -59,56 +59,56 @@ def attempts(
         raise SourceError(
             "sources on other machines need an extra: pip install 'stock_volume[remote]'"
         ) from error
-    # Its own hook logs errors as they are, with whole addresses.
-    stamina.instrumentation.set_on_retry_hooks([_tell])
+    # Stamina's own hook logs errors unredacted, with whole addresses.
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     return stamina.retry_context(
-        on=again,
+        on=should_retry,
         attempts=parameters.attempts,
         timeout=None,
         wait_initial=parameters.wait_seconds,
-        wait_max=LONGEST_WAIT,
+        wait_max=MAX_WAIT_SECONDS,
         wait_jitter=parameters.wait_seconds,
     )
 
 
-def _tell(details: "RetryDetails") -> None:
+def _log_retry(details: "RetryDetails") -> None:
     error = details.caused_by
-    reason = redacted(str(error)) or type(error).__name__
+    reason = redact_text(str(error)) or type(error).__name__
     logger.info("asking again in %.1f seconds: %s", details.wait_for, reason)
 
 
-def status_may_pass(status: int) -> bool:
-    """Tell whether a server that answered so may answer otherwise next time.
+def is_transient_status(status: int) -> bool:
+    """Return whether an HTTP status reports a temporary failure.
 
     Args:
         status: HTTP status code.
 
     Returns:
-        Whether it says that it is asked too often, or that it failed.
+        Whether it is 429 (too many requests) or a server error (5xx).
     """
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def seconds_asked_for(header: str | None) -> float | None:
+def parse_retry_after(header: str | None) -> float | None:
     """Read a ``Retry-After`` header (RFC 9110, section 10.2.3).
 
     Args:
         header: Seconds or a date; None without one.
 
     Returns:
-        Seconds to wait, from none to a minute; None where the header says nothing.
+        Seconds to wait, between zero and a minute; None without a valid header.
     """
     if header is None:
         return None
     with suppress(ValueError):
-        return _bounded(float(header))
+        return _clamp_wait(float(header))
     with suppress(ValueError, OverflowError):
         date = parsedate_to_datetime(header)
-        # The oldest of the three forms of a date names no zone, and means UTC.
+        # asctime dates, the oldest of the three formats, have no zone and mean UTC.
         date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return _bounded((date - datetime.now(tz=UTC)).total_seconds())
+        return _clamp_wait((date - datetime.now(tz=UTC)).total_seconds())
     return None
 
 
-def _bounded(seconds: float) -> float | None:
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
+def _clamp_wait(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""Recent bars of Yahoo Finance, by yfinance."""
+"""Bars of Yahoo Finance, fetched with yfinance."""
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -15,18 +15,18 @@ from stock_volume.sources.retry import RetryParameters, attempts
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH: Final = 100
-"""Symbols asked for at once."""
+BATCH_SIZE: Final = 100
+"""Symbols per request."""
 
-_DELISTED_SHARE: Final = 0.1
-"""Share of a batch that may be delisted; where more are not answered, Yahoo blocks the client."""
+_MAX_DELISTED_SHARE: Final = 0.1
+"""Share of a batch that may be delisted; if more are missing, Yahoo blocks the client."""
 
-_SETTLED: Final = timedelta(minutes=30)
-"""How long after its close a session's volume is still counted up."""
+_SETTLING_TIME: Final = timedelta(minutes=30)
+"""Time after the close during which a session's volume may still change."""
 
 
 class YahooSource(RequestedSource):
-    """Yahoo Finance: prices as traded but for splits, and adjusted closes, to the last session."""
+    """Yahoo Finance: split-adjusted prices and adjusted closes, up to the last session."""
 
     hint = (
         ". Without network, or when Yahoo blocks it, yfinance answers nothing: look at its "
@@ -42,94 +42,96 @@ class YahooSource(RequestedSource):
         retry: RetryParameters | None = None,
         exchange: Exchange = NYSE,
     ) -> None:
-        """Keep what to ask for.
+        """Configure the source.
 
         Args:
             symbols: Symbols of a first run, or the path of a listing.
-            landing: Folder in which answers are kept.
-            max_failed_share: Share of the symbols that may have no bars; more fail the whole.
-            retry: How often symbols without any bar are asked for again.
+            landing: Folder of the fetched archives.
+            max_failed_share: Maximum share of symbols without bars; beyond it the fetch fails.
+            retry: Retries of symbols without any bar.
             exchange: Exchange of the symbols.
         """
         super().__init__("Yahoo Finance", symbols, landing, max_failed_share)
-        # A block passes in minutes, not in seconds.
+        # Yahoo lifts a block after minutes, not seconds.
         self._retry = retry or RetryParameters(attempts=4, wait_seconds=5)
         self._exchange = exchange
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
-        """Ask Yahoo for some symbols, a batch at a time.
+        """Fetch the bars of some symbols, one batch at a time.
 
         Args:
-            requests: One a symbol.
+            requests: One per symbol.
 
         Yields:
-            In their order, a file of bars each, or why there is none.
+            For each request, in order, a file of bars or the reason why there is none.
         """
-        last = last_settled_session(self._exchange, datetime.now().astimezone())
-        for start in range(0, len(requests), BATCH):
-            batch = requests[start : start + BATCH]
-            files = self._files(batch, last)
+        last = find_last_settled_session(self._exchange, datetime.now().astimezone())
+        for start in range(0, len(requests), BATCH_SIZE):
+            batch = requests[start : start + BATCH_SIZE]
+            files = self._fetch_batch(batch, last)
             for request in batch:
                 yield files.get(request.symbol, "Yahoo answers no bars")
 
-    def _files(self, batch: Sequence[Request], last: date) -> dict[str, bytes]:
-        """Ask for a batch, and for those of it that are not answered again while it may help."""
+    def _fetch_batch(self, batch: Sequence[Request], last: date) -> dict[str, bytes]:
+        """Fetch a batch, retrying missing symbols while that may help."""
         files: dict[str, bytes] = {}
         missing = batch
         with suppress(_MissingError):
-            for attempt in attempts(self._retry, _may_come):
+            for attempt in attempts(self._retry, _is_transient):
                 with attempt:
-                    answered = _answered(missing, last)
+                    answered = _fetch_once(missing, last)
                     is_first = missing is batch
                     files |= answered
                     missing = [request for request in missing if request.symbol not in answered]
                     if missing:
                         raise _MissingError(
                             f"Yahoo answers nothing of {len(missing)} of {len(batch)} symbols",
-                            may_come=is_first or bool(answered) or _may_be_block(missing, batch),
+                            is_transient=is_first
+                            or bool(answered)
+                            or _may_be_block(missing, batch),
                         )
         return files
 
 
 class _MissingError(Exception):
-    """No bar of some symbols: they are delisted, or Yahoo blocks a client.
+    """Some symbols have no bars: they are delisted, or Yahoo blocks the client.
 
     Attributes:
-        may_come: Whether it may help to ask again.
+        is_transient: Whether a retry may help.
     """
 
-    def __init__(self, message: str, *, may_come: bool) -> None:
+    def __init__(self, message: str, *, is_transient: bool) -> None:
         super().__init__(message)
-        self.may_come = may_come
+        self.is_transient = is_transient
 
 
 def _may_be_block(missing: Sequence[Request], batch: Sequence[Request]) -> bool:
-    """Return whether more symbols are missing than may be delisted: one or a tenth."""
-    return len(missing) == len(batch) or len(missing) > max(1, _DELISTED_SHARE * len(batch))
+    """Return whether more symbols are missing than are likely delisted: one or a tenth."""
+    return len(missing) == len(batch) or len(missing) > max(1, _MAX_DELISTED_SHARE * len(batch))
 
 
-def _may_come(error: Exception) -> bool:
-    return isinstance(error, _MissingError) and error.may_come
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, _MissingError) and error.is_transient
 
 
-def _answered(requests: Sequence[Request], last: date) -> dict[str, bytes]:
-    """Ask once for some symbols; those without any bar are left out."""
+def _fetch_once(requests: Sequence[Request], last: date) -> dict[str, bytes]:
+    """Fetch some symbols once, omitting symbols without bars."""
     bars = _download(requests, last)
-    files = {request.symbol: _as_csv(bars, request.symbol, last) for request in requests}
+    files = {request.symbol: _format_csv(bars, request.symbol, last) for request in requests}
     return {symbol: file for symbol, file in files.items() if file}
 
 
-def last_settled_session(exchange: Exchange, now: datetime) -> date:
+def find_last_settled_session(exchange: Exchange, now: datetime) -> date:
     """Find the last session whose bar is complete.
 
     Args:
         exchange: The exchange.
-        now: With a time zone.
+        now: Current time, with a time zone.
 
     Returns:
-        The session that closed half an hour ago or earlier.
+        The last session that closed at least half an hour ago.
     """
-    return exchange.last_session(now - _SETTLED)
+    return exchange.last_session(now - _SETTLING_TIME)
 
 
 def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":
@@ -142,7 +144,7 @@ def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":
     symbols = [request.symbol for request in requests]
     sinces = [request.since for request in requests]
     known = [since for since in sinces if since is not None]
-    # yfinance leaves the end out.
+    # yfinance excludes the end date.
     span = (
         {"start": min(known), "end": last + timedelta(days=1)}
         if len(known) == len(sinces)
@@ -160,11 +162,11 @@ def _download(requests: Sequence[Request], last: date) -> "pd.DataFrame":
     )
 
 
-def _as_csv(bars: "pd.DataFrame | None", symbol: str, last: date) -> bytes:
-    """Write one symbol's bars as the Kaggle archive has them; nothing without bars."""
+def _format_csv(bars: "pd.DataFrame | None", symbol: str, last: date) -> bytes:
+    """Format one symbol's bars as CSV in the Kaggle layout; empty without bars."""
     if bars is None or symbol not in bars.columns.get_level_values(0):
         return b""
-    # yfinance lines the symbols of a batch up by date: rows without any value are its own.
+    # yfinance aligns the symbols of a batch by date: rows without any value are padding.
     own = bars[symbol].reindex(columns=columns.BAR[1:]).dropna(how="all")
     own = own[own.index.date <= last]
     if own.empty:

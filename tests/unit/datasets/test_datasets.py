@@ -59,7 +59,7 @@ class TestChunkedParquetDataset:
         assert list(dataset.path.parent.iterdir()) == [dataset.path]
 
     def test_the_earlier_file_stays_until_then(self, tmp_path: Path) -> None:
-        """While chunks are saved, whoever loads sees the earlier file."""
+        """While chunks are saved, readers see the previous file."""
         path = tmp_path / "prices.parquet"
         saved(path, EARLIER)
         dataset = ChunkedParquetDataset(path.as_posix())
@@ -473,7 +473,7 @@ class TestBentoModelDataset:
         assert_frame_equal(first.frames["history"].collect(), FIRST)
 
     @pytest.mark.usefixtures("model_store")
-    def test_the_store_tells_tag_and_time(self, tmp_path: Path) -> None:
+    def test_a_loaded_model_has_tag_and_time(self, tmp_path: Path) -> None:
         """A stored model has the tag and the time of its version; it has neither before."""
         dataset = model_dataset(tmp_path, "snapshot")
         assert (self.MODEL.tag, self.MODEL.created) == (None, None)

@@ -2,7 +2,13 @@
 
 import pytest
 
-from stock_volume.sources.address import is_remote, is_same_server, redacted, shown, without_secrets
+from stock_volume.sources.address import (
+    is_remote,
+    is_same_server,
+    redact_address,
+    redact_text,
+    strip_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -10,7 +16,7 @@ from stock_volume.sources.address import is_remote, is_same_server, redacted, sh
     [("s3://b/a.zip", True), ("https://h/a.zip", True), ("data/a.zip", False), ("sample", False)],
 )
 def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa: FBT001
-    """Paths are told from addresses."""
+    """Addresses differ from paths by their protocol."""
     assert is_remote(source) is remote
 
 
@@ -27,9 +33,9 @@ def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa
     ],
 )
 def test_secrets_are_cut_off(address: str, rest: str) -> None:
-    """Query, user and password go, and what is left tells what is where."""
-    assert shown(address) == rest
-    assert without_secrets(address) == rest.removesuffix("?…")
+    """Query, user and password are removed, and the rest stays."""
+    assert redact_address(address) == rest
+    assert strip_secrets(address) == rest.removesuffix("?…")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def test_secrets_are_cut_off(address: str, rest: str) -> None:
 )
 def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
     """Errors of other packages keep their words and lose the keys in addresses."""
-    assert redacted(text) == rest
+    assert redact_text(text) == rest
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,6 @@ def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
         ("https://h/a", "https://h@other/a", False),
     ],
 )
-def test_a_server_is_known_by_its_door(home: str, address: str, same: bool) -> None:  # noqa: FBT001
+def test_a_server_is_identified_by_its_origin(home: str, address: str, same: bool) -> None:  # noqa: FBT001
     """What is meant for one server goes to no other, and not from HTTPS to HTTP."""
     assert is_same_server(home, address) is same

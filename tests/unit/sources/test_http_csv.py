@@ -65,7 +65,7 @@ def test_the_same_answers_leave_one_archive(tmp_path: Path) -> None:
 def test_a_failure_that_may_pass_is_asked_again(
     tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A busy or failing server is asked again until it answers, and that is told in our words."""
+    """A request to a busy or failing server is retried, and each retry is logged."""
     caplog.set_level(logging.INFO)
 
     def answer(_path: str, _headers: dict[str, str], before: int) -> Answer:
@@ -75,8 +75,8 @@ def test_a_failure_that_may_pass_is_asked_again(
         archive = source(server.url, ["A"], tmp_path).everything()
     assert archive.read("stocks/A.csv") == BARS
     assert server.times("/A.csv") == 3
-    told = [record.getMessage() for record in caplog.records]
-    assert told == [f"asking again in 0.0 seconds: HTTP {status}"] * 2
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [f"asking again in 0.0 seconds: HTTP {status}"] * 2
 
 
 def test_the_server_says_how_long_to_wait(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_symbols_are_quoted(tmp_path: Path) -> None:
 
 
 def test_symbols_come_from_a_listing(tmp_path: Path) -> None:
-    """A listing names the symbols and tells ETFs, and goes into the archive."""
+    """A listing gives the symbols and their kinds, and is stored in the archive."""
     listing = tmp_path / "listing.csv"
     listing.write_text("Symbol,Security Name,ETF\nA,A Inc.,N\nSPY,S & P,Y\n", encoding="utf-8")
     with answering(lambda *_: Answer(BARS)) as server:
@@ -251,7 +251,7 @@ def test_a_listing_of_nothing_is_named(tmp_path: Path, content: str) -> None:
 def test_an_update_without_symbols_is_an_error(tmp_path: Path) -> None:
     """Where nothing is held there is nothing to ask for."""
     wanted = pl.DataFrame(schema={"Symbol": pl.String, "ETF": pl.Boolean, SINCE: pl.Date})
-    with pytest.raises(SourceError, match="no symbol to ask for"):
+    with pytest.raises(SourceError, match="no symbol to fetch"):
         source("http://localhost", None, tmp_path).recent(wanted)
 
 
@@ -269,7 +269,7 @@ def test_a_symbol_that_is_listed_twice_is_asked_for_once(tmp_path: Path) -> None
 def test_a_symbol_that_names_no_file_is_absent(
     tmp_path: Path, symbol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A symbol that would be read nowhere, or lead out of a folder, is told and not asked for."""
+    """A symbol that is not a valid file name is reported and never requested."""
     symbols = [*(f"S{number}" for number in range(9)), symbol]
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, symbols, tmp_path).everything()
@@ -282,7 +282,7 @@ def test_a_symbol_that_names_no_file_is_absent(
 
 
 def among(failing: Answer, tmp_path: Path, **changes: object) -> dict[str, str]:
-    """Ask for ten symbols, one of which is answered otherwise, and tell what is absent."""
+    """Fetch ten symbols, one with another answer, and return the absent ones."""
 
     def answer(path: str, _headers: dict[str, str], _before: int) -> Answer:
         return failing if path == "/S3.csv" else Answer(BARS)
@@ -305,7 +305,7 @@ def among(failing: Answer, tmp_path: Path, **changes: object) -> dict[str, str]:
     ],
 )
 def test_a_broken_answer_is_one_symbols(tmp_path: Path, answer: Answer, reason: str) -> None:
-    """Whatever a server answers for a symbol, the others are fetched and it is told."""
+    """Whatever a server answers for one symbol, the others are fetched and it is reported."""
     absent = among(answer, tmp_path)
     assert absent.keys() == {"S3"}
     assert re.search(reason, absent["S3"])
@@ -374,7 +374,7 @@ def test_keys_follow_within_a_server(tmp_path: Path) -> None:
 
 
 def test_a_key_goes_into_the_address(tmp_path: Path) -> None:
-    """A credential whose name stands in the address is put there, quoted; others are headers."""
+    """A credential named in the address is inserted there, quoted; others become headers."""
     with answering(lambda *_: Answer(BARS)) as server:
         HttpCsvDataset(
             {"url": server.url + "/{symbol}?apikey={key}"},
@@ -391,7 +391,7 @@ def test_a_key_goes_into_the_address(tmp_path: Path) -> None:
 def test_no_message_shows_a_key(
     tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither errors nor logs tell the query, the password or the header of a request."""
+    """Neither errors nor logs reveal the query, the password or a header of a request."""
     caplog.set_level(logging.INFO)
     with answering(lambda *_: Answer(status=status)) as server:
         url = server.url.replace("//", "//me:SECRET@") + "/{symbol}.csv?a=SECRET&b={key}"
@@ -419,7 +419,7 @@ def test_no_message_shows_a_key(
     ],
 )
 def test_no_refusal_of_parameters_shows_a_key(changes: dict[str, Any]) -> None:
-    """An error about parameters tells their names and not what they are."""
+    """An error about parameters shows their names and never their values."""
     with pytest.raises(ValidationError) as caught:
         HttpCsvParameters.model_validate({"url": "http://host/{symbol}", **changes})
     assert "1234567890" not in "".join(traceback.format_exception(caught.value))
@@ -584,7 +584,7 @@ def test_an_address_has_a_place_for_the_symbol(place: str) -> None:
 )
 def test_an_address_names_a_server(url: str) -> None:
     """An address that nobody could be asked by is refused before anybody is."""
-    with pytest.raises(ValidationError, match="begins with neither http:// nor https://"):
+    with pytest.raises(ValidationError, match="must begin with http:// or https://"):
         HttpCsvParameters(url=url)
 
 

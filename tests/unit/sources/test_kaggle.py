@@ -206,7 +206,7 @@ def test_damaged_credentials_are_named(
 
 
 @pytest.mark.parametrize("content", [b"<html>Sign in</html>", CONTENT[:500] + b"!" + CONTENT[501:]])
-def test_an_archive_that_cannot_be_unpacked_is_asked_for_anew(
+def test_an_archive_that_cannot_be_unpacked_is_fetched_again(
     monkeypatch: pytest.MonkeyPatch, cache: Path, content: bytes
 ) -> None:
     """What came whole and is no sound zip is an error, and is not kept for the next run."""
@@ -221,7 +221,7 @@ def test_an_archive_that_cannot_be_unpacked_is_asked_for_anew(
         assert (download(HANDLE, 5, QUICK) / "stocks" / "A.csv").read_bytes() == BARS
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """Where the archive does not fit, the error says where and how to choose another place."""
 
     def full(*_: object, **__: object) -> Never:

@@ -1,4 +1,4 @@
-"""The source of one's own that docs/sources/your-own.md shows."""
+"""The custom source documented in docs/sources/your-own.md."""
 
 import re
 import sqlite3
@@ -53,8 +53,8 @@ def test_the_example_is_a_source(example: dict[str, Any], tmp_path: Path) -> Non
     assert recent.absent["N7"] == "not in the database"
 
 
-class TellingSource(RequestedSource):
-    """A source that takes whatever it has for bars."""
+class CannedSource(RequestedSource):
+    """A source that yields prepared answers."""
 
     def __init__(self, answers: dict[str, bytes], landing: Path) -> None:
         """Keep the answers by symbol."""
@@ -66,11 +66,11 @@ class TellingSource(RequestedSource):
             yield self._answers[request.symbol]
 
 
-def test_answers_of_any_source_are_judged(tmp_path: Path) -> None:
-    """What a source of one's own yields and is no bars makes the symbol absent, quoted."""
+def test_answers_without_bars_are_absent(tmp_path: Path) -> None:
+    """A symbol whose answer has no bars is absent, and the reason quotes the answer."""
     bars = b"Date,Open,High,Low,Close,Adj Close,Volume\n2021-01-04,1,2,1,2,2,100\n"
     note = b'{"error": "see https://host/?key=SECRET"}'
-    source = TellingSource({"A": bars, "B": note, "C": bars, "D": b""}, tmp_path)
+    source = CannedSource({"A": bars, "B": note, "C": bars, "D": b""}, tmp_path)
     archive = source.everything()
     assert [file.symbol for file in archive.files] == ["A", "C"]
     assert archive.absent.keys() == {"B", "D"}

@@ -63,7 +63,7 @@ def zipped(**files: bytes) -> bytes:
 
 
 def test_s3_zip(s3: Any, tmp_path: Path) -> None:
-    """A zip in a bucket is read through the catalog's dataset, and fetched anew when it changes."""
+    """A zip in a bucket is read through the catalog, and fetched again when it changes."""
     client, options = s3
     client.put_object(Bucket="bars", Key="archive.zip", Body=zipped(A=BARS))
     dataset = ArchiveDataset("s3://bars/archive.zip", str(tmp_path), credentials=options)
@@ -141,7 +141,7 @@ def test_http_zip_survives_failures(tmp_path: Path) -> None:
 
 
 def test_http_without_versions_is_fetched_each_time(tmp_path: Path) -> None:
-    """Where a server tells nothing that would change with a file, it is fetched anew."""
+    """A file without any version is fetched again each time."""
     content = [zipped(A=BARS), zipped(B=BARS)]
     gets: list[str] = []
 
@@ -160,7 +160,7 @@ def test_http_without_versions_is_fetched_each_time(tmp_path: Path) -> None:
     ("status", "words"), [(404, "nothing there"), (403, "access refused .403."), (503, "HTTP 503")]
 )
 def test_http_refusals(tmp_path: Path, status: int, words: str) -> None:
-    """What a server refuses is told with its address; only what may pass is asked again."""
+    """A refusal names the address; only temporary failures are retried."""
     with (
         answering(lambda *_: Answer(status=status)) as server,
         pytest.raises(SourceError, match=words),
@@ -218,7 +218,7 @@ def test_no_error_shows_a_signature(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What fsspec and aiohttp say of an address is told without its query and password."""
+    """Errors of fsspec and aiohttp are reported without query and password."""
     caplog.set_level(logging.DEBUG)
     with answering(lambda *_: Answer(status=status)) as server:
         url = f"{server.url.replace('//', '//me:SECRET@')}/archive.zip{SIGNED}"
@@ -324,10 +324,10 @@ def test_a_failed_run_is_gone_on_with(
 def test_other_files_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What lies beside the bars is not fetched, and that is said."""
     memory = fsspec.filesystem("memory")
-    memory.pipe({f"/told/{name}": BARS for name in ("stocks/A.csv", "stocks/.B.csv", "x.txt")})
-    mirror("memory://told", {}, tmp_path, QUICK)
+    memory.pipe({f"/odd/{name}": BARS for name in ("stocks/A.csv", "stocks/.B.csv", "x.txt")})
+    mirror("memory://odd", {}, tmp_path, QUICK)
     assert "2 files are not fetched" in caplog.text
-    assert "first /told/stocks/.B.csv" in caplog.text
+    assert "first /odd/stocks/.B.csv" in caplog.text
 
 
 def test_a_copy_that_cannot_be_kept_is_not_asked_for_again(
@@ -343,7 +343,7 @@ def test_a_copy_that_cannot_be_kept_is_not_asked_for_again(
     memory = fsspec.filesystem("memory")
     memory.pipe("/full/stocks/A.csv", BARS)
     monkeypatch.setattr(type(memory), "get_file", full)
-    with pytest.raises(SourceError, match=rf"cannot be kept in {tmp_path}: .*No space left"):
+    with pytest.raises(SourceError, match=rf"cannot be stored in {tmp_path}: .*No space left"):
         mirror("memory://full", {}, tmp_path, QUICK)
     assert len(tries) == 1
     assert not list(tmp_path.rglob("*.partial"))
@@ -353,7 +353,7 @@ def test_a_name_too_long_is_not_asked_for_again(tmp_path: Path) -> None:
     """A name that this machine cannot write is an error at once."""
     memory = fsspec.filesystem("memory")
     memory.pipe(f"/long/stocks/{'A' * 300}.csv", BARS)
-    with pytest.raises(SourceError, match=r"cannot be kept in .*[Nn]ame too long"):
+    with pytest.raises(SourceError, match=r"cannot be stored in .*[Nn]ame too long"):
         mirror("memory://long", {}, tmp_path, RetryParameters(attempts=9, wait_seconds=9))
 
 
@@ -370,23 +370,23 @@ def test_keys_stay_with_their_server(tmp_path: Path) -> None:
 
 
 def test_a_zip_shows_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The progress of one file is that of its bytes, and starts anew when it is asked for again."""
+    """The progress of one file counts its bytes, and restarts with a retry."""
     content = zipped(A=BARS)
-    told: list[float] = []
+    received: list[float] = []
 
     @contextmanager
     def transfer(_: str, size: float | None) -> Iterator[Callable[[float], None]]:
         assert size == len(content)
-        yield told.append
+        yield received.append
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
-        first = server.asked[-1][0] == "GET" and not told
+        first = server.asked[-1][0] == "GET" and not received
         return Answer(content, headers={"ETag": '"1"'}, cut=100 if first else None)
 
     monkeypatch.setattr(remote, "transfer", transfer)
     with answering(answer) as server:
         mirror(f"{server.url}/a.zip", {}, tmp_path, QUICK)
-    assert told[-1] == max(told) == len(content)
+    assert received[-1] == max(received) == len(content)
 
 
 NOTES = [

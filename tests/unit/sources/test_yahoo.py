@@ -90,7 +90,7 @@ def chart(path: str, *_: object) -> Answer:
 
 @pytest.fixture(autouse=True)
 def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No cookie is asked for, nothing is cached, and the sixth of January has closed."""
+    """Request no cookie, cache nothing, and set the clock after the close of 6 January."""
     yfinance.set_tz_cache_location(str(tmp_path / "cache"))
     monkeypatch.setattr(
         YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
@@ -98,7 +98,7 @@ def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 6))
 
 
-def stand_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("yfinance.scrapers.history", "yfinance.base"):
         monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
 
@@ -108,7 +108,7 @@ def test_recent_bars_are_as_the_archive_has_them(
 ) -> None:
     """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
     with answering(chart) as server:
-        stand_in(server, monkeypatch)
+        use_server(server, monkeypatch)
         asked = YahooSource(None, tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
         archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
@@ -127,7 +127,7 @@ def test_a_session_that_goes_on_is_left_out(
     """The bar of a session that has not closed is not taken for its volume."""
     monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 5))
     with answering(chart) as server:
-        stand_in(server, monkeypatch)
+        use_server(server, monkeypatch)
         archive = YahooDataset(str(tmp_path), ["AAA"]).load().everything()
     dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
     assert dates == ["2021-01-04", "2021-01-05"]
@@ -136,7 +136,7 @@ def test_a_session_that_goes_on_is_left_out(
 def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without network yfinance gives an empty frame, which is an error here."""
     with answering(chart) as server:
-        stand_in(server, monkeypatch)
+        use_server(server, monkeypatch)
     asked = YahooSource(None, tmp_path, retry=QUICK)
     with pytest.raises(
         SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
@@ -161,11 +161,11 @@ def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_
         return pd.DataFrame() if len(calls) in {2, 3} else bars_of(symbols)
 
     monkeypatch.setattr(yfinance, "download", download)
-    symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH)]
+    symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH_SIZE)]
     archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
-    assert calls == [symbols[: yahoo.BATCH], *[symbols[yahoo.BATCH :]] * 3]
+    assert calls == [symbols[: yahoo.BATCH_SIZE], *[symbols[yahoo.BATCH_SIZE :]] * 3]
 
 
 def without(bars: pd.DataFrame, symbols: list[str]) -> pd.DataFrame:
@@ -222,7 +222,7 @@ def test_a_block_after_the_first_batch_is_a_failure(
         return bars_of(symbols) if len(calls) == 1 else pd.DataFrame()
 
     monkeypatch.setattr(yfinance, "download", download)
-    symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH)]
+    symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH_SIZE)]
     with pytest.raises(SourceError, match=r"101 of 1000 symbols .*max_failed_share = 0\.1"):
         YahooSource(symbols, tmp_path, retry=QUICK).everything()
     assert len(calls) == 1 + 2 * QUICK.attempts
@@ -242,7 +242,7 @@ def test_a_block_after_the_first_batch_is_a_failure(
 def test_a_session_is_settled_half_an_hour_after_its_close(
     monkeypatch: pytest.MonkeyPatch, now: str, session: date
 ) -> None:
-    """Early closes and holidays are those of the exchange."""
+    """Early closes and holidays follow the exchange's calendar."""
     monkeypatch.undo()
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert yahoo.last_settled_session(NYSE, moment) == session
+    assert yahoo.find_last_settled_session(NYSE, moment) == session

@@ -1,4 +1,4 @@
-"""The hooks, through runs of small pipelines."""
+"""The manifest of a run, through runs of small pipelines."""
 
 import hashlib
 import json
@@ -11,166 +11,25 @@ from typing import Any
 
 import polars as pl
 import pytest
-from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
-from kedro.runner import SequentialRunner
 
-from stock_volume import hooks
-from stock_volume.datasets import AtomicDataset
-from stock_volume.hooks import FailedNodeHook, RunManifestHook, StageLogHook
+from stock_volume.datasets import AtomicDataset, PydanticJSONDataset
+from stock_volume.hooks import RunManifestHook
+from stock_volume.hooks import manifest as manifest_hook
+from tests.unit.hook_helpers import run, stages, start, words
 
 Frames = Iterator[pl.DataFrame]
 PARAMETERS = {"size": 3, "as_of": datetime(2020, 1, 2, tzinfo=UTC).date()}
 JSON = {"type": "json.JSONDataset"}
+MODEL = "stock_volume.lineage.manifest.RunManifest"
 TEXT = {"type": "text.TextDataset"}
-
-logger = logging.getLogger("stock_volume.test")
 
 
 class Tagged(MemoryDataset):
-    """A dataset in a store, which knows it by a tag."""
+    """A dataset in a store, identified by a tag."""
 
     tag = "model:v1"
-
-
-def run(folder: Path, pipeline: Pipeline, catalog: DataCatalog, hook: object) -> None:
-    """Run a pipeline as a session does, with one hook."""
-    manager = _create_hook_manager()
-    manager.register(hook)
-    context = SimpleNamespace(project_path=folder)
-    around: dict[str, Any] = {
-        "run_params": {"run_id": "2020-01-02T00.00.00", "runner": str(SequentialRunner())},
-        "pipeline": pipeline,
-        "catalog": catalog,
-    }
-    manager.hook.after_context_created(context=context)
-    manager.hook.before_pipeline_run(**around)
-    try:
-        result = SequentialRunner().run(pipeline, catalog, manager)
-    except Exception as error:
-        manager.hook.on_pipeline_error(error=error, **around)
-        raise
-    manager.hook.after_pipeline_run(run_result=result, **around)
-
-
-def words(text: str) -> Callable[[object], str]:
-    """Make a function that logs a text and gives it back."""
-
-    def say(_: object) -> str:
-        logger.warning(text)
-        return text
-
-    return say
-
-
-def stages(*texts: str) -> Pipeline:
-    """Make a pipeline of nodes in a row, each logging a text ``stage: word``."""
-    names = ["start", *(f"after_{number}" for number in range(len(texts)))]
-    return Pipeline(
-        [
-            Node(
-                words(text),
-                source,
-                target,
-                name=f"node_{target}",
-                tags=text.partition(":")[0] or None,
-            )
-            for text, source, target in zip(texts, names, names[1:], strict=False)
-        ]
-    )
-
-
-def start() -> DataCatalog:
-    return DataCatalog({"start": MemoryDataset("go")})
-
-
-def log_lines(folder: Path) -> dict[str, list[str]]:
-    """The messages of each stage's log."""
-    return {
-        log.name: [
-            line.split("stock_volume.test: ")[1]
-            for line in log.read_text(encoding="utf-8").splitlines()
-            if "stock_volume.test" in line
-        ]
-        for log in (folder / "logs").iterdir()
-    }
-
-
-def test_each_stage_has_a_log_of_its_own(tmp_path: Path) -> None:
-    """Messages of a stage's nodes are in the stage's log, in order, and in no other."""
-    run(tmp_path, stages("one: a", "one: b", "two: c"), start(), StageLogHook())
-    assert log_lines(tmp_path) == {"one.log": ["one: a", "one: b"], "two.log": ["two: c"]}
-
-
-def test_a_line_of_a_log_has_time_level_and_logger(tmp_path: Path) -> None:
-    """A line can be read without the code."""
-    run(tmp_path, stages("one: a"), start(), StageLogHook())
-    (line,) = [
-        line
-        for line in (tmp_path / "logs/one.log").read_text(encoding="utf-8").splitlines()
-        if "one: a" in line
-    ]
-    assert line.endswith(" WARNING stock_volume.test: one: a")
-    assert datetime.fromisoformat(line.split(",")[0])
-
-
-def test_a_run_starts_its_logs_anew(tmp_path: Path) -> None:
-    """The log is the last run's; that of a stage which did not run is left alone."""
-    hook = StageLogHook()
-    run(tmp_path, stages("one: a", "two: b"), start(), hook)
-    run(tmp_path, stages("two: c"), start(), hook)
-    assert log_lines(tmp_path) == {"one.log": ["one: a"], "two.log": ["two: c"]}
-
-
-def test_a_node_without_a_tag_has_no_log(tmp_path: Path) -> None:
-    """Without a stage nothing is written."""
-    run(tmp_path, stages(": untagged"), start(), StageLogHook())
-    assert not (tmp_path / "logs").exists()
-
-
-def fail(_: object) -> str:
-    raise ArithmeticError("nothing adds up")
-
-
-def test_the_traceback_is_in_the_log_of_the_stage_that_failed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The failing stage's log has it, other logs do not, and the exception goes on."""
-    failing = Pipeline([Node(fail, "after_0", "never", name="fail", tags="two")])
-    with pytest.raises(ArithmeticError):
-        run(tmp_path, stages("one: a") + failing, start(), StageLogHook())
-    log = (tmp_path / "logs/two.log").read_text(encoding="utf-8")
-    assert "Traceback (most recent call last):" in log
-    assert "ArithmeticError: nothing adds up" in log
-    assert "adds up" not in (tmp_path / "logs/one.log").read_text(encoding="utf-8")
-    assert not [record for record in caplog.records if record.name == "stock_volume.hooks"]
-
-
-def fail_at_the_second_chunk(_: object) -> Iterator[str]:
-    yield "first"
-    raise ArithmeticError("nothing adds up")
-
-
-@pytest.mark.parametrize("function", [fail, fail_at_the_second_chunk])
-def test_an_error_says_which_node_it_ended(tmp_path: Path, function: Any) -> None:
-    """A node that yields chunks fails while these are saved, and is named too."""
-    failing = Pipeline([Node(function, "after_0", "never", name="failing", tags="two")])
-    with pytest.raises(ArithmeticError) as caught:
-        run(tmp_path, stages("one: a") + failing, start(), FailedNodeHook())
-    assert caught.value.__notes__ == ["in the node failing"]
-
-
-@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
-def test_no_handler_stays_behind(tmp_path: Path, fails: bool) -> None:  # noqa: FBT001
-    """After a run the root logger has the handlers that it had before."""
-    before = list(logging.getLogger().handlers)
-    catalog = DataCatalog({"start": MemoryDataset()}) if fails else start()
-    try:
-        run(tmp_path, stages("one: a", "two: b"), catalog, StageLogHook())
-    except Exception:  # noqa: BLE001
-        assert fails
-    assert logging.getLogger().handlers == before
 
 
 def source_text(text: str, _: dict[str, Any]) -> Frames:
@@ -199,7 +58,7 @@ def manifest_of(tmp_path: Path) -> Callable[[Pipeline], dict[str, Any]]:
             "letters": MemoryDataset(pl.DataFrame({"letter": ["z"]})),
             "counts": AtomicDataset(str(tmp_path / "counts.json"), JSON),
             "model": Tagged(),
-            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+            "run_manifest": PydanticJSONDataset(str(tmp_path / "manifest.json"), MODEL),
         }
     )
 
@@ -225,7 +84,7 @@ Manifest = Callable[[Pipeline], dict[str, Any]]
 
 
 def test_manifest_sums_rows_over_chunks(manifest_of: Manifest) -> None:
-    """The rows of a frame are those of all its chunks; what is no frame has none."""
+    """The rows of a frame are summed over its chunks; other outputs have no rows."""
     nodes = manifest_of(lettering())["nodes"]
     assert list(nodes) == ["read", "count", "store"]
     assert {name: node["rows"] for name, node in nodes.items()} == {
@@ -236,7 +95,7 @@ def test_manifest_sums_rows_over_chunks(manifest_of: Manifest) -> None:
 
 
 def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
-    """A hook that has seen a run before starts from nothing."""
+    """A hook that has recorded a run starts the next one with empty records."""
     hook = RunManifestHook()
     path = tmp_path / "manifest.json"
     catalog = DataCatalog(
@@ -245,7 +104,7 @@ def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
             "params:all": MemoryDataset({}),
             "parameters": MemoryDataset({}),
             "letters": MemoryDataset(),
-            "run_manifest": AtomicDataset(str(path), JSON),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
         }
     )
     reading = lettering().filter(node_names=["read"])
@@ -255,7 +114,7 @@ def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
 
 
 def test_manifest_has_digests_of_files_and_tags(manifest_of: Manifest, tmp_path: Path) -> None:
-    """Inputs and outputs in files have digests, those in a store tags; others have neither."""
+    """Files have digests, versions in a store have tags, and data in memory has neither."""
     manifest = manifest_of(lettering())
     content = (tmp_path / "counts.json").read_bytes()
     assert manifest["inputs"] == {
@@ -280,15 +139,15 @@ def test_manifest_has_digests_of_files_and_tags(manifest_of: Manifest, tmp_path:
 
 
 def test_manifest_is_of_the_nodes_that_ran(manifest_of: Manifest) -> None:
-    """Of a run of some nodes the manifest has these, their inputs and outputs."""
+    """The manifest of a partial run has only its nodes, their inputs and outputs."""
     manifest = manifest_of(lettering().filter(node_names=["count"]))
     assert list(manifest["nodes"]) == ["count"]
     assert manifest["inputs"] == {}
     assert list(manifest["outputs"]) == ["counts"]
 
 
-def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
-    """Run, parameters (a date as text), and versions are written down."""
+def test_manifest_has_run_parameters_and_versions(manifest_of: Manifest) -> None:
+    """The run, the parameters (a date as text) and the versions are recorded."""
     manifest = manifest_of(lettering())
     assert manifest["run_id"] == "2020-01-02T00.00.00"
     assert manifest["parameters"] == {"size": 3, "as_of": "2020-01-02"}
@@ -297,15 +156,14 @@ def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
 
 
 def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
-    """A parameter that is infinite, or no number, is a word in the manifest."""
+    """A parameter that is infinite or NaN is a word in the manifest."""
     path = tmp_path / "manifest.json"
-    strict = {**JSON, "save_args": {"allow_nan": False}}
     catalog = DataCatalog(
         {
             "start": MemoryDataset("go"),
             "parameters": MemoryDataset({"ratio": float("inf"), "none": float("nan")}),
             "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
-            "run_manifest": AtomicDataset(str(path), strict),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
         }
     )
     node = Node(words("# Report"), "start", "report", name="write")
@@ -317,9 +175,11 @@ def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
 def test_manifest_has_the_seconds_of_run_and_nodes(
     manifest_of: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node takes from its first input to its last output, the run from start to end."""
+    """A node is timed from its first input to its last output, the run from start to end."""
     ticks = iter(range(100))
-    monkeypatch.setattr(hooks, "time", SimpleNamespace(perf_counter=lambda: next(ticks) + 0.25))
+    monkeypatch.setattr(
+        manifest_hook, "time", SimpleNamespace(perf_counter=lambda: next(ticks) + 0.25)
+    )
     manifest = manifest_of(lettering())
     # The clock is read at the start, before each node, after each save, and at the end.
     seconds = [node["seconds"] for node in manifest["nodes"].values()]
@@ -328,7 +188,7 @@ def test_manifest_has_the_seconds_of_run_and_nodes(
 
 
 def test_manifest_links_nodes_to_datasets(manifest_of: Manifest) -> None:
-    """Each node has the names of what it was given and of what it saved."""
+    """Each node has the names of its inputs and of the outputs that it saved."""
     nodes = manifest_of(lettering())["nodes"]
     assert {name: (node["inputs"], node["outputs"]) for name, node in nodes.items()} == {
         "read": (["text", "params:all"], ["letters"]),
@@ -341,7 +201,7 @@ PARTITIONS = "partitions.PartitionedDataset"
 MANIFESTS = {
     "type": PARTITIONS,
     "filename_suffix": ".json",
-    "dataset": {"type": "stock_volume.datasets.AtomicDataset", "dataset": JSON},
+    "dataset": {"type": "stock_volume.datasets.PydanticJSONDataset", "model": MODEL},
 }
 LOG = {
     "type": PARTITIONS,
@@ -355,24 +215,24 @@ def sha256(text: str) -> str:
 
 
 def digests(content: list[dict[str, Any]]) -> dict[str, str]:
-    """The SHA-256 of each file, by the file's name."""
+    """Return the SHA-256 of each file, by its name."""
     return {Path(digest["path"]).name: digest["sha256"] for digest in content}
 
 
 @pytest.fixture
 def keeping(tmp_path: Path) -> DataCatalog:
-    """Make a catalog of layers that are held and replaced, which keeps all manifests."""
+    """Make a catalog whose prices are read and then replaced, and which keeps all manifests."""
     prices = {"type": "stock_volume.datasets.AtomicDataset", "dataset": TEXT}
     prices["filepath"] = str(tmp_path / "prices.txt")
-    entries = {
+    entries: dict[str, dict[str, Any]] = {
         "held_prices": prices,
         "prices": prices,
         "settled_prices": prices,
         "log": {**LOG, "path": str(tmp_path / "log")},
         "run_manifest": {
-            "type": "stock_volume.datasets.AtomicDataset",
+            "type": "stock_volume.datasets.PydanticJSONDataset",
             "filepath": str(tmp_path / "manifest.json"),
-            "dataset": JSON,
+            "model": MODEL,
         },
         "run_manifests": {**MANIFESTS, "path": str(tmp_path / "manifests")},
     }
@@ -392,14 +252,14 @@ def merging() -> Node:
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """The only manifest in a folder."""
+    """Return the only manifest in a folder."""
     (path,) = (folder / "manifests").iterdir()
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return manifest
 
 
 def test_every_manifest_is_kept(tmp_path: Path, keeping: DataCatalog) -> None:
-    """The latest manifest is also one of those that are kept, whole, under its run's name."""
+    """The latest manifest is also kept, complete, under the name of its run."""
     run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == [
         "2020-01-02T00.00.00.json"
@@ -410,7 +270,7 @@ def test_every_manifest_is_kept(tmp_path: Path, keeping: DataCatalog) -> None:
 def test_replaced_input_has_the_digest_that_it_was_read_with(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """Where a run replaces a file that it has read, the manifest has both contents."""
+    """If a run replaces a file that it has read, the manifest has both contents."""
     run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
     manifest = kept(tmp_path)
     assert digests(manifest["inputs"]["held_prices"]) == {"prices.txt": sha256("old")}
@@ -420,7 +280,7 @@ def test_replaced_input_has_the_digest_that_it_was_read_with(
 def test_replaced_output_has_the_digest_that_it_was_made_with(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """Where a run makes a file twice, under two names, each has its own content."""
+    """If a run writes a file twice, under two names, each name has its own content."""
     settle = Node(str.upper, "prices", "settled_prices", name="settle")
     run(tmp_path, Pipeline([merging(), settle]), keeping, RunManifestHook())
     outputs = {name: digests(content) for name, content in kept(tmp_path)["outputs"].items()}
@@ -432,7 +292,7 @@ def test_replaced_output_has_the_digest_that_it_was_made_with(
 
 
 def test_manifest_has_no_secret_of_an_address(tmp_path: Path, keeping: DataCatalog) -> None:
-    """A key in a query and a password stay out of the manifests, wherever the address stands."""
+    """A key in a query and a password stay out of the manifests, wherever the address is."""
     keeping["parameters"] = MemoryDataset(
         {
             "url": "https://me:PASSWORD@host/{symbol}.csv?apikey=KEY",
@@ -452,19 +312,19 @@ def test_manifest_has_no_secret_of_an_address(tmp_path: Path, keeping: DataCatal
 
 
 def nothing(_: str, __: str) -> Iterator[str]:
-    """Yield nothing, as an update does that found nothing new."""
+    """Yield nothing, like an update without new data."""
     yield from ()
 
 
 def test_run_that_saved_nothing_leaves_no_manifest(tmp_path: Path, keeping: DataCatalog) -> None:
-    """Nodes that yield nothing have made nothing, and no manifest says otherwise."""
+    """If no node yields anything, no manifest is written."""
     node = Node(nothing, ["held_prices", "recent"], "prices", name="merge")
     run(tmp_path, Pipeline([node]), keeping, RunManifestHook())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["prices.txt"]
 
 
 def test_what_was_not_saved_is_an_input_of_what_was(tmp_path: Path, keeping: DataCatalog) -> None:
-    """A layer that stayed as it was is no output, and an input of the nodes that read it."""
+    """An unchanged layer is not an output, but an input of the nodes that read it."""
     merge = Node(nothing, ["held_prices", "recent"], "prices", name="merge")
     settle = Node(str.upper, "prices", "settled_prices", name="settle")
     run(tmp_path, Pipeline([merge, settle]), keeping, RunManifestHook())
@@ -483,7 +343,7 @@ def partition(text: str) -> dict[str, str]:
 def test_partitions_saved_are_outputs_and_all_are_inputs(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """A node that adds to a folder made what it added; one that reads it was given all."""
+    """A node that adds to a folder made only what it added; a reader was given all of it."""
     (tmp_path / "log").mkdir()
     (tmp_path / "log/2020-01-01.txt").write_text("earlier", encoding="utf-8")
     add = Node(partition, "recent", "log", name="add")
@@ -501,7 +361,7 @@ def test_partitions_saved_are_outputs_and_all_are_inputs(
 def test_failed_run_keeps_a_manifest_of_what_was_complete(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """Later runs may build on what a failed one made; the latest manifest stays as it was."""
+    """Later runs may use the outputs of a failed run; the latest manifest is unchanged."""
 
     def fail(_: str) -> Iterator[str]:
         yield "half"
@@ -518,30 +378,30 @@ def test_failed_run_keeps_a_manifest_of_what_was_complete(
 
 
 def test_run_that_failed_at_once_keeps_no_manifest(tmp_path: Path, keeping: DataCatalog) -> None:
-    """Without anything complete there is nothing to tell."""
+    """If no node completed, there is nothing to record."""
     failing = Node(lambda text: text / 0, "held_prices", "half", name="fail")
     with pytest.raises(TypeError):
         run(tmp_path, Pipeline([failing]), keeping, RunManifestHook())
     assert not (tmp_path / "manifests").exists()
 
 
-def test_no_manifest_where_the_catalog_has_none(tmp_path: Path) -> None:
-    """A catalog without the manifest's entry runs without one."""
+def test_no_manifest_without_its_dataset(tmp_path: Path) -> None:
+    """If the catalog has no entry for the manifest, none is written."""
     run(tmp_path, stages("one: a"), start(), RunManifestHook())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_run_ends_with_where_things_are(
+def test_the_run_ends_with_the_places_of_its_results(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The last messages say where report, Bento and manifest are, and how to serve."""
+    """The last messages name report, Bento and manifest, and the command to serve."""
     catalog = DataCatalog(
         {
             "start": MemoryDataset("go"),
             "parameters": MemoryDataset({}),
             "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
             "service_bento": Tagged(),
-            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+            "run_manifest": PydanticJSONDataset(str(tmp_path / "manifest.json"), MODEL),
         }
     )
     pipeline = Pipeline(
