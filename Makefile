@@ -8,7 +8,7 @@ SERVE_VENV := .venv-serve
 # Airflow and BentoML cannot share an environment.
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_DAGS := deploy/airflow/dags
-# The exchange by whose clock the DAGs are scheduled.
+# The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
 export SOURCE DATA_ROOT ARTEFACT

@@ -329,7 +329,7 @@ def folds(frame: pl.DataFrame, plan: Plan) -> list[pl.DataFrame]:
 
 
 def _scored(frame: pl.DataFrame, plan: Plan, fold: Fold) -> pl.DataFrame:
-    """Rows that a fold scores: told in Python, a row at a time."""
+    """Select the rows that a fold scores in plain Python, row by row."""
     places = frame.select(TARGET, ETA, BARS_SO_FAR).rows()
     return frame[
         [
