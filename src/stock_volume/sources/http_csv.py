@@ -11,7 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -164,19 +164,28 @@ class HttpCsvSource(RequestedSource):
     """A server with one CSV file per symbol."""
 
     def __init__(
-        self, parameters: HttpCsvParameters, symbols: Sequence[str] | str | None, landing: Path
+        self,
+        server: HttpCsvParameters | Mapping[str, Any],
+        symbols: Sequence[str] | str | None,
+        landing: str | Path,
+        credentials: Mapping[str, str] | None = None,
     ) -> None:
         """Configure the source.
 
         Args:
-            parameters: Server, address template and limits.
+            server: Server, address template and limits, or fields of them.
             symbols: Symbols of a first run, or the path of a listing.
             landing: Folder of the fetched archives.
+            credentials: Values of ``{name}`` in the address, and of headers, unless
+                ``server`` has them.
+
+        Raises:
+            ValidationError: A parameter is invalid; the message shows no value.
         """
-        super().__init__(
-            redact_address(parameters.url), symbols, landing, parameters.max_failed_share
-        )
-        self._parameters = parameters
+        if isinstance(server, Mapping):
+            server = HttpCsvParameters.model_validate({"credentials": credentials or {}, **server})
+        super().__init__(redact_address(server.url), symbols, landing, server.max_failed_share)
+        self._parameters = server
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
         """Fetch the bars of some symbols concurrently.

@@ -1,10 +1,11 @@
-"""Addresses: what they name, and what of them may be shown."""
+"""Redaction of addresses, and which server may receive secrets."""
 
 import pytest
 
 from stock_volume.sources.address import (
     is_remote,
     is_same_server,
+    list_headers_to_strip,
     redact_address,
     redact_text,
     strip_secrets,
@@ -71,3 +72,13 @@ def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
 def test_a_server_is_identified_by_its_origin(home: str, address: str, same: bool) -> None:  # noqa: FBT001
     """What is meant for one server goes to no other, and not from HTTPS to HTTP."""
     assert is_same_server(home, address) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "stripped"),
+    [("https://a.org/x", []), ("https://b.org/x", ["X-Key"]), ("http://a.org/x", ["X-Key"])],
+)
+def test_secret_headers_stay_with_their_server(address: str, stripped: list[str]) -> None:
+    """Another server receives Accept and User-Agent, and no other header."""
+    headers = {"X-Key": "c", "Accept": "text/csv", "user-agent": "me"}
+    assert list_headers_to_strip("https://a.org", address, headers) == stripped

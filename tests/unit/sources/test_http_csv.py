@@ -20,7 +20,6 @@ from pydantic import ValidationError
 
 from stock_volume.bars.archive import SINCE
 from stock_volume.bars.listing import read_listing
-from stock_volume.datasets import HttpCsvDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.retry import RetryParameters
@@ -227,7 +226,7 @@ def test_symbols_come_from_a_listing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("symbols", [None, [], ""])
 def test_a_first_run_needs_symbols(tmp_path: Path, symbols: list[str] | str | None) -> None:
     """Without symbols there is nothing to ask for, and the error says how to name some."""
-    with pytest.raises(SourceError, match="name some under `symbols`"):
+    with pytest.raises(SourceError, match="list some under `symbols`"):
         source("http://localhost", symbols, tmp_path).everything()
 
 
@@ -249,14 +248,14 @@ def test_a_listing_of_nothing_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_an_update_without_symbols_is_an_error(tmp_path: Path) -> None:
-    """Where nothing is held there is nothing to ask for."""
+    """An update of empty layers has no symbol to fetch."""
     wanted = pl.DataFrame(schema={"Symbol": pl.String, "ETF": pl.Boolean, SINCE: pl.Date})
     with pytest.raises(SourceError, match="no symbol to fetch"):
         source("http://localhost", None, tmp_path).recent(wanted)
 
 
 def test_a_symbol_that_is_listed_twice_is_asked_for_once(tmp_path: Path) -> None:
-    """A symbol has one file, which would not be read if it stood twice in the archive."""
+    """A symbol has one file in the archive, however often it is listed."""
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, ["A", "B", "A"], tmp_path).everything()
     assert server.times("/A.csv") == 1
@@ -376,12 +375,12 @@ def test_keys_follow_within_a_server(tmp_path: Path) -> None:
 def test_a_key_goes_into_the_address(tmp_path: Path) -> None:
     """A credential named in the address is inserted there, quoted; others become headers."""
     with answering(lambda *_: Answer(BARS)) as server:
-        HttpCsvDataset(
+        HttpCsvSource(
             {"url": server.url + "/{symbol}?apikey={key}"},
-            str(tmp_path),
             ["A"],
+            tmp_path,
             {"key": "a&b", "X-Key": "c"},
-        ).load().everything()
+        ).everything()
     assert server.asked == [("GET", "/A?apikey=a%26b")]
     assert server.headers[0]["x-key"] == "c"
     assert "key" not in server.headers[0]

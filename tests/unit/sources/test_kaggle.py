@@ -16,9 +16,8 @@ import pytest
 from kagglesdk import kaggle_env
 from requests.adapters import HTTPAdapter
 
-from stock_volume.datasets import KaggleDataset
 from stock_volume.errors import SourceError
-from stock_volume.sources.kaggle import download
+from stock_volume.sources.kaggle import KaggleSource, download
 from stock_volume.sources.retry import RetryParameters
 from tests.unit.servers import Answer, Server, answering
 
@@ -75,14 +74,14 @@ def downloads(server: Server) -> int:
 
 
 def test_the_archive_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dataset downloads the version, and the next time finds it without any request."""
-    dataset = KaggleDataset(HANDLE)
+    """The source downloads the version, and the next time finds it without any request."""
+    source = KaggleSource(HANDLE)
     with kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)) as server:
-        first = dataset.load()
+        first = source.open()
         asked = len(server.asked)
-        dataset.load()
+        source.open()
         assert len(server.asked) == asked
-    assert dataset.load().path == first.path  # the server is gone
+    assert source.open().path == first.path  # the server is gone
     assert first.read("stocks/A.csv") == BARS
     assert first.path.name == "2"
 
@@ -111,7 +110,7 @@ def test_a_damaged_download_is_not_used(monkeypatch: pytest.MonkeyPatch, cache: 
     damaged = CONTENT[:500] + b"!" + CONTENT[501:]
     with (
         kaggle(monkeypatch, lambda *_: Answer(damaged, headers=CHECKED)) as server,
-        pytest.raises(SourceError, match="not what Kaggle sent"),
+        pytest.raises(SourceError, match="the download is corrupt"),
     ):
         download(HANDLE, 5, QUICK)
     assert downloads(server) == 3

@@ -38,15 +38,14 @@ def test_the_example_is_a_source(example: dict[str, Any], tmp_path: Path) -> Non
         ]
         connection.executemany("INSERT INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.commit()
-    dataset = example["SqliteDataset"](str(database), str(tmp_path / "landing"), ["A", "B"])
+    source = example["SqliteSource"](str(database), ["A", "B"], str(tmp_path / "landing"))
     header = "Date,Open,High,Low,Close,Adj Close,Volume\n"
-    everything = dataset.load().everything()
+    everything = source.open().everything()
     assert everything.read("stocks/B.csv").decode() == (
         f"{header}2021-01-04,1,2,1,2,2,4\n2021-01-05,1,2,1,2,2,5\n"
     )
     symbols = ["A", *(f"N{number}" for number in range(19)), "B"]
     wanted = pl.DataFrame({"Symbol": symbols, "ETF": False, SINCE: date(2021, 1, 5)})
-    source = dataset.load()
     source._max_failed_share = 0.95  # noqa: SLF001
     recent = source.recent(wanted)
     assert recent.read("stocks/A.csv").decode() == f"{header}2021-01-05,1,2,1,2,2,5\n"

@@ -21,7 +21,7 @@ from kedro.io import DatasetError
 from moto.server import ThreadedMotoServer
 
 from stock_volume.bars.archive import open_archive
-from stock_volume.datasets import ArchiveDataset
+from stock_volume.datasets import SourceDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources import remote
 from stock_volume.sources.remote import mirror
@@ -62,11 +62,17 @@ def zipped(**files: bytes) -> bytes:
     return content.getvalue()
 
 
+def archive_dataset(address: str, landing: Path, credentials: dict[str, Any] | None = None) -> Any:
+    """Make the catalog's dataset of an archive at an address."""
+    source = {"type": "stock_volume.sources.archive.ArchiveSource", "location": address}
+    return SourceDataset({**source, "landing": str(landing)}, credentials)
+
+
 def test_s3_zip(s3: Any, tmp_path: Path) -> None:
     """A zip in a bucket is read through the catalog, and fetched again when it changes."""
     client, options = s3
     client.put_object(Bucket="bars", Key="archive.zip", Body=zipped(A=BARS))
-    dataset = ArchiveDataset("s3://bars/archive.zip", str(tmp_path), credentials=options)
+    dataset = archive_dataset("s3://bars/archive.zip", tmp_path, options)
     assert [file.symbol for file in dataset.load().files] == ["A"]
     copy = dataset.path
     written = copy.stat().st_mtime_ns
@@ -197,7 +203,7 @@ def test_a_signed_address_names_its_copy_by_its_path(
         return Answer(zipped(A=BARS), headers={"ETag": '"1"'})
 
     with answering(answer) as server:
-        dataset = ArchiveDataset(f"{server.url}/archive.zip{SIGNED}", str(tmp_path))
+        dataset = archive_dataset(f"{server.url}/archive.zip{SIGNED}", tmp_path)
         assert [file.symbol for file in dataset.load().files] == ["A"]
         asked = len(server.asked)
         again = mirror(f"{server.url}/archive.zip{SIGNED}b", {}, tmp_path, QUICK)
@@ -222,7 +228,7 @@ def test_no_error_shows_a_signature(
     caplog.set_level(logging.DEBUG)
     with answering(lambda *_: Answer(status=status)) as server:
         url = f"{server.url.replace('//', '//me:SECRET@')}/archive.zip{SIGNED}"
-        dataset = ArchiveDataset(url, str(tmp_path))
+        dataset = archive_dataset(url, tmp_path)
         monkeypatch.setattr(remote, "RetryParameters", lambda: QUICK)
         with pytest.raises(DatasetError) as caught:
             dataset.load()
@@ -251,7 +257,7 @@ def test_a_long_download_has_no_limit_in_all(
 
 def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that says nothing for too long has failed, and may do better next time."""
-    monkeypatch.setattr(remote, "_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "_TIMEOUT_SECONDS", 0.1)
     end = threading.Event()
     content = zipped(A=BARS)
     gets: list[None] = []

@@ -14,7 +14,6 @@ from yfinance.data import YfData
 
 from stock_volume import columns
 from stock_volume.bars.archive import SINCE
-from stock_volume.datasets import YahooDataset
 from stock_volume.errors import SourceError
 from stock_volume.exchange import NYSE
 from stock_volume.sources import yahoo
@@ -95,7 +94,9 @@ def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
     )
-    monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 6))
+    monkeypatch.setattr(
+        yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 6)
+    )
 
 
 def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,10 +126,12 @@ def test_a_session_that_goes_on_is_left_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The bar of a session that has not closed is not taken for its volume."""
-    monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 5))
+    monkeypatch.setattr(
+        yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 5)
+    )
     with answering(chart) as server:
         use_server(server, monkeypatch)
-        archive = YahooDataset(str(tmp_path), ["AAA"]).load().everything()
+        archive = YahooSource(["AAA"], tmp_path).everything()
     dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
     assert dates == ["2021-01-04", "2021-01-05"]
 
