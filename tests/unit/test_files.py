@@ -7,13 +7,19 @@ import pytest
 from stock_volume.files import replace_unsafe_characters, write_atomically
 
 
+def write_half(path: Path) -> None:
+    """Fail in the middle of a write."""
+    with write_atomically(path) as aside:
+        aside.write_text("half")
+        raise OSError("full")
+
+
 def test_an_error_leaves_the_previous_file(tmp_path: Path) -> None:
     """A failed write leaves the previous file and no temporary one."""
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), write_atomically(path) as aside:
-        aside.write_text("half")
-        raise RuntimeError
+    with pytest.raises(OSError, match="full"):
+        write_half(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

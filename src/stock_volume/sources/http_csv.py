@@ -166,7 +166,8 @@ class HttpCsvSource(RequestedSource):
     def __init__(
         self,
         server: HttpCsvParameters | Mapping[str, Any],
-        symbols: Sequence[str] | str | None,
+        symbols: Sequence[str] | str | None = None,
+        *,
         landing: str | Path,
         credentials: Mapping[str, str] | None = None,
     ) -> None:

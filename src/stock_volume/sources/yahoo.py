@@ -36,7 +36,8 @@ class YahooSource(RequestedSource):
 
     def __init__(
         self,
-        symbols: Sequence[str] | str | None,
+        symbols: Sequence[str] | str | None = None,
+        *,
         landing: str | Path,
         max_failed_share: float = 0.1,
         retry: RetryParameters | None = None,

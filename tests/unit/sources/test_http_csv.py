@@ -38,7 +38,7 @@ def parameters(url: str, **changes: object) -> HttpCsvParameters:
 def source(
     url: str, symbols: list[str] | str | None, folder: Path, **changes: object
 ) -> HttpCsvSource:
-    return HttpCsvSource(parameters(url, **changes), symbols, folder)
+    return HttpCsvSource(parameters(url, **changes), symbols, landing=folder)
 
 
 def test_each_symbol_is_fetched_into_one_archive(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_an_update_asks_for_what_is_wanted(tmp_path: Path) -> None:
     url = "/{symbol}?from={since}&to={until}"
     with answering(lambda *_: Answer(BARS)) as server:
         asked = HttpCsvParameters(url=server.url + url, retry=QUICK)
-        archive = HttpCsvSource(asked, None, tmp_path).recent(
+        archive = HttpCsvSource(asked, None, landing=tmp_path).recent(
             wanted.with_columns(pl.col("Symbol").str.replace("/", "-"))
         )
     today = datetime.now(tz=UTC).date().isoformat()
@@ -378,8 +378,8 @@ def test_a_key_goes_into_the_address(tmp_path: Path) -> None:
         HttpCsvSource(
             {"url": server.url + "/{symbol}?apikey={key}"},
             ["A"],
-            tmp_path,
-            {"key": "a&b", "X-Key": "c"},
+            landing=tmp_path,
+            credentials={"key": "a&b", "X-Key": "c"},
         ).everything()
     assert server.asked == [("GET", "/A?apikey=a%26b")]
     assert server.headers[0]["x-key"] == "c"
@@ -398,7 +398,7 @@ def test_no_message_shows_a_key(
             {"url": url, "retry": QUICK, "credentials": {"key": "SECRET", "X-Key": "SECRET"}}
         )
         with pytest.raises(SourceError, match=rf"{server.url}/.symbol..csv\?….* A\b") as caught:
-            HttpCsvSource(asked, ["A"], tmp_path).everything()
+            HttpCsvSource(asked, ["A"], landing=tmp_path).everything()
     assert "SECRET" in server.asked[0][1]
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
     assert "SECRET" not in caplog.text
@@ -559,7 +559,7 @@ def test_no_quotation_shows_a_key(
                 {"retry": QUICK, **place, "url": server.url + place["url"]}
             )
             with pytest.raises(SourceError, match="HTTP 200, but ") as caught:
-                HttpCsvSource(asked, ["A"], tmp_path).everything()
+                HttpCsvSource(asked, ["A"], landing=tmp_path).everything()
             assert "SECRET" not in str(caught.value)
     assert "SECRET" not in caplog.text
 

@@ -110,7 +110,7 @@ def test_recent_bars_are_as_the_archive_has_them(
     """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
     with answering(chart) as server:
         use_server(server, monkeypatch)
-        asked = YahooSource(None, tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
+        asked = YahooSource(None, landing=tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
         archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
     lines = archive.read("stocks/AAA.csv").decode().splitlines()
@@ -131,7 +131,7 @@ def test_a_session_that_goes_on_is_left_out(
     )
     with answering(chart) as server:
         use_server(server, monkeypatch)
-        archive = YahooSource(["AAA"], tmp_path).everything()
+        archive = YahooSource(["AAA"], landing=tmp_path).everything()
     dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
     assert dates == ["2021-01-04", "2021-01-05"]
 
@@ -140,7 +140,7 @@ def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path:
     """Without network yfinance gives an empty frame, which is an error here."""
     with answering(chart) as server:
         use_server(server, monkeypatch)
-    asked = YahooSource(None, tmp_path, retry=QUICK)
+    asked = YahooSource(None, landing=tmp_path, retry=QUICK)
     with pytest.raises(
         SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
     ):
@@ -165,7 +165,7 @@ def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(yfinance, "download", download)
     symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH_SIZE)]
-    archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    archive = YahooSource(symbols, landing=tmp_path, retry=QUICK).everything()
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
     assert calls == [symbols[: yahoo.BATCH_SIZE], *[symbols[yahoo.BATCH_SIZE :]] * 3]
@@ -190,7 +190,7 @@ def test_a_symbol_that_is_missing_is_asked_for_again(
         return without(bars_of(asked), gone)
 
     monkeypatch.setattr(yfinance, "download", download)
-    archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    archive = YahooSource(symbols, landing=tmp_path, retry=QUICK).everything()
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
     assert calls == [symbols, symbols[3:], ["S05"]]
@@ -209,7 +209,7 @@ def test_delisted_symbols_are_asked_for_once_more(
         return without(bars_of(asked), [symbol for symbol in asked if symbol in symbols[:count]])
 
     monkeypatch.setattr(yfinance, "download", download)
-    archive = YahooSource(symbols, tmp_path, 0.5, QUICK).everything()
+    archive = YahooSource(symbols, landing=tmp_path, max_failed_share=0.5, retry=QUICK).everything()
     assert archive.absent == dict.fromkeys(symbols[:count], "Yahoo answers no bars")
     assert calls == [symbols, *[symbols[:count]] * (times - 1)]
 
@@ -227,7 +227,7 @@ def test_a_block_after_the_first_batch_is_a_failure(
     monkeypatch.setattr(yfinance, "download", download)
     symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH_SIZE)]
     with pytest.raises(SourceError, match=r"101 of 1000 symbols .*max_failed_share = 0\.1"):
-        YahooSource(symbols, tmp_path, retry=QUICK).everything()
+        YahooSource(symbols, landing=tmp_path, retry=QUICK).everything()
     assert len(calls) == 1 + 2 * QUICK.attempts
     assert not list(tmp_path.iterdir())
 
