@@ -3,23 +3,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What a Bento installs, and nothing else: what serving costs is measured there.
+# Contains only a Bento's requirements: the cost of serving is measured here.
 SERVE_VENV := .venv-serve
 # Airflow and BentoML cannot share an environment.
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_DAGS := deploy/airflow/dags
-# Passed on to `kedro run` by the shell, as typed: make run SOURCE='my archive.zip' DATA_ROOT=folder
+# The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
 export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 EXTRAS := --extra sample --extra viz --extra dev
-# The lock files name no registry: each machine asks its own.
+# The lock files name no registry: each machine uses its own.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 export DO_NOT_TRACK := 1
 export BENTOML_DO_NOT_TRACK := True
-# Threads of LightGBM sleep while they wait: on a busy machine spinning ones stall each other.
+# LightGBM's threads sleep while they wait: on a busy machine, spinning threads stall each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
@@ -27,10 +27,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
   bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc airflow-dags airflow-check \
   airflow-picture clean
 
-help: ## List what can be made
+help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-run: $(VENV)/.installed ## Set up, then make layers, report, model and Bento (SOURCE=, DATA_ROOT=)
+run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento (SOURCE=, DATA_ROOT=)
 	$(BIN)/kedro run $(PARAMS)
 
 test: $(VENV)/.installed ## Run the test suite
@@ -41,7 +41,7 @@ lint: $(VENV)/.installed ## Check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(VENV)/.installed ## Mend style where a tool can
+format: $(VENV)/.installed ## Fix style issues automatically
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -54,53 +54,53 @@ notebook: $(VENV)/.notebook-installed ## Open the notebooks
 serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 	$(BIN)/bentoml serve stock_volume:latest
 
-bench: $(VENV)/.installed ## Measure our stages beside the original's way (SOURCE=archive.zip)
+bench: $(VENV)/.installed ## Compare our stages with the original's (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}
 
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
 
-bench-update: $(VENV)/.installed ## Measure an update beside a run on all bars, and compare layers (SOURCE=archive.zip)
+bench-update: $(VENV)/.installed ## Compare an update with a run on all bars: cost and layers (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/update.py $${SOURCE:+"$$SOURCE"}
 
-bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service beside Flask and bare FastAPI (needs wrk; DATA_ROOT=)
+bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Compare the service with Flask and bare FastAPI under load (needs wrk; DATA_ROOT=)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
-soak: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, bad input mixed in (needs wrk)
+soak: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
 
-container-check: $(VENV)/.installed ## Make the latest Bento a container image and call it (root, Debian)
+container-check: $(VENV)/.installed ## Build a container image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
 
-tune: $(VENV)/.installed ## Search for better parameters; conf/tuned, used by kedro run --env tuned
+tune: $(VENV)/.installed ## Search for better parameters; writes conf/tuned, used by kedro run --env tuned
 	$(BIN)/kedro run --pipelines tuning $(PARAMS)
 
-lineage: $(VENV)/.installed ## Print what an artefact was made from (ARTEFACT=stock_volume:latest, DATA_ROOT=)
+lineage: $(VENV)/.installed ## Trace an artefact back to its raw files (ARTEFACT=stock_volume:latest, DATA_ROOT=)
 	$(BIN)/kedro lineage $${ARTEFACT:+"$$ARTEFACT"} $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
-lock: $(VENV)/.installed ## Choose new versions of all dependencies
+lock: $(VENV)/.installed ## Update all dependencies to new versions
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
 	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
 	  -o requirements-notebook.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
 
-features-doc: $(VENV)/.installed ## Write docs/features.md from the registry
+features-doc: $(VENV)/.installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
 
-airflow-dags: $(VENV)/.installed ## Write deploy/airflow/dags from the pipelines
+airflow-dags: $(VENV)/.installed ## Generate deploy/airflow/dags from the pipelines
 	$(BIN)/kedro airflow create --pipelines __default__,update --group-by memory \
 	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS)
 	$(BIN)/ruff format --quiet --config pyproject.toml $(AIRFLOW_DAGS)
 
-airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs by Airflow, on the embedded sample
+airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs with Airflow, on the embedded sample
 	tests/airflow/check.sh
 
-airflow-picture: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## The same, and docs/images/airflow.png (needs Chromium)
+airflow-picture: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Like airflow-check, and update docs/images/airflow.png (needs Chromium)
 	tests/airflow/check.sh --picture
 
-clean: ## Remove the environments, and what runs have left
+clean: ## Remove the environments, and the output of runs
 	rm -rf $(VENV) $(SERVE_VENV) $(AIRFLOW_VENV) logs/* data/0*
 
 $(VENV)/.installed: requirements.lock pyproject.toml

@@ -1,10 +1,10 @@
-"""The forecaster's training beside one bare ``lightgbm.train``, and what its options cost.
+"""Compare the forecaster's training with one bare ``lightgbm.train``; measure its options.
 
 Usage: python benchmarks/forecaster.py ARCHIVE.zip [--rounds N] [--options]
 
-Each stage runs in a process of its own, in turn, N rounds; figures are medians, the peak of
-memory is the highest. ``--options`` adds a backtest of each option of training, trained on
-``--train-start`` to the day before ``--test-start``, tested to ``--test-end``.
+The stages run in turn, each in a separate process, for N rounds; figures are medians, except that
+peak memory is the maximum. ``--options`` adds a backtest of each training option, trained from
+``--train-start`` to the day before ``--test-start`` and tested until ``--test-end``.
 """
 
 import argparse
@@ -41,25 +41,25 @@ from stock_volume.pipelines.feature_engineering.nodes import (
 )
 
 CHUNK_ROWS: Final = 100_000
-ALL_OF_THEM: Final = {"boosters": 1, "bagging_fraction": 1.0, "feature_fraction": 1.0}
-"""What quantized gradients need."""
+ALL_ROWS_AND_FEATURES: Final = {"boosters": 1, "bagging_fraction": 1.0, "feature_fraction": 1.0}
+"""Settings that quantized gradients require."""
 
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    "as it is": {},
+    "default": {},
     "max_bin 63": {"max_bin": 63},
     "row sampling 0.35": {"bagging_fraction": 0.35},
     "half-life 1 year": {"half_life_sessions": 252.0},
     "learning rate 0.025": {"learning_rate": 0.025, "n_estimators": 600},
     "one booster": {"boosters": 1},
-    "one booster, all rows and features a tree": ALL_OF_THEM,
-    "the same, quantized gradients": {**ALL_OF_THEM, "quantized": True},
+    "one booster, all rows and features": ALL_ROWS_AND_FEATURES,
+    "the same, quantized gradients": {**ALL_ROWS_AND_FEATURES, "quantized": True},
 }
 
 Figures = dict[str, Any]
 
 
 def features(source: Path, target: Path) -> Figures:
-    """Make the forecaster's features of every symbol, from prices."""
+    """Compute the forecaster's features of every symbol from prices."""
     figures: Figures = {}
     with measured(figures):
         prices = ChunkedParquetDataset(str(source)).load()
@@ -74,7 +74,7 @@ def features(source: Path, target: Path) -> Figures:
 
 
 def train(source: Path, target: Path) -> Figures:
-    """Train the forecaster on the features' latest years."""
+    """Train the forecaster on the latest years of features."""
     import lightgbm  # noqa: F401  # its import is not training
 
     parameters = ForecasterParameters()
@@ -87,7 +87,7 @@ def train(source: Path, target: Path) -> Figures:
 
 
 def bare(source: Path, target: Path) -> Figures:
-    """Train as many trees on the same matrix with one ``lightgbm.train``."""
+    """Train the same number of trees on the same matrix with one ``lightgbm.train``."""
     import lightgbm
 
     parameters = ForecasterParameters()
@@ -127,7 +127,7 @@ STAGES: Final[dict[str, Stage]] = {
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
@@ -138,7 +138,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        prices = ingested(arguments.archive, folder)
+        prices = ingest_prices(arguments.archive, folder)
         print_speed(prices, folder, arguments.rounds)
         if arguments.options:
             windows = BacktestParameters(
@@ -149,8 +149,8 @@ def main() -> None:
             print_options(prices, folder, windows)
 
 
-def ingested(archive: Path, folder: Path) -> Path:
-    """Read the archive into prices."""
+def ingest_prices(archive: Path, folder: Path) -> Path:
+    """Ingest the archive and return the path of its prices."""
     from stock_volume.bars.archive import open_archive
     from stock_volume.bars.ingest import IngestionParameters
 
@@ -162,24 +162,24 @@ def ingested(archive: Path, folder: Path) -> Path:
 
 
 def print_speed(prices: Path, folder: Path, rounds: int) -> None:
-    """Run the stages in turn, and print their medians."""
+    """Run the stages in turn and print their medians."""
     layer, model = folder / "forecast_features.parquet", folder / "forecaster.json"
-    read = {"features": (prices, layer)}
+    paths = {"features": (prices, layer)}
     runs: dict[str, list[Figures]] = {stage: [] for stage in STAGES}
     for _ in range(rounds):
-        for stage, of_stage in runs.items():
-            of_stage.append(run_stage(stage, *read.get(stage, (layer, model))))
+        for stage, stage_runs in runs.items():
+            stage_runs.append(run_stage(stage, *paths.get(stage, (layer, model))))
     wall = {stage: statistics.median(run["wall"] for run in runs[stage]) for stage in STAGES}
     print("\n| stage | wall s | peak MiB | rows |\n|---|---:|---:|---:|")
-    for stage, of_stage in runs.items():
-        peak = max(run["peak_mib"] for run in of_stage)
-        print(f"| {stage} | {wall[stage]:.1f} | {peak:.0f} | {of_stage[0]['rows']:,} |")
+    for stage, stage_runs in runs.items():
+        peak = max(run["peak_mib"] for run in stage_runs)
+        print(f"| {stage} | {wall[stage]:.1f} | {peak:.0f} | {stage_runs[0]['rows']:,} |")
     ratio = (wall["features"] + wall["train"]) / wall["bare"]
     print(f"\nfeatures and training: {ratio:.2f} times one bare lightgbm.train", flush=True)
 
 
 def run_stage(stage: str, source: Path, target: Path) -> Figures:
-    """Run one stage in a process of its own."""
+    """Run one stage in a separate process."""
     output = subprocess.run(
         [sys.executable, __file__, stage, source, target],
         check=True,
@@ -192,7 +192,7 @@ def run_stage(stage: str, source: Path, target: Path) -> Figures:
 
 
 def print_options(prices: Path, folder: Path, windows: BacktestParameters) -> None:
-    """Backtest each option of training on the same windows, and print."""
+    """Backtest each training option on the same windows and print the results."""
     scan = ChunkedParquetDataset(str(prices)).load()
     sessions = describe_sessions(scan, NYSE, CHUNK_ROWS).lazy()
     layer = ChunkedParquetDataset(str(folder / "options.parquet"))
@@ -202,7 +202,7 @@ def print_options(prices: Path, folder: Path, windows: BacktestParameters) -> No
         layer.save(chunk)
     layer.confirm()
     rows = layer.load()
-    print("\n| option | eta-R2 % | over as it is | wall s |\n|---|---:|---:|---:|")
+    print("\n| option | eta-R2 % | vs. default | wall s |\n|---|---:|---:|---:|")
     reference = 0.0
     for name, changed in OPTIONS.items():
         parameters = ForecasterParameters(**changed)

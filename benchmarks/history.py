@@ -1,8 +1,8 @@
-"""How far a forecast from a symbol's latest bars is from that of its whole history.
+"""Measure how much a forecast from a symbol's latest bars deviates from one on its full history.
 
 Usage: python benchmarks/history.py [DATA_ROOT]
 
-For every symbol with ten years of bars that can be forecast, from the layers of a run.
+Uses the layers of a run, and every symbol with ten years of bars that can be forecast.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""Measuring of a stage from inside the process that runs it alone."""
+"""Measure a stage from inside the separate process that runs it."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Stage = Callable[[Path, Path], dict[str, Any]]
-"""Takes where to read and where to write; returns figures besides the measured ones."""
+"""Takes the paths to read and to write; returns figures in addition to the measured ones."""
 
 
 def memory_mib(field: str) -> float:
@@ -29,10 +29,10 @@ def memory_mib(field: str) -> float:
 
 @contextmanager
 def measured(figures: dict[str, Any]) -> Iterator[None]:
-    """Measure what is done inside.
+    """Measure the body of the ``with`` statement.
 
     Args:
-        figures: Where wall and CPU seconds and the peak of memory (MiB) go.
+        figures: Receives wall and CPU seconds, and memory before the work and at its peak (MiB).
 
     Yields:
         Nothing.
@@ -46,7 +46,7 @@ def measured(figures: dict[str, Any]) -> Iterator[None]:
 
 
 def bento_environment(store: Path) -> dict[str, str]:
-    """Tell BentoML where its store is, and that nobody is to be counted."""
+    """Return variables that set BentoML's store and turn its usage statistics off."""
     return {
         "BENTOML_HOME": str(store),
         "BENTOML_DO_NOT_TRACK": "True",
@@ -55,7 +55,7 @@ def bento_environment(store: Path) -> dict[str, str]:
 
 
 def main(stages: dict[str, Stage]) -> None:
-    """Run the stage named on the command line, and print its figures as JSON.
+    """Run the stage named on the command line and print its figures as JSON.
 
     Args:
         stages: The stages by name.

@@ -1,4 +1,4 @@
-"""The original's published method, written anew: pandas, threads, LightGBM on all rows."""
+"""The original's published method, reimplemented: pandas, threads, LightGBM on all rows."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +13,7 @@ THREADS = 4
 
 
 def ingest(source: Path, target: Path) -> dict[str, Any]:
-    """Read every CSV in threads, concatenate, add the names, write one Parquet file."""
+    """Read every CSV in threads, concatenate, add names, and write one Parquet file."""
     figures: dict[str, Any] = {}
     with measured(figures):
         listing = pd.read_csv(source / "symbols_valid_meta.csv")
@@ -32,7 +32,7 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def features(source: Path, target: Path) -> dict[str, Any]:
-    """Roll over each symbol's 30 days, symbols in threads, write one Parquet file."""
+    """Compute 30-day rolling features by symbol, in threads, and write one Parquet file."""
     figures: dict[str, Any] = {}
     with measured(figures):
         bars = pd.read_parquet(source)
@@ -51,7 +51,7 @@ def _roll(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def train(source: Path, _target: Path) -> dict[str, Any]:
-    """Fit LightGBM to all rows; the prediction of the same rows is not timed."""
+    """Fit LightGBM to all rows; predicting the same rows is not timed."""
     rows = pd.read_parquet(source, columns=["vol_moving_avg", "adj_close_rolling_med", "Volume"])
     inputs = rows[["vol_moving_avg", "adj_close_rolling_med"]]
     figures: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The stages of this project, each as its node runs it."""
+"""The stages of this project, run the way their nodes run them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from stock_volume import columns
 
 
 def ingest(source: Path, target: Path) -> dict[str, Any]:
-    """Read, parse and judge every row; write prices, quarantine and files."""
+    """Read, parse and judge every row, and write prices, quarantine and files."""
     from stock_volume.bars.archive import open_archive
     from stock_volume.bars.ingest import IngestedChunk, IngestionParameters
     from stock_volume.bars.ingest import ingest as ingest_archive
@@ -53,7 +53,7 @@ def features(source: Path, target: Path) -> dict[str, Any]:
 
 
 def train(source: Path, _target: Path) -> dict[str, Any]:
-    """Fold all rows and fit; the prediction of the same rows is not timed."""
+    """Fold all rows into cells and fit; predicting the same rows is not timed."""
     import lightgbm  # noqa: F401  # its import is not training
     import sklearn.model_selection  # noqa: F401
 

@@ -1,10 +1,10 @@
-"""Our stages beside the original's way, on the same files, in one session.
+"""Compare our stages with the original's, on the same files, in one session.
 
 Usage: python benchmarks/run.py [ARCHIVE.zip] [--rounds N]
 
-Each stage runs in a process of its own, the two ways in turn, N rounds. Figures are
-medians over the rounds, but for the peak of memory, which is the highest. Reading and
-writing of files is inside the time, importing of libraries is not.
+Each stage runs in a separate process, alternating between the two implementations, for N
+rounds. Figures are medians over the rounds, except that peak memory is the maximum. The time
+includes reading and writing files, but not importing libraries.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Measure, print and keep the figures."""
+    """Measure, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", nargs="?", type=Path, default=DEFAULT_ARCHIVE)
     parser.add_argument("--rounds", type=int, default=3)
@@ -50,15 +50,15 @@ def main() -> None:
 
 
 def measure_all(archive: Path, scratch: Path, rounds: int) -> dict[str, Any]:
-    """Run every stage in both ways.
+    """Run every stage in both implementations.
 
     Args:
         archive: A zip in the Kaggle layout.
-        scratch: Folder for what the stages read and write.
-        rounds: How often each is run.
+        scratch: Folder for the files of the stages.
+        rounds: Number of runs of each stage.
 
     Returns:
-        Figures by stage and way, and those of whole runs through Kedro.
+        Figures by stage and implementation, and figures of complete Kedro runs.
     """
     source = scratch / "archive"
     with zipfile.ZipFile(archive) as packed:
@@ -69,27 +69,27 @@ def measure_all(archive: Path, scratch: Path, rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             for way in WAYS:
                 runs[way].append(run_stage(way, stage, source, scratch))
-        results[stage] = {way: summarised(figures) for way, figures in runs.items()}
+        results[stage] = {way: summarise(figures) for way, figures in runs.items()}
     whole = [run_kedro(source, scratch / f"layers-{number}") for number in range(rounds)]
-    results["kedro"] = summarised(whole)
+    results["kedro"] = summarise(whole)
     return results
 
 
 def run_stage(way: str, stage: str, archive: Path, scratch: Path) -> Figures:
-    """Run one stage alone.
+    """Run one stage in a separate process.
 
     Args:
-        way: Whose, of ``WAYS``.
-        stage: Which, of ``STAGES``.
+        way: The implementation, one of ``WAYS``.
+        stage: One of ``STAGES``.
         archive: The unpacked archive.
-        scratch: Folder for what the stages read and write.
+        scratch: Folder for the files of the stages.
 
     Returns:
-        The figures it printed.
+        The figures that the stage printed.
     """
     folder = scratch / way
     folder.mkdir(exist_ok=True)
-    # Training reads our features in both ways, so that the errors are of the same rows.
+    # Both implementations train on our features, so that their errors are on the same rows.
     read, written = {
         "ingest": (archive, folder / "prices.parquet"),
         "features": (folder / "prices.parquet", folder / "features.parquet"),
@@ -107,14 +107,14 @@ def run_stage(way: str, stage: str, archive: Path, scratch: Path) -> Figures:
 
 
 def run_kedro(archive: Path, layers: Path) -> Figures:
-    """Run the whole project once through its command.
+    """Run the whole project once with ``kedro run``.
 
     Args:
         archive: The unpacked archive.
         layers: Folder for the layers.
 
     Returns:
-        Wall seconds of the command, of its nodes, and of everything else.
+        Wall seconds of the command, of its nodes and of the rest, CPU seconds and peak memory.
     """
     environment = {**os.environ, **bento_environment(layers / "store")}
     start = time.perf_counter()
@@ -147,8 +147,8 @@ def run_kedro(archive: Path, layers: Path) -> Figures:
     }
 
 
-def summarised(runs: list[Figures]) -> Figures:
-    """Take the medians of the figures, and the highest peak."""
+def summarise(runs: list[Figures]) -> Figures:
+    """Return the medians of the figures, and the maximum of peak memory."""
     summary = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     summary["peak_mib"] = max(run["peak_mib"] for run in runs)
     return summary
@@ -157,7 +157,7 @@ def summarised(runs: list[Figures]) -> Figures:
 def print_table(results: dict[str, Any]) -> None:
     """Print the figures and ratios as a Markdown table."""
     print(
-        "\n| stage | way | wall s | CPU s | peak MiB | peak above libraries MiB "
+        "\n| stage | implementation | wall s | CPU s | peak MiB | peak above libraries MiB "
         "| times faster | memory | MAE | MSE |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     )
     for stage in STAGES:

@@ -1,11 +1,11 @@
-"""The service beside the original's way to serve and beside bare FastAPI, in one session.
+"""Compare the service with the original's server and with bare FastAPI, in one session.
 
 Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N] [--soak MINUTES]
 
-Serves the latest Bento of the store, with its snapshot blown up to as many symbols as the full
-archive has. Each server is loaded by wrk, 8 connections, in turn with the others; the Bento then
-by batches, by forecasts of symbols and, over 40 connections, by forecasts of 3,000 bars. With
---soak, the Bento alone is loaded by good and bad requests for so long.
+Serves the latest Bento of the store, with its snapshot expanded to as many symbols as the full
+archive has. wrk loads the servers in turn over 8 connections, and then the Bento with batches,
+with forecasts of symbols and, over 40 connections, with forecasts from 3,000 bars. With --soak,
+only the Bento is loaded, with good and bad requests, for the given time.
 """
 
 import argparse
@@ -50,7 +50,7 @@ Figures = dict[str, float]
 
 @dataclass
 class Server:
-    """A server that is up."""
+    """A running server."""
 
     url: str
     process: psutil.Process
@@ -60,23 +60,23 @@ class Server:
         return [self.process, *self.process.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its processes so far."""
+        """Return the CPU time of all its processes so far."""
         times = [process.cpu_times() for process in self._tree()]
         return float(sum(one.user + one.system for one in times))
 
     def resident_mib(self) -> float:
-        """Resident memory of all its processes."""
+        """Return the resident memory of all its processes."""
         return float(sum(process.memory_info().rss for process in self._tree())) / MIB
 
 
 @contextmanager
 def served(command: Sequence[str], environment: dict[str, str], ready: str) -> Iterator[Server]:
-    """Start a server on a free port, and end it.
+    """Start a server on a free port and stop it at the end.
 
     Args:
-        command: Its command; ``{port}`` stands for the port.
-        environment: Variables besides the usual ones.
-        ready: Path that answers once it is ready.
+        command: Its command; ``{port}`` is replaced by the port.
+        environment: Variables in addition to the inherited ones.
+        ready: Path that responds once the server is ready.
 
     Yields:
         The server.
@@ -119,18 +119,18 @@ def load(
     *,
     connections: int = CONNECTIONS,
 ) -> Figures:
-    """Load a server by wrk.
+    """Load a server with wrk.
 
     Args:
         server: The server.
-        path: What is asked for.
-        seconds: For how long.
-        script: Of wrk, in benchmarks/serving.
-        connections: How many requests are under way at a time.
+        path: Path to request.
+        seconds: Duration.
+        script: Script for wrk in benchmarks/serving.
+        connections: Number of concurrent requests.
 
     Returns:
-        Requests a second, p50 and p99 in milliseconds, errors, CPU microseconds of the
-        server a request, and the most MiB it was seen to hold.
+        Requests per second, p50 and p99 in milliseconds, errors, the server's CPU
+        microseconds per request, and its peak memory in MiB.
     """
     before = server.cpu_seconds()
     scripted = ["-s", str(HERE / script)] if script else []
@@ -170,7 +170,7 @@ def _milliseconds(pattern: str, text: str) -> float:
 
 
 def pinned(store: Path, name: str) -> Path:
-    """Find the version of a model that the store's latest Bento serves."""
+    """Find the version of a model that the store's latest Bento pins."""
     bentos = store / "bentos" / "stock_volume"
     bento: Any = OmegaConf.load(
         bentos / (bentos / "latest").read_text(encoding="utf-8").strip() / "bento.yaml"
@@ -180,11 +180,11 @@ def pinned(store: Path, name: str) -> Path:
 
 
 def blow_up(snapshot: Path, symbols: int) -> None:
-    """Repeat the symbols of a snapshot under other names, until there are enough.
+    """Repeat the symbols of a snapshot under other names until there are enough.
 
     Args:
-        snapshot: Folder of the stored snapshot, which is changed.
-        symbols: How many symbols are wanted.
+        snapshot: Folder of the stored snapshot, which is modified.
+        symbols: Number of symbols wanted.
     """
     held = pl.read_parquet(snapshot / "symbols.parquet")["Symbol"]
     copies = -(-symbols // len(held))
@@ -209,13 +209,13 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
 
     Args:
         store: BentoML's home.
-        serve_python: Interpreter with what serving needs, and nothing else.
+        serve_python: Interpreter with only the requirements of serving.
         joblib_file: The estimator as joblib.
-        rounds: How often each is loaded.
-        seconds: For how long each time.
+        rounds: Number of loads of each server.
+        seconds: Duration of each load.
 
     Returns:
-        Figures by server, medians of the rounds, and those of the Bento alone.
+        Medians of the figures by server, and the figures of the Bento's other routes.
     """
     model_file = pinned(store, "stock_volume_estimator") / "model.txt"
     bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
@@ -238,7 +238,7 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
                 figures = load(server, ESTIMATE, seconds)
                 figures |= {"ready_s": server.ready_seconds, "mib": server.resident_mib()}
                 if way == "ours":
-                    alone = _alone(server, seconds, figures)
+                    alone = _load_other_routes(server, seconds, figures)
             runs[way].append(figures)
             print(way, _rounded(figures), flush=True)
     servers = {
@@ -250,8 +250,8 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
     return {"servers": servers, "alone": alone}
 
 
-def _alone(server: Server, seconds: int, figures: Figures) -> Figures:
-    """Load the Bento's other routes, the one that takes most memory last."""
+def _load_other_routes(server: Server, seconds: int, figures: Figures) -> Figures:
+    """Load the Bento's other routes, the one with the highest memory use last."""
     batch = load(server, "/predict/batch", seconds, "batch.lua")
     forecast = load(server, _forecast_path(server), seconds)
     with tempfile.TemporaryDirectory() as scratch:
@@ -278,7 +278,7 @@ def _alone(server: Server, seconds: int, figures: Figures) -> Figures:
 
 
 def _bars_file(server: Server, folder: Path) -> Path:
-    """Make a request of many bars: a symbol's own, over and over, on weekdays up to its latest."""
+    """Write a request with many bars: a symbol's bars, repeated, on weekdays up to its latest."""
     (found,) = httpx.get(f"{server.url}/symbols", params={"limit": 1}).json()["symbols"]
     address = f"{server.url}/symbols/{found['symbol']}/history"
     own = httpx.get(address, params={"days": 731}).json()["bars"]
@@ -305,7 +305,7 @@ def _rounded(figures: Figures) -> dict[str, float]:
 
 
 def print_comparison(results: Any) -> None:
-    """Print the figures as a Markdown table, and the ratios."""
+    """Print the figures as a Markdown table, and their ratios."""
     names = ("rps", "p50", "p99", "errors", "cpu_us", "ready_s", "mib")
     print("\n| server | requests/s | p50 ms | p99 ms | errors | CPU us | ready s | MiB |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
@@ -320,15 +320,15 @@ def print_comparison(results: Any) -> None:
 
 
 def soak(store: Path, serve_python: Path, minutes: float) -> Any:
-    """Load the Bento by good and bad requests, and watch its memory.
+    """Load the Bento with good and bad requests and record its memory.
 
     Args:
         store: BentoML's home.
-        serve_python: Interpreter with what serving needs.
-        minutes: For how long.
+        serve_python: Interpreter with the requirements of serving.
+        minutes: Duration.
 
     Returns:
-        Answers by kind, and resident MiB over time.
+        Number of responses by kind, and resident MiB over time.
     """
     bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
     with (
@@ -373,12 +373,12 @@ def _mixed_input(server: Server, folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure, print and keep the figures."""
+    """Measure, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     home = Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml"))
     parser.add_argument("--store", type=Path, default=home, help="BentoML's home")
     parser.add_argument("--serve-python", type=Path, default=Path(sys.executable))
-    parser.add_argument("--data-root", type=Path, default=Path("data"), help="layers of the run")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="data root of the run")
     parser.add_argument("--symbols", type=int, default=FULL_ARCHIVE)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8)
@@ -386,11 +386,11 @@ def main() -> None:
     arguments = parser.parse_args()
     joblib_file = arguments.data_root.absolute() / "06_models" / "lightgbm_predictor.joblib"
     if not arguments.soak and not joblib_file.is_file():
-        parser.error(f"{joblib_file}: no such file; make run, or name --data-root")
+        parser.error(f"{joblib_file}: no such file; run `make run`, or set --data-root")
     if not shutil.which("wrk"):
         parser.error("wrk is not installed; on Debian: apt-get install wrk")
     if not (arguments.store / "bentos" / "stock_volume").is_dir():
-        parser.error(f"{arguments.store} holds no Bento stock_volume; `make run` makes one")
+        parser.error(f"{arguments.store} has no Bento stock_volume; `make run` builds one")
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "store"
         shutil.copytree(arguments.store, store)

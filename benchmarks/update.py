@@ -1,10 +1,10 @@
-"""What an update costs beside a run on all bars, and whether it makes the same layers.
+"""Compare an update with a run on all bars: the cost, and whether the layers are equal.
 
 Usage: python benchmarks/update.py archive.zip [--sessions 18] [--training]
 
-The archive is cut, the part before the cut is run, and then updated from the whole archive,
-twice. With ``--training`` the parameters are the defaults, without it the models are small:
-an update trains none.
+The archive is cut before its last sessions. The first part is run and then updated from the full
+archive, twice. With ``--training`` the parameters are the defaults; without it the models are
+small, since an update trains none.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def main() -> None:
     """Measure, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--sessions", type=int, default=18, help="sessions that the update brings")
-    parser.add_argument("--training", action="store_true", help="train with the defaults")
+    parser.add_argument("--sessions", type=int, default=18, help="sessions that the update adds")
+    parser.add_argument("--training", action="store_true", help="train with the default parameters")
     arguments = parser.parse_args()
     models = () if arguments.training else SMALL
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def main() -> None:
         last = cut(arguments.archive, whole, scratch / "part.zip", arguments.sessions)
         run(f"run on bars up to {last}", scratch / "part.zip", part, models)
         run("update", arguments.archive, part, models, "--pipelines", "update")
-        run("update without news", arguments.archive, part, models, "--pipelines", "update")
+        run("update without new data", arguments.archive, part, models, "--pipelines", "update")
         run("monitor", arguments.archive, part, (), "--pipelines", "monitor")
         for layer in LAYERS:
             frames = [pl.read_parquet(root / f"{layer}.parquet") for root in (whole, part)]
@@ -63,16 +63,16 @@ def main() -> None:
 
 
 def cut(archive: Path, layers: Path, target: Path, sessions: int) -> str:
-    """Leave the latest sessions out of an archive.
+    """Copy an archive without its latest sessions.
 
     Args:
         archive: The archive.
-        layers: What a run on it has made.
+        layers: Data root of a run on the archive.
         target: The zip to write.
-        sessions: How many.
+        sessions: Number of sessions to leave out.
 
     Returns:
-        The last session that is left.
+        The last remaining session.
     """
     days = pl.scan_parquet(layers / "02_intermediate" / "prices.parquet").select(
         pl.col(columns.DATE).unique().sort()
@@ -90,7 +90,7 @@ def cut(archive: Path, layers: Path, target: Path, sessions: int) -> str:
 
 
 def run(what: str, source: Path, root: Path, models: tuple[str, ...], *arguments: str) -> None:
-    """Run Kedro in a process of its own, and print what it took."""
+    """Run Kedro in a separate process and print its time and peak memory."""
     params = (f"source={source.absolute()}", f"data_root={root}", *models)
     kedro = str(Path(sys.executable).with_name("kedro"))
     start = time.perf_counter()
@@ -109,7 +109,7 @@ def run(what: str, source: Path, root: Path, models: tuple[str, ...], *arguments
 
 
 def peak_mib(usage: resource.struct_rusage) -> float:
-    """Read the peak of a process' memory; Linux tells KiB."""
+    """Return the peak memory of a process in MiB; Linux reports KiB."""
     return usage.ru_maxrss / 1024
 
 

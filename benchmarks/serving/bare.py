@@ -1,4 +1,4 @@
-"""The least that FastAPI needs to answer: one route, the same booster, nothing around it."""
+"""A minimal FastAPI server: one route with the same booster."""
 
 import os
 

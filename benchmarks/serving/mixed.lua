@@ -1,4 +1,4 @@
--- Good and bad requests in turn; the paths of the bad ones never come twice.
+-- Good and bad requests in turn; the paths of bad ones never repeat.
 local number = 0
 local json = { ["Content-Type"] = "application/json" }
 local bars = io.open(os.getenv("BARS_FILE")):read("*a")

@@ -1,4 +1,4 @@
-"""The original's way to serve, written anew: Flask, and an LGBMRegressor from a joblib file."""
+"""The original's server, reimplemented: Flask, and an LGBMRegressor from a joblib file."""
 
 import os
 

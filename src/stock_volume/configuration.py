@@ -1,4 +1,4 @@
-"""Kedro's configuration as this project reads it, on every way to a session."""
+"""Kedro's configuration, with checked runtime parameters and absolute paths in every session."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 
 from stock_volume.runtime_parameters import (
-    Asked,
-    Known,
+    KnownParameters,
     ParameterError,
-    as_text,
-    asked_in,
-    check_complete,
+    Placeholder,
+    check_required,
+    check_text,
+    find_placeholders,
     flatten,
     nest,
     read_value,
@@ -31,55 +31,55 @@ CATALOG: Final = "catalog"
 PARAMETERS: Final = "parameters"
 _OWN: Final = "stock_volume."
 _PATHS: Final = ("filepath", "path", "landing")
-"""Arguments of datasets that are paths: Kedro's two, and the folder of a source."""
+"""Arguments of datasets that are paths: Kedro's two, and the landing folder of a source."""
 _OWN_PATHS: Final = ("location", "symbols")
 """Arguments of this project's sources that may be paths."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """Kedro's loader, which can also say what configuration asks of runtime parameters."""
+    """Kedro's loader, which also finds the runtime parameters that the configuration uses."""
 
     def __init__(self, conf_source: str | Path, *args: Any, **kwargs: Any) -> None:
-        """Load nothing yet; the arguments are Kedro's."""
+        """Create the loader with Kedro's arguments; files are read on demand."""
         self._unresolved: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         super().__init__(conf_source, *args, **kwargs)
 
-    def unresolved(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read configuration as it is written, with its interpolations.
+    def read_unresolved(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read configuration files without resolving interpolations.
 
         Args:
             key: ``catalog`` or ``parameters``.
 
         Returns:
-            The entries of the base, and those of the environment.
+            The entries of the base environment, and of the chosen environment.
         """
         if key not in self._unresolved:
             base, chosen, *_ = self._read_raw_config(key)
-            self._unresolved[key] = _merged(base), _merged(chosen)
+            self._unresolved[key] = _merge(base), _merge(chosen)
         return self._unresolved[key]
 
-    def known(self, models: Mapping[str, type[BaseModel]]) -> Known:
-        """Find the parameters that exist in this environment.
+    def find_parameters(self, models: Mapping[str, type[BaseModel]]) -> KnownParameters:
+        """Find the parameters that this environment has.
 
         Args:
-            models: Of parameters, whose fields need not all be configured.
+            models: Models of parameters; their fields exist even if they are not configured.
 
         Returns:
-            What the catalog asks for, and what is configured.
+            The placeholders of the configuration, and the configured values.
         """
-        base, chosen = self.unresolved(PARAMETERS)
-        configured = dict(_groups({**base, **chosen}))
+        base, chosen = self.read_unresolved(PARAMETERS)
+        configured = dict(_iterate_groups({**base, **chosen}))
         for group, model in models.items():
-            configured |= dict(_fields(group, model))
-        return Known(self.asked(), configured)
+            configured |= dict(_iterate_fields(group, model))
+        return KnownParameters(self.find_placeholders(), configured)
 
-    def used_elsewhere(self) -> dict[str, str]:
-        """Find the parameters that do nothing in this environment.
+    def find_unused(self) -> dict[str, str]:
+        """Find the parameters that have no effect in this environment.
 
         Returns:
-            Why, and where they do, by name.
+            The reason, and what to do instead, by name.
         """
-        idle = self._idle()
+        idle = self._find_idle()
         here = self.env or self.default_run_env
         replaced = {
             name: f"the environment {here} has another entry {entry} in its catalog"
@@ -87,26 +87,26 @@ class ProjectConfigLoader(OmegaConfigLoader):
         }
         users: dict[str, list[str]] = {}
         for env in environments(self.conf_source):
-            for name in self._in(env).asked().keys() - idle.keys():
+            for name in self._in(env).find_placeholders().keys() - idle.keys():
                 users.setdefault(name, []).append(f"--env {env}")
         return replaced | {name: f"use it with {' or '.join(by)}" for name, by in users.items()}
 
-    def asked(self) -> dict[str, Asked]:
-        """Find what this environment asks of runtime parameters, by their names."""
-        base, chosen = self.unresolved(CATALOG)
+    def find_placeholders(self) -> dict[str, Placeholder]:
+        """Find the placeholders of this environment, by the parameter's name."""
+        base, chosen = self.read_unresolved(CATALOG)
         # Entries that begin with an underscore are parts of others in the same environment.
         kept = [base[name] for name in base if name[0] == "_" or name not in chosen]
-        return asked_in([*kept, chosen, *self.unresolved(PARAMETERS)])
+        return find_placeholders([*kept, chosen, *self.read_unresolved(PARAMETERS)])
 
-    def _idle(self) -> dict[str, str]:
-        """Find the parameters that only replaced entries use, and these entries."""
-        base, chosen = self.unresolved(CATALOG)
-        asked = self.asked()
+    def _find_idle(self) -> dict[str, str]:
+        """Find the parameters that only replaced entries use, with the entry of each."""
+        base, chosen = self.read_unresolved(CATALOG)
+        used = self.find_placeholders()
         return {
             name: entry
             for entry in base.keys() & chosen.keys()
-            for name in asked_in(base[entry])
-            if name not in asked
+            for name in find_placeholders(base[entry])
+            if name not in used
         }
 
     def _in(self, env: str) -> "ProjectConfigLoader":
@@ -116,39 +116,41 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
 
 class ConfigurationHook:
-    """Checks runtime parameters before anything runs, and roots paths in the project."""
+    """Checks runtime parameters before a run, and makes paths absolute."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Replace what the session was given by what was meant.
+        """Parse the session's runtime parameters, and replace them in the configuration.
 
         Raises:
-            ParameterError: A parameter is unknown, does nothing or has an impossible value, or
-                the catalog has something else where text must be.
+            ParameterError: A parameter is unknown, has no effect or has an invalid value, or a
+                path in the catalog is not text.
         """
         loader = context.config_loader
         if not isinstance(loader, ProjectConfigLoader):
             return
         given = dict(flatten(loader.runtime_params or {}))
-        known = loader.known(_models())
+        known = loader.find_parameters(_parameter_models())
         if unknown := [name for name in given if name not in known]:
-            pipelines.set_requested(None)  # those that do not run have parameters, too
-            refuse_unknown(unknown, loader.known(_models()), loader.used_elsewhere())
-        check_complete(given, known)
+            pipelines.set_requested(None)  # to know the parameters of all pipelines
+            refuse_unknown(
+                unknown, loader.find_parameters(_parameter_models()), loader.find_unused()
+            )
+        check_required(given, known)
         values = {name: read_value(name, value, known) for name, value in given.items()}
         loader.runtime_params = nest(values)
-        check_values(loader[PARAMETERS], _models())
-        loader[CATALOG] = rooted(loader[CATALOG], context.project_path)
+        check_values(loader[PARAMETERS], _parameter_models())
+        loader[CATALOG] = make_paths_absolute(loader[CATALOG], context.project_path)
 
 
 def environments(conf_source: str | Path) -> list[str]:
     """List the environments of a folder of configuration.
 
     Args:
-        conf_source: The folder; an archive or an address has none that are listed.
+        conf_source: The folder; environments in an archive or at an address are not listed.
 
     Returns:
-        Their names, without the base.
+        Their names, sorted.
     """
     folder = Path(conf_source)
     if not folder.is_dir():
@@ -162,11 +164,11 @@ def check_values(parameters: Mapping[str, Any], models: Mapping[str, type[BaseMo
     """Validate the parameters that have a model.
 
     Args:
-        parameters: As configured.
-        models: By parameter.
+        parameters: The configured parameters.
+        models: Models by the name of their parameter.
 
     Raises:
-        ParameterError: A value is impossible; the message names field, value and rule.
+        ParameterError: A value is invalid; the message names field, value and rule.
     """
     for name, model in models.items():
         if name not in parameters:
@@ -174,18 +176,18 @@ def check_values(parameters: Mapping[str, Any], models: Mapping[str, type[BaseMo
         try:
             model.model_validate(parameters[name])
         except ValidationError as error:
-            raise ParameterError(described(error, name)) from error
+            raise ParameterError(describe_errors(error, name)) from error
 
 
-def described(error: ValidationError, name: str = "") -> str:
-    """Say in one sentence what pydantic found wrong.
+def describe_errors(error: ValidationError, name: str = "") -> str:
+    """Describe the errors that pydantic found, in one sentence.
 
     Args:
-        error: Of one model.
-        name: Of the parameter that the model is of.
+        error: Errors of one model.
+        name: Name of the parameter that the model belongs to.
 
     Returns:
-        Each field with its value and what is wrong with it.
+        Each invalid field, its value, and what is wrong.
     """
     problems = []
     for one in error.errors(include_url=False):
@@ -195,71 +197,71 @@ def described(error: ValidationError, name: str = "") -> str:
     return "; ".join(problems)
 
 
-def rooted(catalog: Mapping[str, Any], project: Path) -> dict[str, Any]:
+def make_paths_absolute(catalog: Mapping[str, Any], project: Path) -> dict[str, Any]:
     """Make the paths of a catalog absolute.
 
     Args:
-        catalog: Its entries, resolved.
-        project: The folder that relative paths mean.
+        catalog: Entries, resolved.
+        project: The folder that relative paths refer to.
 
     Returns:
         The entries, with ``~`` expanded.
 
     Raises:
-        ParameterError: Something else is where a path or symbols must be.
+        ParameterError: A path or a symbol is not text.
     """
-    return {name: _rooted(entry, project, name) for name, entry in catalog.items()}
+    return {name: _make_paths_absolute(entry, project, name) for name, entry in catalog.items()}
 
 
-def _rooted(entry: Any, project: Path, name: str) -> Any:
+def _make_paths_absolute(entry: Any, project: Path, name: str) -> Any:
     if not isinstance(entry, Mapping):
         return entry
     is_own = str(entry.get("type", "")).startswith(_OWN)
     keys = _PATHS + _OWN_PATHS if is_own else _PATHS
     return {
-        key: _absolute(value, project, f"{name}.{key}", key)
+        key: _make_absolute(value, project, f"{name}.{key}", key)
         if key in keys
-        else _rooted(value, project, f"{name}.{key}")
+        else _make_paths_absolute(value, project, f"{name}.{key}")
         for key, value in entry.items()
     }
 
 
-def _absolute(value: Any, project: Path, name: str, key: str) -> Any:
-    text = as_text(f"the catalog's {name}", value, several=key == "symbols")
+def _make_absolute(value: Any, project: Path, name: str, key: str) -> Any:
+    text = check_text(f"the catalog's {name}", value, several=key == "symbols")
     if not isinstance(text, str) or is_remote(text) or (key, text) == ("location", SAMPLE):
         return text
     path = Path(text)
-    with suppress(RuntimeError):  # a name that begins with ~ and is no user's
+    with suppress(RuntimeError):  # ~name, and there is no such user
         path = path.expanduser()
     return (project / path).as_posix()
 
 
-def _merged(files: Mapping[Path, DictConfig]) -> dict[str, Any]:
+def _merge(files: Mapping[Path, DictConfig]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for config in files.values():
         merged |= OmegaConf.to_container(config, resolve=False)  # type: ignore[arg-type]
     return merged
 
 
-def _groups(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield groups and values alike by dotted name."""
+def _iterate_groups(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield groups and values by dotted name."""
     for name, value in nested.items():
         yield f"{prefix}{name}", value
         if isinstance(value, Mapping):
-            yield from _groups(value, f"{prefix}{name}.")
+            yield from _iterate_groups(value, f"{prefix}{name}.")
 
 
-def _fields(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
-    """Yield a model and its fields by dotted name; a group is a dictionary."""
+def _iterate_fields(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """Yield a model and its fields by dotted name; a group is an empty dictionary."""
     yield name, {}
     for field, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _fields(f"{name}.{field}", info.annotation)
+            yield from _iterate_fields(f"{name}.{field}", info.annotation)
         else:
             yield f"{name}.{field}", None
 
 
-def _models() -> dict[str, type[BaseModel]]:
+def _parameter_models() -> dict[str, type[BaseModel]]:
     """Return the models of the parameters that the pipelines use, by parameter."""
     types = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
     return {name: one for name, one in types.items() if issubclass(one, BaseModel)}

@@ -1,4 +1,4 @@
-"""What a user reads when a command fails: one paragraph, and where the traceback is."""
+"""Explanation of errors to users: one paragraph each, and a file with the traceback."""
 
 import traceback
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from stock_volume.configuration import described
+from stock_volume.configuration import describe_errors
 from stock_volume.errors import StockVolumeError
 from stock_volume.sources.address import redact_text
 
-_LONGEST: Final = 1500
-_EXPLICIT: Final = (
+_MAX_LENGTH: Final = 1500
+_USER_ERRORS: Final = (
     DatasetError,
     MissingConfigException,
     ParameterValidationError,
@@ -25,14 +25,14 @@ _EXPLICIT: Final = (
     yaml.YAMLError,
     OSError,
 )
-"""Errors of others whose message is meant for a user."""
+"""Errors of other packages whose message is meant for a user."""
 
 
 class Failure(NamedTuple):
-    """An error in words.
+    """The explanation of an error.
 
     Attributes:
-        is_known: Whether a user can do something about it; otherwise it is a fault of ours.
+        is_known: Whether a user can act on it; otherwise it is a bug.
         text: What is wrong and where, in one paragraph.
     """
 
@@ -41,50 +41,50 @@ class Failure(NamedTuple):
 
 
 def explain(error: BaseException) -> Failure:
-    """Say what is wrong.
+    """Explain an error to a user.
 
     Args:
-        error: What ended a command.
+        error: The error that ended a command.
 
     Returns:
-        It in words.
+        The explanation.
     """
-    for one in _chain(error):
+    for one in _causes(error):
         match one:
             case StockVolumeError():
                 return Failure(is_known=True, text=_paragraph(str(one), error))
             case ValidationError():
-                return Failure(is_known=True, text=_paragraph(described(one), error))
+                return Failure(is_known=True, text=_paragraph(describe_errors(one), error))
     if isinstance(error, ModuleNotFoundError):
         text = f"{error}; it comes with an extra of stock_volume: see pyproject.toml"
         return Failure(is_known=True, text=_paragraph(text, error))
     message = str(error) or type(error).__name__
-    if isinstance(error, _EXPLICIT) or _is_refused_by_kedro(error):
+    if isinstance(error, _USER_ERRORS) or _is_raised_by_kedro(error):
         return Failure(is_known=True, text=_paragraph(message, error))
     return Failure(is_known=False, text=_paragraph(f"{type(error).__name__}: {error}", error))
 
 
 def full_traceback(error: BaseException) -> str:
-    """Write the traceback of an error and of its causes.
+    """Format the traceback of an error and of its causes.
 
     Args:
         error: Any error.
 
     Returns:
-        The lines, without what may be secret in addresses.
+        The lines, without secrets in addresses.
     """
     return redact_text("".join(traceback.format_exception(error)))
 
 
-def keep_traceback(error: BaseException, path: Path) -> Path | None:
-    """Leave the traceback of an error in a file, in place of the last one.
+def save_traceback(error: BaseException, path: Path) -> Path | None:
+    """Write the traceback of an error to a file, replacing the previous one.
 
     Args:
         error: Any error.
-        path: The file; its folder is made.
+        path: Path of the file; its folder is created.
 
     Returns:
-        The file; None where it cannot be written.
+        The path, or None if the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,15 +94,15 @@ def keep_traceback(error: BaseException, path: Path) -> Path | None:
     return path
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, its cause, the cause of that, and so on."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
-def _is_refused_by_kedro(error: BaseException) -> bool:
-    """Return whether Kedro itself found a value wrong, such as the name of a node."""
+def _is_raised_by_kedro(error: BaseException) -> bool:
+    """Return whether Kedro itself rejected a value, such as the name of a node."""
     if not isinstance(error, ValueError):
         return False
     last = list(traceback.walk_tb(error.__traceback__))[-1:]
@@ -110,9 +110,9 @@ def _is_refused_by_kedro(error: BaseException) -> bool:
 
 
 def _paragraph(message: str, error: BaseException) -> str:
-    """Join the lines of a message and the notes of its error, within bounds."""
+    """Join the lines of a message, up to a maximum length, and the notes of its error."""
     text = redact_text(" ".join(message.split()))
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}…"
+    if len(text) > _MAX_LENGTH:
+        text = f"{text[:_MAX_LENGTH]}…"
     notes = "; ".join(getattr(error, "__notes__", ()))
     return f"{text} ({notes})" if notes else text

@@ -1,8 +1,8 @@
-"""Runtime parameters: how ``--params`` is read, and which names and values are refused.
+"""Runtime parameters: how ``--params`` is parsed, and which names and values are refused.
 
-Kedro reads each value as YAML, which cuts ``Run #2`` at its blank and makes a number of ``007``
-and a boolean of the symbol ON. Here a value has the type of its default: where the configuration
-asks for text (a path, an address, symbols), it is taken as typed; elsewhere it is YAML.
+Kedro parses each value as YAML, which cuts ``Run #2`` at its blank, and turns ``007`` into a
+number and the symbol ON into a boolean. Here a value has the type of its default: text (a path,
+an address, symbols) is taken as typed, and anything else is YAML.
 """
 
 import re
@@ -19,45 +19,45 @@ from omegaconf import OmegaConf
 from stock_volume.errors import StockVolumeError
 
 _NAME: Final = r"[A-Za-z_][\w-]*(?:\.[\w-]+)*"
-_BEGIN: Final = re.compile(rf"[\s,]*(?P<name>{_NAME})\s*=\s*")
+_ASSIGNMENT: Final = re.compile(rf"[\s,]*(?P<name>{_NAME})\s*=\s*")
 _QUOTED: Final = re.compile(r"""(?P<value>'[^']*'|"[^"]*")[\s,]*(?=,|$)""")
-_PLAIN: Final = re.compile(rf"(?P<value>.*?)(?=[\s,]*,\s*{_NAME}\s*=|[\s,]*$)", re.DOTALL)
+_UNQUOTED: Final = re.compile(rf"(?P<value>.*?)(?=[\s,]*,\s*{_NAME}\s*=|[\s,]*$)", re.DOTALL)
 _UNASSIGNED: Final = re.compile(rf",\s*(?P<name>{_NAME})\s*(?=[:,]|$)")
 _ELEMENT: Final = re.compile(r"""\s*(?P<value>'[^']*'|"[^"]*"|[^,]*?)\s*(?:,|$)""")
-_ASKED: Final = re.compile(
+_PLACEHOLDER: Final = re.compile(
     rf"\$\{{runtime_params:\s*(?P<name>{_NAME})\s*(?:(?P<end>\}})|,(?P<default>[^{{}}]*)\}}|,)"
 )
 _INTERPOLATION: Final = re.compile(r"(\\*)\$\{")
 
 
 class ParameterError(StockVolumeError):
-    """A runtime parameter is unknown, or its value is not what it must be."""
+    """A runtime parameter is unknown, missing or invalid."""
 
 
-class AsTyped(str):
-    """A value of ``--params``, before it is known whether it is text or YAML."""
+class RawValue(str):
+    """A value of ``--params`` as typed, before it is parsed as text or YAML."""
 
     __slots__ = ()
 
 
 class Kind(Enum):
-    """What a parameter holds."""
+    """The type of a parameter."""
 
     TEXT = auto()
     """One text."""
     TEXTS = auto()
     """One text or a list of them."""
     VALUE = auto()
-    """Whatever YAML makes of it."""
+    """Any YAML value."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the configuration asks of a runtime parameter: ``${runtime_params:name, default}``.
+class Placeholder:
+    """The place of a runtime parameter in the configuration: ``${runtime_params:name, default}``.
 
     Attributes:
-        kind: The kind of the default; text without one.
-        default: What holds without the parameter, where it is known before Kedro resolves it.
+        kind: Type of the default; text if there is none.
+        default: The default, if it is known before Kedro resolves the configuration.
         required: Whether there is no default.
     """
 
@@ -67,20 +67,20 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownParameters:
     """The parameters that exist in one environment.
 
     Attributes:
-        asked: Names that its catalog asks for.
-        configured: Names and values of its parameters, nested ones by dotted names.
+        placeholders: Placeholders by the name of their parameter.
+        configured: Values of the configured parameters by dotted name, groups included.
     """
 
-    asked: Mapping[str, Asked]
+    placeholders: Mapping[str, Placeholder]
     configured: Mapping[str, Any]
 
     def __contains__(self, name: str) -> bool:
-        """Return whether a parameter exists, or is a field of one that is no group."""
-        if name in self.asked or name in self.configured:
+        """Return whether a parameter exists, or is a field of one that is not a group."""
+        if name in self.placeholders or name in self.configured:
             return True
         parents = [name[: match.start()] for match in re.finditer(r"\.", name)]
         return any(
@@ -89,50 +89,50 @@ class Known:
         )
 
     def names(self) -> list[str]:
-        """List every name: a group and what it holds, both."""
-        return sorted({*self.asked, *self.configured})
+        """List every name, both of groups and of their members."""
+        return sorted({*self.placeholders, *self.configured})
 
 
-def split(text: str) -> dict[str, AsTyped]:
+def split(text: str) -> dict[str, RawValue]:
     """Split ``name=value,name=value``.
 
-    A comma ends a value where ``name=`` follows; other commas, blanks, ``#`` and ``=`` belong to
-    it. Quotes around a whole value protect what is in them.
+    A comma ends a value only if ``name=`` follows; other commas, blanks, ``#`` and ``=`` are part
+    of the value. Quotes around a whole value protect its content.
 
     Args:
-        text: As given to ``--params``.
+        text: The argument of ``--params``.
 
     Returns:
-        The values by name, still with their quotes; the last one where a name is repeated.
+        The values by name, still quoted; the last one if a name is repeated.
 
     Raises:
-        ParameterError: Something is no ``name=value``.
+        ParameterError: A part is not ``name=value``.
     """
-    found: dict[str, AsTyped] = {}
+    found: dict[str, RawValue] = {}
     position = 0
     while rest := text[position:].strip(" \t\n,"):
-        begin = _BEGIN.match(text, position)
+        begin = _ASSIGNMENT.match(text, position)
         if begin is None:
             raise ParameterError(
                 f"--params: {rest!r} is not name=value; write one, as in "
                 "--params source=archive.zip,data_root=/mnt/big, and quote a value with a comma "
                 "and an equals sign in it: source='a,b=c.zip'"
             )
-        value = _QUOTED.match(text, begin.end()) or _PLAIN.match(text, begin.end())
+        value = _QUOTED.match(text, begin.end()) or _UNQUOTED.match(text, begin.end())
         assert value is not None  # noqa: S101 - the plain pattern matches any text
-        found[begin["name"]] = AsTyped(value["value"])
+        found[begin["name"]] = RawValue(value["value"])
         position = value.end()
     return found
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into dictionaries within dictionaries.
+    """Turn dotted names into nested dictionaries.
 
     Args:
         flat: Values by dotted name.
 
     Returns:
-        The same, nested.
+        The nested values.
 
     Raises:
         ParameterError: A name is both a value and a group.
@@ -144,22 +144,22 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
         for group in groups:
             inner = inner.setdefault(group, {})
             if not isinstance(inner, dict):
-                raise ParameterError(f"{name}: {group} is given a value and fields at once")
+                raise ParameterError(f"{name}: {group} is given both a value and fields")
         if isinstance(inner.get(last), dict):
-            raise ParameterError(f"{name} is given a value and fields at once")
+            raise ParameterError(f"{name} is given both a value and fields")
         inner[last] = value
     return nested
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of dictionaries within dictionaries by dotted name.
+    """Yield the values of nested dictionaries by dotted name.
 
     Args:
-        nested: Values and dictionaries of them.
-        prefix: Put before each name.
+        nested: Values and nested dictionaries.
+        prefix: Prefix of each name.
 
     Yields:
-        A name and its value, which is no dictionary but an empty one.
+        A name and its value; the only dictionaries among the values are empty.
     """
     for name, value in nested.items():
         if isinstance(value, Mapping) and value:
@@ -168,143 +168,143 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def asked_in(entries: Any) -> dict[str, Asked]:
-    """Find the runtime parameters that configuration asks for.
+def find_placeholders(entries: Any) -> dict[str, Placeholder]:
+    """Find the placeholders of runtime parameters in a configuration.
 
     Args:
-        entries: Configuration as read, with its interpolations.
+        entries: The configuration, unresolved.
 
     Returns:
-        What it asks, by the parameter's name.
+        Placeholders by the name of their parameter.
     """
-    found: dict[str, Asked] = {}
-    for text in _texts(entries):
-        for match in _ASKED.finditer(text):
-            found.setdefault(match["name"], _asked(match))
+    found: dict[str, Placeholder] = {}
+    for text in _iterate_texts(entries):
+        for match in _PLACEHOLDER.finditer(text):
+            found.setdefault(match["name"], _parse_placeholder(match))
     return found
 
 
-def refuse_unknown(given: Iterable[str], known: Known, elsewhere: Mapping[str, str]) -> None:
-    """Refuse parameters that do not exist, or do nothing.
+def refuse_unknown(given: Iterable[str], known: KnownParameters, unused: Mapping[str, str]) -> None:
+    """Refuse parameters that do not exist or have no effect.
 
     Args:
         given: Dotted names.
-        known: What there is.
-        elsewhere: Names that do nothing in this environment, and why.
+        known: The existing parameters.
+        unused: Parameters without effect in this environment, with the reason.
 
     Raises:
-        ParameterError: A name is not known; the message has the near match, and all there are.
+        ParameterError: A name is unknown; the message suggests the closest name and lists all.
     """
     for name in given:
         if name in known:
             continue
-        if name in elsewhere:
-            raise ParameterError(f"the parameter {name} does nothing here: {elsewhere[name]}")
+        if name in unused:
+            raise ParameterError(f"the parameter {name} does nothing here: {unused[name]}")
         group = name.rpartition(".")[0]
-        near = get_close_matches(name, [*known.names(), *elsewhere], n=1)
+        near = get_close_matches(name, [*known.names(), *unused], n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         fields = [other for other in known.names() if other.startswith(f"{group}.")]
-        existing = fields if group and fields else _outline(known)
+        existing = fields if group and fields else _summarize_names(known)
         raise ParameterError(
             f"there is no parameter {name}{hint} There are: {', '.join(existing)}. If "
             f"{name}= is part of a value, that needs quotes around it"
         )
 
 
-def check_complete(given: Iterable[str], known: Known) -> None:
-    """Refuse to go on without a parameter that has no default.
+def check_required(given: Iterable[str], known: KnownParameters) -> None:
+    """Check that each parameter without a default is given.
 
     Args:
         given: Dotted names.
-        known: What there is.
+        known: The existing parameters.
 
     Raises:
-        ParameterError: One is missing.
+        ParameterError: A parameter is missing.
     """
-    missing = [name for name, asked in known.asked.items() if asked.required]
-    for name in set(missing) - set(given):
+    required = [name for name, one in known.placeholders.items() if one.required]
+    for name in set(required) - set(given):
         raise ParameterError(f"the parameter {name} is missing; give it: --params {name}=…")
 
 
-def read_value(name: str, value: Any, known: Known) -> Any:
-    """Read one value by the kind of its parameter.
+def read_value(name: str, value: Any, known: KnownParameters) -> Any:
+    """Parse a value according to the type of its parameter.
 
     Args:
         name: Dotted name.
-        value: As typed, or as a program or a file of YAML gave it.
-        known: What there is.
+        value: As typed, or as passed by a program or a YAML file.
+        known: The existing parameters.
 
     Returns:
-        The value for Kedro's configuration, in which ``${`` is escaped where it is text.
+        The value for Kedro's configuration; ``${`` is escaped in text.
 
     Raises:
-        ParameterError: YAML or the caller made something else of a text, or the value does not
-            have the type of the default.
+        ParameterError: The value is not text although the parameter is, or does not have the
+            type of the default.
     """
-    asked = known.asked.get(name)
-    if asked is None or asked.kind is Kind.VALUE:
-        # Fields of a group have a model, which knows more than the default's type.
+    placeholder = known.placeholders.get(name)
+    if placeholder is None or placeholder.kind is Kind.VALUE:
+        # Fields of a group are validated by its model, not by the type of a default.
         single = None if "." in name else known.configured.get(name)
-        default = asked.default if asked else single
-        return _checked(name, _from_yaml(name, value), default)
-    if isinstance(value, AsTyped):
+        default = placeholder.default if placeholder else single
+        return _check_type(name, _parse_yaml(name, value), default)
+    if isinstance(value, RawValue):
         _refuse_unassigned(name, value, known)
-        value = _listed(value) if asked.kind is Kind.TEXTS else _unquoted(value)
-    return _escaped(as_text(name, value, several=asked.kind is Kind.TEXTS))
+        value = _parse_list(value) if placeholder.kind is Kind.TEXTS else _unquote(value)
+    return _escape(check_text(name, value, several=placeholder.kind is Kind.TEXTS))
 
 
-def as_text(name: str, value: Any, *, several: bool = False) -> Any:
-    """Return a value that must be text; YAML turns some words into numbers or booleans.
+def check_text(name: str, value: Any, *, several: bool = False) -> Any:
+    """Check that a value is text; YAML turns some words into numbers or booleans.
 
     Args:
-        name: What the message calls the value.
-        value: A text or a path; a list of texts.
-        several: Whether a list is allowed, and none at all.
+        name: Name of the value in the message.
+        value: A text, a path, or a list of texts.
+        several: Whether a list and None are allowed.
 
     Returns:
-        The text or the list of texts; None where there is none.
+        The text, the list of texts, or None.
 
     Raises:
-        ParameterError: It is something else, or empty.
+        ParameterError: The value is not text, or is empty.
     """
     if several and value is None:
         return None
     if several and isinstance(value, (list, tuple)):
-        return [_as_one_text(name, one, "['7203', 'ON']") for one in value]
-    return _as_one_text(name, value, "['7203', 'ON']" if several else "'007'")
+        return [_check_one_text(name, one, "['7203', 'ON']") for one in value]
+    return _check_one_text(name, value, "['7203', 'ON']" if several else "'007'")
 
 
-def _outline(known: Known) -> list[str]:
-    """Name parameters as briefly as one line allows: groups by their name."""
+def _summarize_names(known: KnownParameters) -> list[str]:
+    """List parameters in one line: groups by their name only."""
     groups = {name.partition(".")[0] for name in known.configured if "." in name}
     single = {name for name in known.names() if "." not in name} - groups
     return sorted(single) + sorted(f"{group}.…" for group in groups)
 
 
-def _texts(entries: Any) -> Iterator[str]:
+def _iterate_texts(entries: Any) -> Iterator[str]:
     match entries:
         case str():
             yield entries
         case Mapping():
             for value in entries.values():
-                yield from _texts(value)
+                yield from _iterate_texts(value)
         case list():
             for value in entries:
-                yield from _texts(value)
+                yield from _iterate_texts(value)
 
 
-def _asked(match: re.Match[str]) -> Asked:
+def _parse_placeholder(match: re.Match[str]) -> Placeholder:
     if match["end"]:
-        return Asked(Kind.TEXT, required=True)
-    if match["default"] is None:  # an interpolation itself
-        return Asked(Kind.VALUE)
+        return Placeholder(Kind.TEXT, required=True)
+    if match["default"] is None:  # itself an interpolation
+        return Placeholder(Kind.VALUE)
     default = yaml.safe_load(match["default"])
     if isinstance(default, str):
-        return Asked(Kind.TEXT, default)
-    return Asked(Kind.VALUE if default else Kind.TEXTS, default)
+        return Placeholder(Kind.TEXT, default)
+    return Placeholder(Kind.VALUE if default else Kind.TEXTS, default)
 
 
-def _as_one_text(name: str, value: Any, example: str) -> str:
+def _check_one_text(name: str, value: Any, example: str) -> str:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, str) and value:
@@ -318,21 +318,21 @@ def _as_one_text(name: str, value: Any, example: str) -> str:
     )
 
 
-def _unquoted(value: str) -> str:
-    """Take off quotes, if they are around the whole value."""
+def _unquote(value: str) -> str:
+    """Remove quotes around the whole value."""
     return value[1:-1] if _QUOTED.fullmatch(value) else str(value)
 
 
-def _listed(value: str) -> str | list[str]:
-    """Read ``[AAPL, ON]`` as a list; anything else is one text."""
+def _parse_list(value: str) -> str | list[str]:
+    """Parse ``[AAPL, ON]`` as a list; anything else is one text."""
     if not (value.startswith("[") and value.endswith("]")):
-        return _unquoted(value)
+        return _unquote(value)
     elements = (match["value"] for match in _ELEMENT.finditer(value[1:-1]))
-    return [_unquoted(element) for element in elements if element]
+    return [_unquote(element) for element in elements if element]
 
 
-def _refuse_unassigned(name: str, value: str, known: Known) -> None:
-    """Refuse ``a.zip,data_root:x``, in which a parameter would become part of a text."""
+def _refuse_unassigned(name: str, value: str, known: KnownParameters) -> None:
+    """Refuse ``a.zip,data_root:x``, where a parameter would become part of a text."""
     if value[:1] in ("'", '"'):
         return
     for match in _UNASSIGNED.finditer(value):
@@ -343,8 +343,8 @@ def _refuse_unassigned(name: str, value: str, known: Known) -> None:
             )
 
 
-def _from_yaml(name: str, value: Any) -> Any:
-    if not isinstance(value, AsTyped):
+def _parse_yaml(name: str, value: Any) -> Any:
+    if not isinstance(value, RawValue):
         return value
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]  # type: ignore[index,call-overload]
@@ -352,7 +352,7 @@ def _from_yaml(name: str, value: Any) -> Any:
         raise ParameterError(f"{name}={value}: the value is not valid YAML") from error
 
 
-def _checked(name: str, value: Any, default: Any) -> Any:
+def _check_type(name: str, value: Any, default: Any) -> Any:
     """Check a value against the type of its default."""
     if isinstance(default, bool):
         expected, is_right = "true or false", isinstance(value, bool)
@@ -366,11 +366,11 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     return value
 
 
-def _escaped(value: Any) -> Any:
-    """Keep OmegaConf from taking ``${`` in a text for an interpolation."""
+def _escape(value: Any) -> Any:
+    """Escape ``${`` in a text, which OmegaConf would take for an interpolation."""
     match value:
         case str():
             return _INTERPOLATION.sub(r"\1\1\\${", value)
         case list():
-            return [_escaped(one) for one in value]
+            return [_escape(one) for one in value]
     return value

@@ -12,6 +12,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.ledger import (
+    HELD,
     NOTE,
     PENDING,
     ROWS_KEPT,
@@ -22,7 +23,7 @@ from stock_volume.bars.ledger import (
     SIZE,
     STATUS,
 )
-from stock_volume.bars.merge import FACTORS, FIELD, HELD, REBASED_BARS, RECENT
+from stock_volume.bars.merge import FACTORS, FIELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES
@@ -104,7 +105,7 @@ Quarantine: Final = _schema(
     },
     nullable=columns.BAR,
 )
-"""Rejected rows: where they stand, the rule they break, their fields as read."""
+"""Rejected rows: file and line, the rule they break, their fields as read."""
 
 _FATES: Final = (ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
 

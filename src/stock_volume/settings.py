@@ -1,8 +1,13 @@
 """Settings of the Kedro project."""
 
 from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
-from stock_volume.hooks import FailedNodeHook, ReleaseOnErrorHook, RunManifestHook, StageLogHook
-from stock_volume.verdict_hook import VerdictHook
+from stock_volume.hooks import (
+    FailedNodeHook,
+    ReleaseOnErrorHook,
+    RunManifestHook,
+    StageLogHook,
+    VerdictHook,
+)
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 HOOKS = (

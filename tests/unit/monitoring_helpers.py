@@ -12,16 +12,24 @@ from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST
-from stock_volume.monitoring.drift import FeatureDrift
-from stock_volume.monitoring.scoring import MADE, Comparison
+from stock_volume.monitoring.report import (
+    Comparison,
+    FeatureDrift,
+    FeatureKind,
+    ForecastCounts,
+    UsualRange,
+)
+from stock_volume.monitoring.scoring import MADE, compare_value
 
 LONG_AGO: Final = date(2000, 1, 3)
 IN_USE: Final = "0123456789abcdef"
 """Identity of the forecaster in use."""
 
+NO_FORECASTS: Final = ForecastCounts(**dict.fromkeys(ForecastCounts.model_fields, 0))
 
-def bars_of(features: pl.DataFrame) -> pl.DataFrame:
-    """Make the bars that rows of ``forecast_features`` have as their targets."""
+
+def make_bars(features: pl.DataFrame) -> pl.DataFrame:
+    """Make the bars that are the targets of rows of ``forecast_features``."""
     return features.filter(pl.col(NEXT_VOLUME).is_not_null()).select(
         columns.SYMBOL,
         pl.col(columns.TARGET_DATE).alias(columns.DATE),
@@ -30,10 +38,10 @@ def bars_of(features: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def log_of(
+def make_log(
     features: pl.DataFrame, *, noise: float = 0.3, skill: float = 0.5, seed: int = 1
 ) -> pl.DataFrame:
-    """Make forecasts of every row, which tell a part of eta, as read from the log."""
+    """Make forecasts that predict a part of eta, one per row, as read from the log."""
     random = np.random.default_rng(seed)
     shares = (features[BASE].exp() / features[columns.CLOSE]).to_numpy()
     eta = features[ETA].fill_null(0.0).to_numpy()
@@ -52,36 +60,29 @@ def log_of(
     )
 
 
-def partitions_of(log: pl.DataFrame) -> dict[str, Callable[[], pl.DataFrame]]:
-    """Lay out a log as the catalog loads it."""
+def partition_log(log: pl.DataFrame) -> dict[str, Callable[[], pl.DataFrame]]:
+    """Divide a log into the partitions that the catalog loads."""
     return {
         str(made): part.drop(MADE).clone
         for (made,), part in log.partition_by(MADE, as_dict=True).items()
     }
 
 
-def drift_of(**changed: Any) -> FeatureDrift:
-    """Make the drift of a feature that has not moved, but for what is changed."""
-    one: dict[str, Any] = {
-        "feature": "f",
-        "kind": "symbol",
-        "psi": 0.05,
-        "usual": 0.08,
-        "gain": 0.2,
-    }
-    return FeatureDrift(**one | changed)
+def make_drift(**changed: Any) -> FeatureDrift:
+    """Make a feature that has not drifted, with some attributes changed."""
+    drift = FeatureDrift(
+        feature="f", kind=FeatureKind.SYMBOL, psi=0.05, highest_past_psi=0.08, gain=0.2
+    )
+    return drift.model_copy(update=changed)
 
 
-def comparison_of(**changed: Any) -> Comparison:
-    """Make a comparison of a measure as usual, but for what is changed."""
-    one: dict[str, Any] = {
-        "measure": "bias",
-        "value": 0.0,
-        "median": 0.0,
-        "low": -0.1,
-        "high": 0.1,
-        "lowest": -0.2,
-        "highest": 0.2,
-        "as_far_out": 50.0,
-    }
-    return Comparison(**one | changed)
+def make_range(**changed: Any) -> UsualRange:
+    """Make the usual range of a measure with two bad sides, with some attributes changed."""
+    usual = UsualRange(median=0.0, low=-0.1, high=0.1, lowest=-0.2, highest=0.2)
+    return usual.model_copy(update=changed)
+
+
+def make_comparison(value: float = 0.0, **changed: Any) -> Comparison:
+    """Compare a value with the range that ``make_range`` makes."""
+    usual = make_range(**changed)
+    return compare_value(value, usual, np.array([usual.lowest, usual.median, usual.highest]))

@@ -9,8 +9,13 @@ import pytest
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
-from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader, environments, rooted
-from stock_volume.runtime_parameters import AsTyped, ParameterError
+from stock_volume.configuration import (
+    ConfigurationHook,
+    ProjectConfigLoader,
+    environments,
+    make_paths_absolute,
+)
+from stock_volume.runtime_parameters import ParameterError, RawValue
 from stock_volume.settings import CONFIG_LOADER_CLASS, HOOKS
 
 PROJECT = Path(__file__).parents[2]
@@ -61,7 +66,7 @@ def test_layers_go_where_data_root_was_typed(
 ) -> None:
     """Every layer is below it: from home for ~, from the project for a relative path."""
     monkeypatch.setenv("HOME", str(conf.parent / "home"))
-    catalog = loaded(conf, data_root=AsTyped(typed))["catalog"]
+    catalog = loaded(conf, data_root=RawValue(typed))["catalog"]
     root = conf.parent / expected
     assert catalog["prices"]["filepath"] == f"{root}/02_intermediate/prices.parquet"
     assert catalog["raw_bars"]["source"]["landing"] == f"{root}/01_raw"
@@ -71,7 +76,7 @@ def test_layers_go_where_data_root_was_typed(
 def test_relative_paths_mean_the_project(conf: Path) -> None:
     """Whatever the current folder, what is relative is the project's."""
     root = conf.parent
-    catalog = loaded(conf, source=AsTyped("007"))["catalog"]
+    catalog = loaded(conf, source=RawValue("007"))["catalog"]
     assert catalog["raw_bars"] | {"metadata": None} == {
         "type": "stock_volume.datasets.SourceDataset",
         "source": {
@@ -81,23 +86,26 @@ def test_relative_paths_mean_the_project(conf: Path) -> None:
         },
         "metadata": None,
     }
-    assert catalog["service_bento"]["filepath"] == f"{root}/bentofile.yaml"
+    assert catalog["service_bento"]["path"] == f"{root}/bentofile.yaml"
     assert catalog["tuned_parameters"]["filepath"].startswith(f"{root}/conf/tuned/")
-    asked = loaded(conf, "yahoo", symbols=AsTyped("lists/a b.csv"))["catalog"]["raw_bars"]
+    asked = loaded(conf, "yahoo", symbols=RawValue("lists/a b.csv"))["catalog"]["raw_bars"]
     assert asked["source"]["symbols"] == f"{root}/lists/a b.csv"
 
 
 @pytest.mark.parametrize("source", ["sample", "s3://bucket/a#b.zip", "https://x.org/a.zip?k=1,2"])
 def test_an_address_and_the_sample_are_no_paths(conf: Path, source: str) -> None:
     """They stay as typed."""
-    entry = loaded(conf, source=AsTyped(source))["catalog"]["raw_bars"]
+    entry = loaded(conf, source=RawValue(source))["catalog"]["raw_bars"]
     assert entry["source"]["location"] == source
 
 
 def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path) -> None:
     """Only a user's home is expanded."""
     entry = {"a": {"filepath": "~nobody-of-this-name/x.csv"}}
-    assert rooted(entry, tmp_path)["a"]["filepath"] == f"{tmp_path}/~nobody-of-this-name/x.csv"
+    assert (
+        make_paths_absolute(entry, tmp_path)["a"]["filepath"]
+        == f"{tmp_path}/~nobody-of-this-name/x.csv"
+    )
 
 
 def test_the_landing_of_a_source_of_ones_own_is_rooted(tmp_path: Path) -> None:
@@ -105,7 +113,7 @@ def test_the_landing_of_a_source_of_ones_own_is_rooted(tmp_path: Path) -> None:
     source = {"type": "mine.Bars", "landing": "data/01_raw", "location": "a", "symbols": [7]}
     entry = {"type": "stock_volume.datasets.SourceDataset", "source": source}
     expected = {**entry, "source": {**source, "landing": f"{tmp_path}/data/01_raw"}}
-    assert rooted({"raw_bars": entry}, tmp_path) == {"raw_bars": expected}
+    assert make_paths_absolute({"raw_bars": entry}, tmp_path) == {"raw_bars": expected}
 
 
 def test_symbols_and_an_address_reach_their_dataset(conf: Path) -> None:
@@ -113,8 +121,8 @@ def test_symbols_and_an_address_reach_their_dataset(conf: Path) -> None:
     entry = loaded(
         conf,
         "http",
-        url=AsTyped("https://x.org/{symbol}.csv?a=1,2"),
-        symbols=AsTyped("[AAPL, ON, 0050]"),
+        url=RawValue("https://x.org/{symbol}.csv?a=1,2"),
+        symbols=RawValue("[AAPL, ON, 0050]"),
     )["catalog"]["raw_bars"]
     assert entry["source"]["server"]["url"] == "https://x.org/{symbol}.csv?a=1,2"
     assert entry["source"]["symbols"] == ["AAPL", "ON", "0050"]
@@ -122,7 +130,7 @@ def test_symbols_and_an_address_reach_their_dataset(conf: Path) -> None:
 
 def test_a_share_is_a_number(conf: Path) -> None:
     """A value whose default is a number is one."""
-    entry = loaded(conf, "yahoo", max_failed_share=AsTyped("0.5"))["catalog"]["raw_bars"]
+    entry = loaded(conf, "yahoo", max_failed_share=RawValue("0.5"))["catalog"]["raw_bars"]
     assert entry["source"]["max_failed_share"] == 0.5
 
 
@@ -157,7 +165,7 @@ def test_parameters_are_checked_before_anything_runs(
 
 def test_parameters_that_are_not_configured_exist_by_their_model(conf: Path) -> None:
     """The last date that is not in the future has no fixed default, and can be given."""
-    parameters = loaded(conf, **{"ingestion.as_of": AsTyped("2021-01-04")})["parameters"]
+    parameters = loaded(conf, **{"ingestion.as_of": RawValue("2021-01-04")})["parameters"]
     assert parameters["ingestion"]["as_of"] == "2021-01-04"
     assert parameters["ingestion"]["chunk_mib"] == 3.0
 
@@ -188,7 +196,7 @@ def test_parameters_of_ones_own_exist(conf: Path) -> None:
         LOCAL.format(source="'${runtime_params:folder}/${runtime_params:number, 1}.zip'"),
         encoding="utf-8",
     )
-    loader = loaded(conf, folder=AsTyped("a #1"), number=AsTyped("2"), mine={"a": 3})
+    loader = loaded(conf, folder=RawValue("a #1"), number=RawValue("2"), mine={"a": 3})
     assert loader["catalog"]["raw_bars"]["source"]["location"] == f"{conf.parent}/a #1/2.zip"
     assert loader["parameters"]["mine"] == {"a": 3}
 

@@ -9,7 +9,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
 from stock_volume.errors import SourceError, UnbalancedRowsError
-from stock_volume.failures import Failure, explain, full_traceback, keep_traceback
+from stock_volume.failures import Failure, explain, full_traceback, save_traceback
 
 
 class Bounds(BaseModel):
@@ -104,9 +104,9 @@ def test_secrets_of_addresses_are_nowhere() -> None:
 def test_the_traceback_is_kept_where_that_is_possible(tmp_path: Path) -> None:
     """The last error's traceback is in the file; no folder is no second error."""
     path = tmp_path / "logs" / "error.log"
-    keep_traceback(raised(SourceError("before")), path)
-    assert keep_traceback(raised(SourceError("now"), KeyError("cause")), path) == path
+    save_traceback(raised(SourceError("before")), path)
+    assert save_traceback(raised(SourceError("now"), KeyError("cause")), path) == path
     text = path.read_text(encoding="utf-8")
     assert "before" not in text
     assert text.index("KeyError") < text.index("SourceError: now")
-    assert keep_traceback(SourceError("no"), path / "x.log") is None
+    assert save_traceback(SourceError("no"), path / "x.log") is None

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from stock_volume.runtime_parameters import (
-    AsTyped,
-    Known,
+    KnownParameters,
     ParameterError,
-    asked_in,
-    check_complete,
+    RawValue,
+    check_required,
+    find_placeholders,
     flatten,
     nest,
     read_value,
@@ -31,8 +31,8 @@ CATALOG = {
         "max_failed_share": "${runtime_params:max_failed_share, 0.1}",
     },
 }
-KNOWN = Known(
-    asked_in(CATALOG),
+KNOWN = KnownParameters(
+    find_placeholders(CATALOG),
     {"rows": 100, "backtest": {}, "backtest.test_start": None, "backtest.test_years": 2.0},
 )
 ELSEWHERE = {"limit": "use it with --env http"}
@@ -143,7 +143,7 @@ def test_a_forgotten_equals_sign_is_refused(text: str) -> None:
         ("source", "", "source is empty"),
         ("max_failed_share", "half", r"max_failed_share = 'half': must be a number, such as 0\.1"),
         ("rows", True, "rows = True: must be a number"),
-        ("rows", AsTyped("[1"), "not valid YAML"),
+        ("rows", RawValue("[1"), "not valid YAML"),
     ],
 )
 def test_what_yaml_or_a_program_made_of_a_value_is_refused(
@@ -188,14 +188,14 @@ def test_known_parameters_pass() -> None:
 def test_a_parameter_without_default_is_required() -> None:
     """What the catalog cannot do without is asked for by name."""
     with pytest.raises(ParameterError, match=re.escape("--params url=…")):
-        check_complete(["source"], KNOWN)
-    check_complete(["url"], KNOWN)
+        check_required(["source"], KNOWN)
+    check_required(["url"], KNOWN)
 
 
 def test_a_default_that_is_an_interpolation_leaves_the_value_to_yaml() -> None:
     """Its type is not known before Kedro resolves it."""
-    asked = asked_in(["${runtime_params:x, ${globals:y}}"])
-    assert read_value("x", AsTyped("5"), Known(asked, {})) == 5
+    asked = find_placeholders(["${runtime_params:x, ${globals:y}}"])
+    assert read_value("x", RawValue("5"), KnownParameters(asked, {})) == 5
 
 
 def test_nested_names_come_back() -> None:
@@ -213,5 +213,5 @@ def test_nested_names_come_back() -> None:
 @pytest.mark.parametrize("flat", [{"a": 1, "a.b": 2}, {"a.b": 2, "a": 1}])
 def test_a_value_and_fields_at_once_are_refused(flat: dict[str, int]) -> None:
     """Neither is dropped for the other."""
-    with pytest.raises(ParameterError, match="at once"):
+    with pytest.raises(ParameterError, match="both a value and fields"):
         nest(flat)

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
+from stock_volume.bars.ledger import ADDED, HELD
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
 
 BASE_UNKNOWN: Final = "base_unknown"
@@ -26,9 +27,7 @@ ADJ_CLOSE_FACTOR: Final = "adj_close_factor"
 FACTORS: Final = (PRICE_FACTOR, VOLUME_FACTOR, ADJ_CLOSE_FACTOR)
 REBASED_BARS: Final = "rebased_bars"
 FIELD: Final = "field"
-HELD: Final = "held"
 RECENT: Final = "recent"
-ADDED: Final = "added"
 
 _KEY: Final = (columns.SYMBOL, columns.DATE)
 _SUFFIX: Final = "_recent"

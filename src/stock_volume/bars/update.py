@@ -1,19 +1,19 @@
-"""What a source has told since the last time, taken into the layers, row by row."""
+"""Merge new source data into the layers, with an account of every row."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.bars.archive import SINCE
 from stock_volume.bars.ledger import (
-    EXAMINED,
     NOTE,
     PENDING,
+    PLACE,
     ROWS_KEPT,
     ROWS_KNOWN,
     ROWS_QUARANTINED,
@@ -21,10 +21,11 @@ from stock_volume.bars.ledger import (
     SHA256,
     STATUS,
     FileStatus,
+    RowCounts,
+    account_for_rows,
+    latest_files,
 )
 from stock_volume.bars.merge import (
-    ADDED,
-    HELD,
     REBASED_BARS,
     MergedBars,
     MergeParameters,
@@ -33,24 +34,21 @@ from stock_volume.bars.merge import (
 from stock_volume.errors import UnbalancedRowsError
 from stock_volume.symbols import map_symbols
 
-_ASIDE: Final = "aside"
-_PLACE: Final = "place"
-_REJECTED: Final = "rejected"
-_BEFORE: Final = "before"
-_LISTED: Final = 50
+_EXCERPT_ROWS: Final = 50
 
 FORECAST_ORIGIN: Final = "forecast_origin"
-"""Of an absent symbol: the session of the bar that its forecast rests on."""
+"""Column: the session of the bar that the forecast of an absent symbol rests on."""
 
 
 class UpdateParameters(MergeParameters):
     """Parameters of an update.
 
     Attributes:
-        overlap_days: Calendar days of held bars that are asked for again.
-        live_days: Calendar days: symbols whose latest bar is so much older than the latest
-            of all are not asked for.
-        catch_up_sessions: Most sessions, up to the latest, that are forecast at once.
+        overlap_days: Calendar days of held bars that are requested again.
+        live_days: Symbols whose latest bar is more calendar days older than the latest of
+            all are not requested.
+        catch_up_sessions: Maximum number of missed sessions, up to the latest, that one
+            update forecasts.
     """
 
     overlap_days: int = Field(default=30, ge=1)
@@ -59,7 +57,7 @@ class UpdateParameters(MergeParameters):
 
 
 class IngestedLayers(NamedTuple):
-    """Layers that an ingestion makes.
+    """The layers that ingestion makes.
 
     Attributes:
         prices: Bars, by symbol and date.
@@ -79,9 +77,9 @@ class UpdatedChunk(NamedTuple):
         prices: All bars of some symbols, sorted by symbol and date.
         quarantine: All rejected rows, in the last chunk; none before.
         restatements: Held values of these symbols that were replaced.
-        rebasings: Those of these symbols that were brought to another base.
-        files: All files, in the last chunk; none before. Those of the update are pending:
-            the layers after the prices do not know their bars yet.
+        rebasings: Symbols among them that were moved to another base.
+        files: All files, in the last chunk; none before. The files of the update are
+            pending: the layers after the prices do not have their bars yet.
     """
 
     prices: pl.DataFrame
@@ -92,7 +90,7 @@ class UpdatedChunk(NamedTuple):
 
 
 class UnchangedLayers(NamedTuple):
-    """The layers that an update writes, where it has nothing to write.
+    """The layers of an update without news, as they are.
 
     Attributes:
         prices: The bars that are held.
@@ -110,14 +108,14 @@ class UnchangedLayers(NamedTuple):
 
 
 def wanted_bars(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFrame:
-    """List what to ask a source for.
+    """List the bars to request from a source.
 
     Args:
-        prices: The bars that are held.
-        parameters: Tell how far back, and for which symbols.
+        prices: The bars held.
+        parameters: How far back, and for which symbols.
 
     Returns:
-        Symbol, ETF and ``since``, one row a live symbol, sorted.
+        Symbol, ETF and ``since``, one row per live symbol, sorted.
     """
     overlap = pl.duration(days=parameters.overlap_days)
     return (
@@ -128,14 +126,14 @@ def wanted_bars(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFr
 
 
 def live_symbols(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataFrame:
-    """List the symbols that updates ask for.
+    """List the symbols that updates request.
 
     Args:
-        prices: The bars that are held.
-        parameters: Say how old the latest bar of such a symbol may be.
+        prices: The bars held.
+        parameters: How old the latest bar of such a symbol may be.
 
     Returns:
-        Symbol, ETF and Date of the latest bar, one row a live symbol, sorted.
+        Symbol, ETF and Date of the latest bar, one row per live symbol, sorted.
     """
     latest = pl.col(columns.DATE)
     return (
@@ -148,14 +146,14 @@ def live_symbols(prices: pl.LazyFrame, parameters: UpdateParameters) -> pl.DataF
 
 
 def absent_symbols(
-    wanted: pl.DataFrame, told: Mapping[str, str], found: pl.DataFrame, held: pl.DataFrame
+    requested: pl.DataFrame, reported: Mapping[str, str], found: pl.DataFrame, held: pl.DataFrame
 ) -> dict[str, str]:
-    """Find the symbols of which a source has no file, or again the one that gave no bars.
+    """Find symbols of which a source has no file, or the same file without bars as before.
 
     Args:
-        wanted: What the source was asked for: a row a symbol.
-        told: Why a symbol is absent, by symbol, where the source itself says so.
-        found: All files that the source has, those that were read before among them.
+        requested: The symbols requested, one row each.
+        reported: Reasons that the source itself reports, by symbol.
+        found: All files that the source has, including files that were read before.
         held: Files that the layers were made from.
 
     Returns:
@@ -163,32 +161,32 @@ def absent_symbols(
     """
     barren = (
         latest_files(held)
-        .filter(_gave_nothing())
+        .filter(_has_no_bars())
         .select(columns.SYMBOL, SHA256, _reason().alias(NOTE))
         .drop_nulls(SHA256)
     )
     known = found.filter(pl.col(STATUS) == FileStatus.KNOWN).drop(NOTE)
     again = known.join(barren, on=[columns.SYMBOL, SHA256])
     others = found.join(again, on=columns.FILE, how="anti")
-    unanswered = wanted.select(columns.SYMBOL).join(others, on=columns.SYMBOL, how="anti")
+    unanswered = requested.select(columns.SYMBOL).join(others, on=columns.SYMBOL, how="anti")
     reasons = dict(again.select(columns.SYMBOL, NOTE).rows())
     missing = {
         symbol: reasons.get(symbol, "the source has no file of it")
         for symbol in unanswered[columns.SYMBOL]
     }
-    return dict(sorted((missing | dict(told)).items()))
+    return dict(sorted((missing | dict(reported)).items()))
 
 
 def unanswered_symbols(recent_files: pl.DataFrame) -> pl.DataFrame:
     """List the symbols of which an update got no bars.
 
     Args:
-        recent_files: Files of the update, absent ones among them.
+        recent_files: Files of the update, including absent ones.
 
     Returns:
-        Symbol and the reason as ``note``, one row a symbol, sorted.
+        Symbol and the reason as ``note``, one row per symbol, sorted.
     """
-    answered = recent_files.filter(~_gave_nothing())
+    answered = recent_files.filter(~_has_no_bars())
     return (
         recent_files.join(answered, on=columns.SYMBOL, how="anti")
         .select(columns.SYMBOL, _reason().alias(NOTE))
@@ -197,76 +195,23 @@ def unanswered_symbols(recent_files: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _gave_nothing() -> pl.Expr:
+def _has_no_bars() -> pl.Expr:
     return pl.col(ROWS_KEPT) + pl.col(ROWS_KNOWN) == 0
 
 
 def _reason() -> pl.Expr:
-    """Give the note of a file without bars, or say that its rows were rejected."""
+    """Return the note of a file without bars, or that its rows were rejected."""
     return pl.when(pl.col(NOTE) != "").then(NOTE).otherwise(pl.lit("no row of it is valid"))
-
-
-def latest_files(files: pl.DataFrame) -> pl.DataFrame:
-    """Choose what was last read of each file.
-
-    Args:
-        files: Files that the layers were made from, in the order in which they were read.
-
-    Returns:
-        The last row of each symbol and folder; a source that takes a restatement back tells
-        what it told before, and that is news.
-    """
-    return (
-        files.filter(pl.col(STATUS).is_in(EXAMINED))
-        .with_columns(_place())
-        .unique([columns.SYMBOL, _PLACE], keep="last", maintain_order=True)
-    )
-
-
-def known_contents(files: pl.DataFrame) -> frozenset[tuple[str, str]]:
-    """Tell which contents need not be parsed again.
-
-    Args:
-        files: Files that the layers were made from.
-
-    Returns:
-        Symbol and digest of files that were read. The others are read again: with other
-        parameters their bars may be used.
-    """
-    settled = latest_files(files).filter(pl.col(STATUS).is_in([FileStatus.READ, FileStatus.EMPTY]))
-    return frozenset(settled.select(columns.SYMBOL, SHA256).drop_nulls().rows())
-
-
-def unread_name(archive: str, files: Iterable[str]) -> str:
-    """Name an archive so that its files are told from all that were read before.
-
-    Args:
-        archive: Name of the archive.
-        files: Names of files that were read, each after the name of its archive.
-
-    Returns:
-        The name, with the number of the reading after it from the second on.
-    """
-    readings = (
-        re.fullmatch(rf"{re.escape(archive)}(?:#(\d+))?", file.partition("/")[0]) for file in files
-    )
-    numbers = [int(reading[1] or 1) for reading in readings if reading]
-    return f"{archive}#{max(numbers) + 1}" if numbers else archive
-
-
-def _place() -> pl.Expr:
-    """The last folder and the name of a file, whatever archive it is in."""
-    return pl.col(columns.FILE).str.extract(r"([^/]*/?[^/]+)$").alias(_PLACE)
 
 
 def update_layers(
     held: IngestedLayers, recent: IngestedLayers, parameters: UpdateParameters, rows: int
 ) -> Iterator[UpdatedChunk]:
-    """Join what a source has told to the layers.
+    """Merge new source data into the layers.
 
     Args:
         held: The layers.
-        recent: What the source answered.
+        recent: The layers of the source's answer.
         parameters: Tolerances.
         rows: Minimum number of rows, held and recent, of the symbols merged at a time.
 
@@ -274,15 +219,15 @@ def update_layers(
         The updated layers, a range of symbols at a time; nothing where nothing is new.
 
     Raises:
-        UnbalancedRowsError: Nothing is new, and the bars held are not those of the files.
+        UnbalancedRowsError: Nothing is new, and the files do not account for the bars held.
     """
     files = held.files.collect()
-    news = _news(held, recent, files, parameters)
+    news = _select_news(held, recent, files, parameters)
     if not news.height:
         _check_held(held.prices, files)
         return
-    bars = _bars_of(recent.prices, news)
-    nothing = _nothing_merged(held.prices)
+    bars = _select_bars(recent.prices, news)
+    nothing = _merge_nothing(held.prices)
     no_rows, no_files = held.quarantine.head(0).collect(), files.clear()
     set_aside, counts = [nothing.set_aside], [nothing.counts]
     merge = partial(merge_bars, parameters=parameters)
@@ -290,7 +235,7 @@ def update_layers(
         set_aside.append(merged.set_aside)
         counts.append(merged.counts)
         yield UpdatedChunk(merged.prices, no_rows, merged.restatements, merged.rebasings, no_files)
-    # Rows of files that are not known yet were left by an update that was interrupted.
+    # An interrupted update may have left rows of files that the ledger lacks.
     quarantine = held.quarantine.join(
         held.files, on=columns.FILE, how="semi", maintain_order="left"
     ).collect()
@@ -300,29 +245,29 @@ def update_layers(
             recent.quarantine.join(
                 news.lazy(), on=columns.FILE, how="semi", maintain_order="left"
             ).collect(),
-            _rejected_bars(aside, news),
+            _quarantine_bars(aside, news),
         ]
     )
-    new = _unlike(rejected, news, quarantine, files)
+    new = _drop_known_rejections(rejected, news, quarantine, files)
     yield UpdatedChunk(
         nothing.prices,
         pl.concat([quarantine, new]),
         nothing.restatements,
         nothing.rebasings,
-        pl.concat([files, _accounted(news, files, pl.concat(counts), aside, new)]),
+        pl.concat([files, account_for_rows(news, files, pl.concat(counts), aside, new)]),
     )
 
 
 def unchanged_layers(held: IngestedLayers) -> UnchangedLayers:
-    """Give the layers as they are.
+    """Return the layers as they are.
 
     Args:
         held: The layers.
 
     Returns:
-        The same, lazily, and that nothing was restated.
+        The same layers, without restatements and rebasings.
     """
-    nothing = _nothing_merged(held.prices)
+    nothing = _merge_nothing(held.prices)
     return UnchangedLayers(
         held.prices,
         held.quarantine,
@@ -332,21 +277,21 @@ def unchanged_layers(held: IngestedLayers) -> UnchangedLayers:
     )
 
 
-def _nothing_merged(prices: pl.LazyFrame) -> MergedBars:
-    """Give frames without a row, in the columns of each."""
+def _merge_nothing(prices: pl.LazyFrame) -> MergedBars:
+    """Merge no bars, for frames with the right columns and no rows."""
     no_bars = prices.head(0).collect()
     return merge_bars(no_bars, no_bars, MergeParameters())
 
 
-def _news(
+def _select_news(
     held: IngestedLayers,
     recent: IngestedLayers,
     files: pl.DataFrame,
     parameters: UpdateParameters,
 ) -> pl.DataFrame:
-    """Choose the files of an update that tell something new."""
+    """Select the files of an update with content that is new."""
     latest = latest_files(files)
-    content = [columns.SYMBOL, _PLACE, SHA256]
+    content = [columns.SYMBOL, PLACE, SHA256]
     # A file that could not be read has no digest; it is news once, and again once it is read.
     unread = latest_files(recent.files.collect()).join(
         latest.filter(pl.col(STATUS) != FileStatus.SET_ASIDE),
@@ -358,18 +303,18 @@ def _news(
     changed = unread.join(latest, on=content, how="anti")
     again = unread.join(changed, on=columns.SYMBOL, how="anti")
     if again.height:
-        # They were set aside before; unless they can be joined now, they are no news.
+        # They were set aside before: they are news only if they can be merged now.
         merged = merge_bars(
-            _bars_of(held.prices, again).collect(),
-            _bars_of(recent.prices, again).collect(),
+            _select_bars(held.prices, again).collect(),
+            _select_bars(recent.prices, again).collect(),
             parameters,
         )
-        in_vain = again.join(merged.set_aside, on=columns.SYMBOL, how="semi")
-        unread = unread.join(in_vain, on=columns.FILE, how="anti", maintain_order="left")
-    return unread.drop(_PLACE)
+        still_aside = again.join(merged.set_aside, on=columns.SYMBOL, how="semi")
+        unread = unread.join(still_aside, on=columns.FILE, how="anti", maintain_order="left")
+    return unread.drop(PLACE)
 
 
-def _bars_of(bars: pl.LazyFrame, files: pl.DataFrame) -> pl.LazyFrame:
+def _select_bars(bars: pl.LazyFrame, files: pl.DataFrame) -> pl.LazyFrame:
     symbols = files.lazy().select(columns.SYMBOL)
     return bars.join(symbols, on=columns.SYMBOL, how="semi", maintain_order="left")
 
@@ -379,14 +324,14 @@ def _check_held(prices: pl.LazyFrame, files: pl.DataFrame) -> None:
     if bars != kept:
         raise UnbalancedRowsError(
             f"{bars} bars are held, and the files account for {kept}: an update was interrupted "
-            "while it put its layers into place. Update from the same source again, or run anew"
+            "while it replaced its layers. Update from the same source again, or run in full"
         )
 
 
-def _rejected_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """Turn bars that cannot be joined into rows of the quarantine; a bar has no line: 0."""
-    place = pl.int_range(pl.len()).over(columns.SYMBOL).alias(_PLACE)
-    # Bars have left their files; the files of a symbol have as many as they gave.
+def _quarantine_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """Turn bars that cannot be merged into rows of the quarantine; their line is 0."""
+    place = pl.int_range(pl.len()).over(columns.SYMBOL).alias(PLACE)
+    # Bars no longer know their file: distribute them over the symbol's files by count.
     file_of_bar = (
         files.join(set_aside, on=columns.SYMBOL, how="semi", maintain_order="left")
         .select(columns.SYMBOL, pl.col(columns.FILE).repeat_by(ROWS_KEPT))
@@ -395,7 +340,7 @@ def _rejected_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame
         .with_columns(place)
     )
     in_files = set_aside.with_columns(place).join(
-        file_of_bar, on=[columns.SYMBOL, _PLACE], how="left", maintain_order="left"
+        file_of_bar, on=[columns.SYMBOL, PLACE], how="left", maintain_order="left"
     )
     return in_files.select(
         columns.FILE,
@@ -405,10 +350,10 @@ def _rejected_bars(set_aside: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _unlike(
+def _drop_known_rejections(
     rejected: pl.DataFrame, news: pl.DataFrame, quarantine: pl.DataFrame, files: pl.DataFrame
 ) -> pl.DataFrame:
-    """Leave out the rejected rows of each symbol that are in quarantine by the same rule."""
+    """Drop rejected rows that are in the quarantine already, by symbol and rule."""
     content = [columns.SYMBOL, columns.RULE, *columns.BAR]
     symbols = columns.FILE, columns.SYMBOL
     before = quarantine.join(files.select(symbols), on=columns.FILE)
@@ -419,50 +364,69 @@ def _unlike(
     )
 
 
-def _accounted(
-    news: pl.DataFrame,
-    files: pl.DataFrame,
-    counts: pl.DataFrame,
-    set_aside: pl.DataFrame,
-    rejected: pl.DataFrame,
-) -> pl.DataFrame:
-    """Tell what became of the rows of each file of an update.
+class BarCounts(BaseModel):
+    """Bars before and after an update.
 
-    Added are as well the bars held that no file accounts for: an update that was
-    interrupted has left them.
+    Attributes:
+        before: Bars held before.
+        added: Bars that were not held.
+        after: Bars held now.
+        restated: Bars of which a value was replaced.
+        rebased: Bars that were rescaled to another base.
     """
-    of_symbol, of_file = columns.SYMBOL, columns.FILE
-    accounted = files.group_by(of_symbol).agg(pl.col(ROWS_KEPT).sum().alias("accounted"))
-    aside = set_aside.group_by(of_symbol).agg(pl.col(columns.RULE).first().alias(_ASIDE))
-    new = rejected.group_by(of_file).agg(pl.len().cast(pl.Int64).alias(_REJECTED))
-    # The files of one symbol share its bars; the first ones account for them.
-    valid = pl.when(pl.col(_ASIDE).is_null()).then(ROWS_KEPT).otherwise(0)
-    left = (pl.col("total") - pl.col(_BEFORE)).clip(0)
-    return (
-        news.join(counts, on=of_symbol, how="left", maintain_order="left")
-        .join(accounted, on=of_symbol, how="left", maintain_order="left")
-        .join(aside, on=of_symbol, how="left", maintain_order="left")
-        .join(new, on=of_file, how="left", maintain_order="left")
-        .with_columns(pl.col("accounted", HELD, ADDED, _REJECTED).fill_null(0))
-        .with_columns(
-            (pl.col(ADDED) + pl.col(HELD) - pl.col("accounted")).alias("total"),
-            (valid.cum_sum() - valid).over(of_symbol).alias(_BEFORE),
-        )
-        .with_columns(
-            pl.min_horizontal(valid, left).alias(ROWS_KEPT),
-            pl.col(_REJECTED).alias(ROWS_QUARANTINED),
-            pl.lit(value=True).alias(PENDING),
-            pl.when(pl.col(_ASIDE).is_null())
-            .then(STATUS)
-            .otherwise(pl.lit(FileStatus.SET_ASIDE.value))
-            .alias(STATUS),
-            pl.coalesce(_ASIDE, NOTE).alias(NOTE),
-        )
-        .with_columns(
-            (pl.col(ROWS_READ) - pl.col(ROWS_KEPT) - pl.col(ROWS_QUARANTINED)).alias(ROWS_KNOWN)
-        )
-        .select(news.columns)
-    )
+
+    model_config = ConfigDict(frozen=True)
+
+    before: int
+    added: int
+    after: int
+    restated: int
+    rebased: int
+
+
+class Excerpt(BaseModel):
+    """The beginning of a list.
+
+    Attributes:
+        count: Number of rows in all.
+        first: The first rows, by column.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    first: tuple[dict[str, str | float | None], ...]
+
+
+class UpdateReport(BaseModel):
+    """What an update did, as in ``update.json``.
+
+    Attributes:
+        files: Number of files with news.
+        rows: Rows of these files by their fate.
+        bars: Bars before and after.
+        latest_session: Date of the latest bar.
+        symbols: Number of symbols with news.
+        quarantined_by_rule: Number of rejected rows of these files, by rule.
+        set_aside: Symbols whose bars could not be merged, with the rule.
+        rebasings: Symbols moved to another base, with the factors.
+        restatements: Held values that were replaced.
+        absent: Symbols without an answer, with the reason and the session that their
+            forecast rests on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    files: int
+    rows: RowCounts
+    bars: BarCounts
+    latest_session: date
+    symbols: int
+    quarantined_by_rule: dict[str, int]
+    set_aside: Excerpt
+    rebasings: Excerpt
+    restatements: Excerpt
+    absent: Excerpt
 
 
 def describe_update(
@@ -471,25 +435,27 @@ def describe_update(
     rebasings: pl.DataFrame,
     unanswered: pl.DataFrame,
     forecasts: pl.DataFrame,
-) -> dict[str, Any]:
+) -> UpdateReport:
     """Describe an update.
 
     Args:
         layers: The layers, updated; the files of the update are pending.
         restatements: Held values that were replaced.
-        rebasings: Symbols that were brought to another base.
-        unanswered: What ``unanswered_symbols`` gives.
-        forecasts: The forecasts, updated: they say what an absent symbol's rests on.
+        rebasings: Symbols that were moved to another base.
+        unanswered: The result of ``unanswered_symbols``.
+        forecasts: The updated forecasts.
 
     Returns:
-        The report: counts, the first fifty of each list, and the quarantine by rule.
+        The report, with the first fifty rows of each list.
     """
     files = layers.files.filter(PENDING).collect()
     bars, latest = layers.prices.select(pl.len(), pl.col(columns.DATE).max()).collect().row(0)
-    rows = {
-        name.removeprefix("rows_"): files[name].sum()
-        for name in (ROWS_READ, ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
-    }
+    rows = RowCounts(
+        read=files[ROWS_READ].sum(),
+        kept=files[ROWS_KEPT].sum(),
+        known=files[ROWS_KNOWN].sum(),
+        quarantined=files[ROWS_QUARANTINED].sum(),
+    )
     by_rule = (
         layers.quarantine.join(files.lazy(), on=columns.FILE, how="semi")
         .group_by(columns.RULE)
@@ -497,34 +463,34 @@ def describe_update(
         .sort(columns.RULE)
         .collect()
     )
-    return {
-        "files": files.height,
-        "rows": rows,
-        "bars": {
-            "before": bars - rows["kept"],
-            "added": rows["kept"],
-            "after": bars,
-            "restated": restatements.select(columns.SYMBOL, columns.DATE).n_unique(),
-            "rebased": rebasings[REBASED_BARS].sum(),
-        },
-        "latest_session": str(latest),
-        "symbols": files[columns.SYMBOL].n_unique(),
-        "quarantined_by_rule": dict(by_rule.rows()),
-        "set_aside": _listed(set_aside_symbols(files)),
-        "rebasings": _listed(rebasings),
-        "restatements": _listed(restatements),
-        "absent": _listed(_with_origin(unanswered, forecasts)),
-    }
+    return UpdateReport(
+        files=files.height,
+        rows=rows,
+        bars=BarCounts(
+            before=bars - rows.kept,
+            added=rows.kept,
+            after=bars,
+            restated=restatements.select(columns.SYMBOL, columns.DATE).n_unique(),
+            rebased=rebasings[REBASED_BARS].sum(),
+        ),
+        latest_session=latest,
+        symbols=files[columns.SYMBOL].n_unique(),
+        quarantined_by_rule=dict(by_rule.rows()),
+        set_aside=_excerpt(set_aside_symbols(files)),
+        rebasings=_excerpt(rebasings),
+        restatements=_excerpt(restatements),
+        absent=_excerpt(_add_origins(unanswered, forecasts)),
+    )
 
 
-def _with_origin(unanswered: pl.DataFrame, forecasts: pl.DataFrame) -> pl.DataFrame:
-    """Add the session that the forecast of a symbol rests on, null where it has none."""
+def _add_origins(unanswered: pl.DataFrame, forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Add the session that a symbol's forecast rests on, null without a forecast."""
     origins = forecasts.select(columns.SYMBOL, pl.col(columns.DATE).alias(FORECAST_ORIGIN))
     return unanswered.join(origins, on=columns.SYMBOL, how="left", maintain_order="left")
 
 
 def set_aside_symbols(files: pl.DataFrame) -> pl.DataFrame:
-    """List the symbols of which an update joined nothing.
+    """List the symbols of which an update merged nothing.
 
     Args:
         files: Files of an update.
@@ -536,7 +502,6 @@ def set_aside_symbols(files: pl.DataFrame) -> pl.DataFrame:
     return aside.select(columns.SYMBOL, NOTE).unique(maintain_order=True)
 
 
-def _listed(frame: pl.DataFrame) -> dict[str, Any]:
-    """Count a list, and show its beginning."""
-    shown = frame.head(_LISTED).with_columns(pl.col(pl.Date).cast(pl.String))
-    return {"count": frame.height, "first": shown.to_dicts()}
+def _excerpt(frame: pl.DataFrame) -> Excerpt:
+    shown = frame.head(_EXCERPT_ROWS).with_columns(pl.col(pl.Date).cast(pl.String))
+    return Excerpt(count=frame.height, first=tuple(shown.to_dicts()))

@@ -1,1 +1,1 @@
-"""Where artefacts come from: digests, manifests of runs, and the chain between them."""
+"""Where artefacts come from: digests, run manifests, and the chain that links runs."""

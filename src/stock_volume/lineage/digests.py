@@ -1,12 +1,15 @@
-"""Where an artefact comes from: digests of files, revision of the code, versions."""
+"""Digests of files, the revision of the code, and the versions of packages."""
 
 import hashlib
+import json
 import platform
 import subprocess
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 UNKNOWN_REVISION: Final = "unknown"
 _CHUNK_BYTES: Final = 2**20
@@ -27,44 +30,45 @@ _PACKAGES: Final = (
 """The packages whose version can change a result."""
 
 
-class FileDigest(NamedTuple):
-    """A file and what it holds.
+class FileDigest(BaseModel):
+    """A file and the digest of its content."""
 
-    Attributes:
-        path: Of the file.
-        size: In bytes.
-        sha256: Of its content, in hexadecimal.
-    """
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     path: str
+    """Path of the file, with forward slashes."""
+
     size: int
+    """Size in bytes."""
+
     sha256: str
+    """SHA-256 of the content, in hexadecimal."""
 
 
 def digest_file(path: Path) -> FileDigest:
     """Digest one file.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
 
     Returns:
-        Its digest.
+        The digest.
     """
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
-    return FileDigest(path.as_posix(), path.stat().st_size, sha256.hexdigest())
+    return FileDigest(path=path.as_posix(), size=path.stat().st_size, sha256=sha256.hexdigest())
 
 
 def digest_path(path: Path) -> list[FileDigest]:
     """Digest a file, or every file below a folder.
 
     Args:
-        path: Of the file or folder.
+        path: Path of the file or folder.
 
     Returns:
-        The digests, by path.
+        The digests, sorted by path.
     """
     if path.is_dir():
         return [digest_file(file) for file in sorted(path.rglob("*")) if file.is_file()]
@@ -72,7 +76,7 @@ def digest_path(path: Path) -> list[FileDigest]:
 
 
 def fingerprint(digests: Iterable[tuple[str, str | None]]) -> str:
-    """Condense the digests of a data set into one.
+    """Combine the digests of a data set into one.
 
     Args:
         digests: Name and SHA-256 of each file; None where it could not be read.
@@ -84,11 +88,23 @@ def fingerprint(digests: Iterable[tuple[str, str | None]]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def package_versions() -> dict[str, str]:
-    """Tell the versions of Python and of the packages that make the results.
+def parameters_digest(value: JsonValue) -> str:
+    """Digest the value of a parameter.
+
+    Args:
+        value: The value.
 
     Returns:
-        Versions by name; packages that are not installed are left out.
+        SHA-256 over its JSON with sorted keys, in hexadecimal.
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """List the versions of Python and of the packages that can change a result.
+
+    Returns:
+        Versions by name, without packages that are not installed.
     """
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
@@ -100,13 +116,13 @@ def package_versions() -> dict[str, str]:
 
 
 def git_revision(folder: Path) -> str:
-    """Tell the revision of the code.
+    """Return the revision of the code.
 
     Args:
         folder: A folder of the checkout.
 
     Returns:
-        The commit, with ``-dirty`` appended where tracked files differ from it;
+        The commit, with ``-dirty`` appended if tracked files differ from it;
         ``unknown`` outside a checkout.
     """
     try:

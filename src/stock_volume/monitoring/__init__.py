@@ -1,1 +1,1 @@
-"""Whether a forecaster in use still is what its backtest showed: no Kedro, no BentoML."""
+"""Monitor whether a forecaster still performs as in its backtest."""

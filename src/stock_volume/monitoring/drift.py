@@ -1,34 +1,36 @@
-"""Whether the features still are distributed as in training.
+"""Compare the distribution of the features with training.
 
-The population stability index (Siddiqi, Credit Risk Scorecards, 2006, chapter 8) of a feature
-over bins is the sum of (recent share - reference share) * log(recent share / reference share);
-by his rule of thumb below 0.1 is no change, above 0.25 a large one. The rule is of scores of
-many independent clients. Rows of a few sessions are not independent: they share a market, and
-sessions a season. So an index only counts here where it is beyond those of past windows, too.
+The population stability index (PSI; Siddiqi, Credit Risk Scorecards, 2006, chapter 8) of a
+feature over bins is the sum of (recent share - training share) * log(recent share / training
+share). By his rule of thumb, below 0.1 is no change and above 0.25 a large one. The rule assumes
+many independent clients. Rows of a few sessions are not independent: they share a market and a
+season. An index therefore counts as drift only if it also exceeds that of every past window.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.measures import PER_CENT
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
+from stock_volume.monitoring.report import DriftReport, FeatureDrift, FeatureKind, Period
 
 BINS: Final = 10
-LEAST_SHARE: Final = 1e-4
-"""Share that an empty bin counts as: the logarithm of 0 is none."""
+MIN_SHARE: Final = 1e-4
+"""Share assumed for an empty bin, since 0 has no logarithm."""
 
-_AT_A_TIME: Final = 16
+_BATCH: Final = 16
 """Features read at a time: memory grows with it."""
 
-_PLACES: Final = np.linspace(0, 1, BINS + 1)[1:-1]
+_QUANTILES: Final = np.linspace(0, 1, BINS + 1)[1:-1]
 _CALENDAR: Final = frozenset(feature.name for feature in CALENDAR_FEATURES)
 _MARKET: Final = frozenset(feature.name for feature in MARKET_FEATURES)
 
@@ -36,37 +38,12 @@ Counts = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 
-class FeatureDrift(NamedTuple):
-    """How far a feature is from its training.
-
-    Attributes:
-        feature: Its name.
-        kind: ``symbol``, ``market`` or ``calendar``: the latter two are the same for all
-            symbols of a session.
-        psi: Index of the recent window against the reference; null where either is empty.
-        usual: Highest index of a past window of as many sessions against the rest of the
-            reference; null where there are too few windows.
-        gain: Share of the gain of the model's splits.
-    """
-
-    feature: str
-    kind: str
-    psi: float | None
-    usual: float | None
-    gain: float
-
-    def beyond(self, threshold: float) -> bool:
-        """Tell whether the index is above a threshold and above its usual ones."""
-        known = self.psi is not None and self.usual is not None
-        return known and self.psi >= threshold and self.psi > self.usual  # type: ignore[operator]
-
-
 class Windows(NamedTuple):
-    """Target sessions by what they are compared as.
+    """Target sessions, grouped for the comparison.
 
     Attributes:
-        past: Windows of the reference, each of as many sessions as the recent one.
-        rest: Sessions of the reference in no window: the first ones.
+        past: Windows of training, each as long as the recent one.
+        rest: The first sessions of training, which fill no window.
         recent: The window that is judged.
     """
 
@@ -75,60 +52,59 @@ class Windows(NamedTuple):
     recent: tuple[date, ...]
 
 
-def lay_out_windows(sessions: Sequence[date], first: date, last: date, window: int) -> Windows:
-    """Part sessions into the recent window, and the windows of training before it.
+def lay_out_windows(sessions: Sequence[date], trained_on: Period, window: int) -> Windows:
+    """Divide sessions into the recent window and the windows of training before it.
 
     Args:
         sessions: Target sessions of the features, ascending.
-        first: First session of training.
-        last: Last session of training.
-        window: Sessions of a window.
+        trained_on: Sessions of training.
+        window: Sessions per window.
 
     Returns:
-        The windows. A session of training that is recent is no reference.
+        The windows. Recent sessions never belong to a window of training.
     """
     recent = tuple(sessions[-window:])
     before = sessions[: -len(recent)] if recent else ()
-    reference = tuple(day for day in before if first <= day <= last)
+    reference = tuple(day for day in before if trained_on.contains(day))
     rest = len(reference) % window
-    return Windows(tuple(_parts(reference[rest:], window)), reference[:rest], recent)
+    return Windows(tuple(_split(reference[rest:], window)), reference[:rest], recent)
 
 
-def _parts(items: tuple[T, ...], length: int) -> Iterator[tuple[T, ...]]:
+def _split(items: tuple[T, ...], length: int) -> Iterator[tuple[T, ...]]:
     return (items[start : start + length] for start in range(0, len(items), length))
 
 
-def bin_edges(values: Floats) -> Floats:
-    """Lay the edges of bins at the deciles.
+def choose_bin_edges(values: Floats) -> Floats:
+    """Place the edges of the bins at the deciles.
 
-    A value that takes up a whole decile has a bin of its own, so that one of values below
-    it is not lost in its bin.
+    A value that fills a whole decile gets a bin of its own, so that smaller values are not
+    hidden in the same bin.
 
     Args:
-        values: Of the reference, without NaN.
+        values: Values in training, without NaN.
 
     Returns:
-        Ascending edges, each the last value of its bin; beyond the last edge is one more.
+        Ascending edges, each the last value of its bin; one more bin follows the last edge.
     """
     if not values.size:
         return np.empty(0)
-    edges, times = np.unique(np.quantile(values, _PLACES, method="lower"), return_counts=True)
+    edges, times = np.unique(np.quantile(values, _QUANTILES, method="lower"), return_counts=True)
     return np.union1d(edges, np.nextafter(edges[times > 1], -np.inf, dtype=edges.dtype))
 
 
 def count_bins(
     values: Floats, groups: npt.NDArray[np.integer], count: int, edges: Floats
 ) -> Counts:
-    """Count the values of each group in each bin.
+    """Count the values by group and bin.
 
     Args:
-        values: Shape (n,); NaN is unknown.
+        values: Shape (n,); NaN where unknown.
         groups: Group of each value, from 0, shape (n,).
         count: Number of groups.
-        edges: Of the bins.
+        edges: Edges of the bins.
 
     Returns:
-        Shape (groups, bins); the last bin is of the unknown.
+        Shape (groups, bins); the last bin counts the unknown values.
     """
     bins = len(edges) + 2
     places = np.searchsorted(edges, values, side="left")
@@ -136,7 +112,7 @@ def count_bins(
     return np.bincount(groups * bins + places, minlength=count * bins).reshape(count, bins)
 
 
-def stability_index(recent: Counts, reference: Counts) -> float | None:
+def compute_psi(recent: Counts, reference: Counts) -> float | None:
     """Compute the population stability index.
 
     Args:
@@ -144,12 +120,12 @@ def stability_index(recent: Counts, reference: Counts) -> float | None:
         reference: Counts by the same bins.
 
     Returns:
-        The index; null where there is nothing on a side.
+        The index; None if either side has no rows.
     """
     if not recent.sum() or not reference.sum():
         return None
-    now = np.maximum(recent / recent.sum(), LEAST_SHARE)
-    then = np.maximum(reference / reference.sum(), LEAST_SHARE)
+    now = np.maximum(recent / recent.sum(), MIN_SHARE)
+    then = np.maximum(reference / reference.sum(), MIN_SHARE)
     return float(np.sum((now - then) * np.log(now / then)))
 
 
@@ -158,87 +134,94 @@ def measure_drift(
     importance: Mapping[str, float],
     windows: Windows,
     parameters: MonitorParameters,
-) -> list[FeatureDrift]:
+) -> tuple[FeatureDrift, ...]:
     """Measure the drift of every feature of the model.
 
     Args:
         features: Rows of ``forecast_features``.
         importance: Share of the gain by feature.
-        windows: What is compared.
-        parameters: Tell how many past windows are enough.
+        windows: The windows to compare.
+        parameters: ``least_windows`` is the number of past windows required.
 
     Returns:
-        One entry a feature, the furthest beyond its threshold of chance first.
+        One entry per feature, the highest index first.
     """
-    drifts = []
-    past = len(windows.past)
-    for name, counts in _counted(features, list(importance), windows):
-        reference, recent = counts[:-1], counts[-1]
-        total = reference.sum(axis=0)
-        usual = [stability_index(one, total - one) for one in reference[:past]]
-        known = [index for index in usual if index is not None]
-        drifts.append(
-            FeatureDrift(
-                feature=name,
-                kind=_kind(name),
-                psi=stability_index(recent, total),
-                usual=max(known) if len(known) >= parameters.least_windows else None,
-                gain=importance[name],
-            )
+    drifts = [
+        FeatureDrift(
+            feature=name,
+            kind=_classify(name),
+            psi=compute_psi(counts[-1], counts[:-1].sum(axis=0)),
+            highest_past_psi=_find_highest_past_psi(counts[:-1], len(windows.past), parameters),
+            gain=importance[name],
         )
-    return sorted(drifts, key=lambda drift: (-(drift.psi or 0.0), drift.feature))
+        for name, counts in _count_features(features, tuple(importance), windows)
+    ]
+    return tuple(sorted(drifts, key=lambda drift: (-(drift.psi or 0.0), drift.feature)))
 
 
-def _kind(name: str) -> str:
+def _find_highest_past_psi(
+    reference: Counts, past: int, parameters: MonitorParameters
+) -> float | None:
+    """Compare each past window with the rest of training; None if too few have rows."""
+    total = reference.sum(axis=0)
+    indices = [compute_psi(window, total - window) for window in reference[:past]]
+    known = [index for index in indices if index is not None]
+    return max(known) if len(known) >= parameters.least_windows else None
+
+
+def _classify(name: str) -> FeatureKind:
     if name in _CALENDAR:
-        return "calendar"
-    return "market" if name in _MARKET else "symbol"
+        return FeatureKind.CALENDAR
+    return FeatureKind.MARKET if name in _MARKET else FeatureKind.SYMBOL
 
 
-def _counted(
-    features: pl.LazyFrame, names: Sequence[str], windows: Windows
+def _count_features(
+    features: pl.LazyFrame, names: tuple[str, ...], windows: Windows
 ) -> Iterator[tuple[str, Counts]]:
-    """Count each feature by window (the past ones, the rest, the recent one) and bin."""
+    """Count each feature by window (past ones, rest, recent one) and bin."""
     groups = [*windows.past, windows.rest, windows.recent]
     number = {day: place for place, days in enumerate(groups) for day in days}
     if not number:
         return
     known = features.filter(pl.col(columns.TARGET_DATE).is_in(list(number)))
-    by_row: Any = None
-    for some in _parts(tuple(names), _AT_A_TIME):
-        rows = known.select(columns.TARGET_DATE, *some).collect(engine="streaming")
+    for batch in _split(names, _BATCH):
+        rows = known.select(columns.TARGET_DATE, *batch).collect(engine="streaming")
         by_row = rows[columns.TARGET_DATE].replace_strict(number, return_dtype=pl.Int64).to_numpy()
         recent = by_row == len(groups) - 1
-        for name in some:
+        for name in batch:
             values = rows[name].fill_null(np.nan).to_numpy()
             reference = values[~recent]
-            edges = bin_edges(reference[~np.isnan(reference)])
+            edges = choose_bin_edges(reference[~np.isnan(reference)])
             yield name, count_bins(values, by_row, len(groups), edges)
 
 
 def summarise_drift(
-    drifts: Sequence[FeatureDrift], parameters: MonitorParameters
-) -> dict[str, Any]:
-    """Sum up the drift by the gain that it touches.
+    drifts: Sequence[FeatureDrift], seen_sessions: int, parameters: MonitorParameters
+) -> DriftReport:
+    """Count the features that drifted, and add up their gain.
 
     Args:
-        drifts: Of the features.
+        drifts: The drift of every feature.
+        seen_sessions: Sessions of the recent window that training has seen.
         parameters: The thresholds.
 
     Returns:
-        Shares, in per cent, of the model's gain by features that moved and that moved far,
-        those of the calendar left out; and whether it could be told.
+        The drift of the inputs. Features of the calendar are not counted.
     """
-    counted = [drift for drift in drifts if drift.kind != "calendar"]
+    counted = [drift for drift in drifts if drift.kind != FeatureKind.CALENDAR]
+    drifted = [drift for drift in counted if drift.exceeds(parameters.psi_watch)]
+    strongly = [drift for drift in counted if drift.exceeds(parameters.psi_retrain)]
+    return DriftReport(
+        comparable=any(drift.comparable for drift in counted),
+        features=len(counted),
+        drifted=len(drifted),
+        drifted_gain=_add_gain(drifted),
+        strongly_drifted=len(strongly),
+        strongly_drifted_gain=_add_gain(strongly),
+        seen_sessions=seen_sessions,
+        by_feature=tuple(drifts),
+    )
 
-    def gain(threshold: float) -> float:
-        return 100 * sum(drift.gain for drift in counted if drift.beyond(threshold))
 
-    return {
-        "comparable": any(drift.psi is not None and drift.usual is not None for drift in counted),
-        "features": len(counted),
-        "moved": sum(drift.beyond(parameters.psi_watch) for drift in counted),
-        "moved_gain": gain(parameters.psi_watch),
-        "moved_far": sum(drift.beyond(parameters.psi_retrain) for drift in counted),
-        "moved_far_gain": gain(parameters.psi_retrain),
-    }
+def _add_gain(drifts: Sequence[FeatureDrift]) -> float:
+    return PER_CENT * sum(drift.gain for drift in drifts)

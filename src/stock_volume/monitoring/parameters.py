@@ -10,7 +10,7 @@ ExitCode = Annotated[int, Field(ge=0, le=255)]
 
 
 class Verdict(StrEnum):
-    """What to do about the forecaster, from nothing to the most."""
+    """What to do about the forecaster, in order of severity."""
 
     OK = "ok"
     WATCH = "watch"
@@ -18,12 +18,12 @@ class Verdict(StrEnum):
 
 
 class ExitCodes(BaseModel):
-    """The exit code of the process by verdict.
+    """The exit code of ``kedro run`` for each verdict.
 
     Attributes:
         ok: Nothing is unusual.
-        watch: Something is unusual, or there is too little to judge.
-        retrain: The forecaster is not what its backtest showed.
+        watch: Something is unusual, or there is not enough data to judge.
+        retrain: The forecaster no longer performs as in its backtest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -34,21 +34,22 @@ class ExitCodes(BaseModel):
 
 
 class MonitorParameters(BaseModel):
-    """What is compared with what, and when that counts; docs/monitoring.md has the formulas.
+    """The judged window and the thresholds; docs/monitoring.md has the formulas.
 
     Attributes:
-        window: Sessions, the latest ones, that are judged.
-        least_forecasts: Forecasts that must have come true before errors are judged.
-        least_windows: Windows of the past that must be there to compare with.
-        error_tail: Share of windows that chance alone would have us watch: it is shared out
-            evenly between the measures, and between the sides of one that has two.
-        error_ratio: How many times as far out as the backtest's furthest window a window is
-            that says retrain.
-        psi_watch: Population stability index from which a feature has moved.
-        psi_retrain: Index from which it has moved far.
-        gain_watch: Share of the model's gain, by features that moved, from which to watch.
-        gain_retrain: Share of it, by features that moved far, from which to retrain.
-        exit_codes: Of the process, by verdict.
+        window: Number of latest sessions to judge.
+        least_forecasts: Scored forecasts required before errors are judged.
+        least_windows: Past windows required for a comparison.
+        error_tail: Share of windows that are unusual by chance alone; the measures share it
+            evenly, as do the two sides of a measure that has two.
+        error_ratio: Retrain when the deviation exceeds this multiple of the worst backtest
+            window.
+        psi_watch: Population stability index at which a feature has drifted.
+        psi_retrain: Population stability index at which a feature has drifted strongly.
+        gain_watch: Watch when the features that drifted have this share of the model's gain.
+        gain_retrain: Retrain when the features that drifted strongly have this share of the
+            model's gain.
+        exit_codes: Exit code of ``kedro run`` for each verdict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -65,7 +66,9 @@ class MonitorParameters(BaseModel):
     exit_codes: ExitCodes = ExitCodes()
 
     @model_validator(mode="after")
-    def _retrain_is_further_out(self) -> Self:
+    def _check_order(self) -> Self:
         if self.psi_retrain < self.psi_watch or self.gain_retrain < self.gain_watch:
-            raise ValueError("monitor: a threshold to retrain is below the one to watch")
+            raise ValueError(
+                "monitor: psi_retrain and gain_retrain must be at least psi_watch and gain_watch"
+            )
         return self

@@ -1,8 +1,8 @@
-"""Past forecasts beside the volumes that have come since, and beside the backtest's windows."""
+"""Score past forecasts, and compare their errors with the backtest's windows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,12 +24,17 @@ from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_nam
 from stock_volume.forecaster.universe import is_common_stock
 from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
+from stock_volume.monitoring.report import (
+    Comparison,
+    ErrorSummary,
+    Measure,
+    ScoringCounts,
+    SessionErrors,
+    UsualRange,
+)
 
 MADE: Final = "made"
-"""The session that a forecast was made after: the name of its partition."""
-
-MEASURES: Final = ("eta_r2", "rmse", "bias", "coverage_80")
-"""What is compared with the backtest's windows."""
+"""Column: the session after which the forecast was made, which names its partition."""
 
 LOG_SCHEMA: Final = {
     columns.SYMBOL: pl.String,
@@ -45,82 +50,49 @@ LOG_SCHEMA: Final = {
     FORECASTER: pl.String,
     MADE: pl.Date,
 }
-HISTORY_WINDOWS: Final = 3
-"""Windows that the series by session reaches back."""
 
 _LEVELS: Final = (0.1, 0.5, 0.9)
 _OLDEST_ORIGIN: Final = timedelta(days=30)
 _LOWER, _UPPER = INTERVAL_NAMES
+_LOW_IS_BAD: Final = frozenset({Measure.ETA_R2, Measure.BIAS, Measure.COVERAGE_80})
+_HIGH_IS_BAD: Final = frozenset({Measure.RMSE, Measure.BIAS, Measure.COVERAGE_80})
 
 
 class Scored(NamedTuple):
-    """Forecasts that came true.
+    """Scored forecasts.
 
     Attributes:
-        rows: One a symbol and session, with the columns of a backtest that errors need.
-        counts: How many forecasts were read, and what became of them.
+        rows: One row per symbol and session, with the columns of a backtest that errors need.
+        counts: How many forecasts were read, and how many were left out at each step.
     """
 
     rows: pl.DataFrame
-    counts: dict[str, int]
+    counts: ScoringCounts
 
 
-class Comparison(NamedTuple):
-    """A measure of the recent window among those of the backtest's windows.
+class Comparable(NamedTuple):
+    """Scored forecasts and the rows of the backtest to compare them with.
 
     Attributes:
-        measure: Its name.
-        value: Of the recent window.
-        median: Of the backtest's windows.
-        low: The lower bound of the usual range; null where no low value is bad.
-        high: The upper bound; null where no high value is bad.
-        lowest: The lowest of the backtest's windows.
-        highest: The highest.
-        as_far_out: Share of the backtest's windows, in per cent, that are at least as far
-            on the side of the recent one that is bad.
+        scored: Rows of ``score_forecasts``.
+        backtest: Rows of the backtest.
+        universe: ``common stocks`` or ``all symbols``.
     """
 
-    measure: str
-    value: float
-    median: float
-    low: float | None
-    high: float | None
-    lowest: float
-    highest: float
-    as_far_out: float
-
-    @property
-    def unusual(self) -> bool:
-        """Whether the value is outside the usual range."""
-        return (self.low is not None and self.value < self.low) or (
-            self.high is not None and self.value > self.high
-        )
-
-    def times_as_far_out(self) -> float:
-        """Distance from the median over that of the backtest's furthest window.
-
-        Where both sides are bad, the furthest window on either counts: an error of equal
-        size is no worse for its sign.
-        """
-        below, above = self.low is not None, self.high is not None
-        bad = below if self.value < self.median else above
-        furthest = max(
-            self.median - self.lowest if below else 0.0,
-            self.highest - self.median if above else 0.0,
-        )
-        return abs(self.value - self.median) / max(furthest, 1e-12) if bad else 0.0
+    scored: pl.DataFrame
+    backtest: pl.DataFrame
+    universe: str
 
 
 def read_log(partitions: Mapping[str, Callable[[], pl.DataFrame]], since: date) -> pl.DataFrame:
-    """Read the forecasts that may be of a session since a day.
+    """Read the forecasts for sessions since a date.
 
     Args:
-        partitions: What loads the forecasts, by the ISO date of the session they were
-            made after.
-        since: Forecasts of earlier sessions are left out.
+        partitions: Functions that load the forecasts, by the ISO date of their origin.
+        since: The first session to read forecasts for.
 
     Returns:
-        The forecasts, in order of their making, with the date of it.
+        The forecasts, oldest first, with the column ``made``.
     """
     wanted = {
         name: date.fromisoformat(name.removesuffix(".parquet")) for name in sorted(partitions)
@@ -141,37 +113,30 @@ def score_forecasts(
     features: pl.LazyFrame,
     least_sessions: int,
 ) -> Scored:
-    """Put forecasts beside what came true, as the backtest does.
+    """Join forecasts with their outcomes, as the backtest does.
 
-    Only a forecast counts that the forecaster in use made, before its session, and whose
-    session its training had not seen: it is not to blame for another's. Of several for one
-    symbol and session, the last made counts. It is scored where the session's bar is there,
-    with a volume, and the symbol has the history that the backtest asks for.
+    A forecast counts if the forecaster in use made it, before its session, and was not trained
+    on that session. If there are several for one symbol and session, the latest counts. It is
+    scored once the session's bar is there with a Volume above 0, if the symbol has the history
+    that the backtest requires.
 
     Args:
-        log: What ``read_log`` gives.
-        forecaster: ``identity_of`` the forecaster in use.
+        log: Forecasts as ``read_log`` returns them.
+        forecaster: Identity of the forecaster in use.
         prices: The bars.
         features: Rows of ``forecast_features``.
-        least_sessions: Bars of a symbol before its forecasts are scored.
+        least_sessions: Bars that a symbol needs before its forecasts are scored.
 
     Returns:
-        The forecasts that count and came true.
+        The scored forecasts, and how many were left out at each step.
     """
     target = pl.col(columns.TARGET_DATE)
     own = log.filter(pl.col(FORECASTER) == forecaster)
     unseen = own.filter(target > pl.col(TRAINED_TO))
-    honest = unseen.filter(target > pl.col(MADE))
-    single = honest.sort(MADE, maintain_order=True).unique(
-        [columns.SYMBOL, columns.TARGET_DATE], keep="last", maintain_order=True
-    )
-    logged = {columns.CLOSE: _LOGGED_CLOSE, columns.VOLUME: _LOGGED_VOLUME}
-    arrived = single.rename(logged).join(
-        _bars(prices, single), on=[columns.SYMBOL, columns.TARGET_DATE], how="inner"
-    )
-    known = _on_todays_base(
-        arrived.join(_origins(features, arrived), on=[columns.SYMBOL, columns.DATE], how="inner")
-    )
+    timely = unseen.filter(target > pl.col(MADE))
+    latest = _keep_latest(timely)
+    observed = _join_outcomes(latest, prices)
+    known = _adjust_for_splits(_join_origins(observed, features))
     rows = (
         known.filter(pl.col(SESSIONS) >= least_sessions)
         .with_columns(
@@ -181,16 +146,16 @@ def score_forecasts(
         .drop(BASE, SESSIONS, _TARGET_CLOSE, _LOGGED_CLOSE, _LOGGED_VOLUME, _ORIGIN_VOLUME)
         .sort(columns.SYMBOL, columns.TARGET_DATE)
     )
-    counts = {
-        "logged": log.height,
-        "by_other_forecasters": log.height - own.height,
-        "seen_by_training": own.height - unseen.height,
-        "made_too_late": unseen.height - honest.height,
-        "repeated": honest.height - single.height,
-        "not_come_true": single.height - arrived.height,
-        "not_comparable": arrived.height - rows.height,
-        "scored": rows.height,
-    }
+    counts = ScoringCounts(
+        logged=log.height,
+        by_other_forecasters=log.height - own.height,
+        seen_by_training=own.height - unseen.height,
+        made_too_late=unseen.height - timely.height,
+        repeated=timely.height - latest.height,
+        without_outcome=latest.height - observed.height,
+        not_comparable=observed.height - rows.height,
+        scored=rows.height,
+    )
     return Scored(rows, counts)
 
 
@@ -200,25 +165,16 @@ _LOGGED_VOLUME: Final = "logged_volume"
 _ORIGIN_VOLUME: Final = "origin_volume"
 
 
-def _on_todays_base(rows: pl.DataFrame) -> pl.DataFrame:
-    """Bring forecasts to the shares of today.
-
-    A split since their making divides the Close of the origin, and multiplies its Volume
-    unless the source has volumes as traded. Whether it did is told by which is nearer; where
-    no volume tells, it did.
-    """
-    by_price = pl.col(_LOGGED_CLOSE) / pl.col(columns.CLOSE)
-    by_volume = (pl.col(_ORIGIN_VOLUME) / pl.col(_LOGGED_VOLUME)).log()
-    as_traded = by_volume.abs() < (by_volume - by_price.log()).abs()
-    factor = pl.when(as_traded).then(1.0).otherwise(by_price.fill_null(1.0))
-    return rows.with_columns(
-        pl.col(name) * factor for name in (FORECAST, *map(quantile_name, _LEVELS))
+def _keep_latest(log: pl.DataFrame) -> pl.DataFrame:
+    """Keep the latest forecast for each symbol and session."""
+    return log.sort(MADE, maintain_order=True).unique(
+        [columns.SYMBOL, columns.TARGET_DATE], keep="last", maintain_order=True
     )
 
 
-def _bars(prices: pl.LazyFrame, log: pl.DataFrame) -> pl.DataFrame:
-    """Volume and Close of the sessions forecast, where there was a trade."""
-    return (
+def _join_outcomes(log: pl.DataFrame, prices: pl.LazyFrame) -> pl.DataFrame:
+    """Add Volume and Close of the target session; drop forecasts for sessions without a trade."""
+    outcomes = (
         prices.filter(
             pl.col(columns.DATE).is_in(log[columns.TARGET_DATE].unique().to_list()),
             pl.col(columns.VOLUME) > 0,
@@ -231,11 +187,13 @@ def _bars(prices: pl.LazyFrame, log: pl.DataFrame) -> pl.DataFrame:
         )
         .collect(engine="streaming")
     )
+    logged = {columns.CLOSE: _LOGGED_CLOSE, columns.VOLUME: _LOGGED_VOLUME}
+    return log.rename(logged).join(outcomes, on=[columns.SYMBOL, columns.TARGET_DATE], how="inner")
 
 
-def _origins(features: pl.LazyFrame, log: pl.DataFrame) -> pl.DataFrame:
-    """What was known at the origins."""
-    return (
+def _join_origins(log: pl.DataFrame, features: pl.LazyFrame) -> pl.DataFrame:
+    """Add what the layers say today about the origins of the forecasts."""
+    origins = (
         features.filter(
             pl.col(columns.DATE).is_in(log[columns.DATE].unique().to_list()),
             pl.col(BASE).is_not_null(),
@@ -251,20 +209,35 @@ def _origins(features: pl.LazyFrame, log: pl.DataFrame) -> pl.DataFrame:
         )
         .collect(engine="streaming")
     )
+    return log.join(origins, on=[columns.SYMBOL, columns.DATE], how="inner")
 
 
-def like_with_like(
-    scored: pl.DataFrame, backtest: pl.LazyFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, str]:
-    """Take the rows of both that the backtest's headline is of.
+def _adjust_for_splits(rows: pl.DataFrame) -> pl.DataFrame:
+    """Convert forecasts to today's shares.
+
+    A split after the forecast divides the Close of the origin. It multiplies the Volume of the
+    origin, too, unless the source has volumes as traded. The ratio of the Volumes decides which
+    of the two is nearer; without Volumes, they count as rescaled.
+    """
+    by_price = pl.col(_LOGGED_CLOSE) / pl.col(columns.CLOSE)
+    by_volume = (pl.col(_ORIGIN_VOLUME) / pl.col(_LOGGED_VOLUME)).log()
+    as_traded = by_volume.abs() < (by_volume - by_price.log()).abs()
+    factor = pl.when(as_traded).then(1.0).otherwise(by_price.fill_null(1.0))
+    return rows.with_columns(
+        pl.col(name) * factor for name in (FORECAST, *map(quantile_name, _LEVELS))
+    )
+
+
+def select_comparable(scored: pl.DataFrame, backtest: pl.LazyFrame) -> Comparable:
+    """Select the rows that may be compared: of one universe, and of the same symbols.
 
     Args:
         scored: Rows of ``score_forecasts``.
         backtest: Rows of ``run_backtest``.
 
     Returns:
-        The common stocks of both, or all rows where one has none; and which it is. The
-        backtest has those symbols only that were scored, if it knows any of them.
+        The common stocks of both, or all rows if either has none. The backtest is limited to
+        the symbols that were scored, if it has any of them.
     """
     rows = backtest.select(
         columns.SYMBOL,
@@ -285,34 +258,42 @@ def like_with_like(
             ("common stocks"),
         )
     same = rows.join(scored, on=columns.SYMBOL, how="semi")
-    return scored, same if same.height else rows, universe
+    return Comparable(scored, same if same.height else rows, universe)
 
 
-def measures_of(rows: pl.DataFrame) -> dict[str, float | None]:
-    """Measure the errors of scored forecasts.
+def summarise_errors(rows: pl.DataFrame, universe: str) -> ErrorSummary:
+    """Measure the errors of a set of forecasts.
 
     Args:
-        rows: With the columns of ``score_forecasts``, at least one.
+        rows: Rows of ``score_forecasts`` or of a backtest.
+        universe: Which symbols they are.
 
     Returns:
-        The measures of a backtest, and ``rmse``, of log volume.
+        The measures of a backtest, and ``rmse``; all NaN without rows.
     """
     error = pl.col(ETA) - eta_of(FORECAST)
-    return rows.select(
+    measures = rows.select(
         *point_measures(FORECAST),
         error.pow(2).mean().sqrt().alias("rmse"),
         *interval_measures(_LEVELS),
     ).row(0, named=True)
+    return ErrorSummary(
+        universe=universe,
+        n=rows.height,
+        symbols=rows[columns.SYMBOL].n_unique(),
+        sessions=rows[columns.TARGET_DATE].n_unique(),
+        **measures,
+    )
 
 
-def sums_by_session(rows: pl.DataFrame) -> pl.DataFrame:
-    """Sum up what the compared measures are made of.
+def sum_errors(rows: pl.DataFrame) -> pl.DataFrame:
+    """Sum up, by session, what the compared measures are made of.
 
     Args:
-        rows: Of ``score_forecasts`` or of a backtest.
+        rows: Rows of ``score_forecasts`` or of a backtest.
 
     Returns:
-        One row a session, ascending.
+        One row per session, ascending.
     """
     error = pl.col(ETA) - eta_of(FORECAST)
     inside = pl.col(columns.VOLUME).is_between(pl.col(_LOWER), pl.col(_UPPER))
@@ -329,97 +310,113 @@ def sums_by_session(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def rolling_measures(sums: pl.DataFrame, length: int) -> dict[str, Floats]:
-    """Measure every window of so many consecutive sessions.
+def measure_windows(sums: pl.DataFrame, length: int) -> dict[Measure, Floats]:
+    """Measure the errors of every window of consecutive sessions.
 
     Args:
-        sums: What ``sums_by_session`` gives.
-        length: Sessions of a window.
+        sums: Sums by session, as ``sum_errors`` returns them.
+        length: Sessions per window.
 
     Returns:
-        Values by measure, one a window, in order of time; none where there are too few
-        sessions. NaN is the eta-R2 of a window in which a forecast of ma5 has no error.
+        Values by measure, one per window, in order of time; empty with fewer sessions than
+        ``length``. eta-R2 is NaN in a window in which a forecast of ma5 has no error.
     """
     values = sums.drop(columns.TARGET_DATE).to_numpy().astype(np.float64)
     if len(values) < length:
-        return {measure: np.empty(0) for measure in MEASURES}
+        return {measure: np.empty(0) for measure in Measure}
     windows = np.lib.stride_tricks.sliding_window_view(values, length, axis=0).sum(axis=-1)
     sse, sst, errors, inside, n = windows.T
     return {
-        "eta_r2": PER_CENT * (1 - sse / np.where(sst > 0, sst, np.nan)),
-        "rmse": np.sqrt(sse / n),
-        "bias": errors / n,
-        "coverage_80": PER_CENT * inside / n,
+        Measure.ETA_R2: PER_CENT * (1 - sse / np.where(sst > 0, sst, np.nan)),
+        Measure.RMSE: np.sqrt(sse / n),
+        Measure.BIAS: errors / n,
+        Measure.COVERAGE_80: PER_CENT * inside / n,
     }
 
 
 def compare_errors(
     recent: pl.DataFrame, backtest: pl.DataFrame, parameters: MonitorParameters
-) -> list[Comparison]:
-    """Tell where the recent window falls among the backtest's of as many sessions.
+) -> dict[Measure, Comparison]:
+    """Compare the recent window with the backtest's windows of as many sessions.
 
     Args:
         recent: Sums by session of the recent window, at least one session.
         backtest: Sums by session of the backtest.
-        parameters: Tell what is usual, and how many windows it takes.
+        parameters: The share of windows that counts as unusual, and how many are required.
 
     Returns:
-        One comparison a measure that is defined; none where there are too few windows.
+        A comparison for each measure that is defined; none with too few windows.
     """
-    own = rolling_measures(recent, recent.height)
-    past = rolling_measures(backtest, recent.height)
-    comparisons = []
-    for measure in MEASURES:
+    own = measure_windows(recent, recent.height)
+    past = measure_windows(backtest, recent.height)
+    comparisons = {}
+    for measure in Measure:
         value, windows = float(own[measure][0]), past[measure][~np.isnan(past[measure])]
         if not np.isnan(value) and len(windows) >= parameters.least_windows:
-            comparisons.append(_compared(measure, value, windows, parameters.error_tail))
+            usual = describe_range(measure, windows, parameters.error_tail)
+            comparisons[measure] = compare_value(value, usual, windows)
     return comparisons
 
 
-_BAD_SIDES: Final = {"eta_r2": (True, False), "rmse": (False, True)}
-"""Whether a low value is bad, and a high one; both where a measure is not named."""
+def describe_range(measure: Measure, windows: Floats, tail: float) -> UsualRange:
+    """Describe the values of a measure over the backtest's windows.
 
+    Args:
+        measure: The measure, which decides the sides that are bad.
+        windows: Its values.
+        tail: Share of windows outside the usual range, for all measures together.
 
-def _compared(measure: str, value: float, past: Floats, tail: float) -> Comparison:
-    below, above = _BAD_SIDES.get(measure, (True, True))
-    each = tail / len(MEASURES) / (below + above)
-    median = float(np.median(past))
-    low = float(np.quantile(past, each)) if below else None
-    high = float(np.quantile(past, 1 - each)) if above else None
-    is_low = below and (value < median or not above)
-    beyond = past <= value if is_low else past >= value
-    return Comparison(
-        measure=measure,
-        value=value,
-        median=median,
-        low=low,
-        high=high,
-        lowest=float(past.min()),
-        highest=float(past.max()),
-        as_far_out=PER_CENT * float(np.mean(beyond)),
+    Returns:
+        The usual range; the measures, and the bad sides of each, share the tail evenly.
+    """
+    below, above = measure in _LOW_IS_BAD, measure in _HIGH_IS_BAD
+    each = tail / len(Measure) / (below + above)
+    return UsualRange(
+        median=float(np.median(windows)),
+        low=float(np.quantile(windows, each)) if below else None,
+        high=float(np.quantile(windows, 1 - each)) if above else None,
+        lowest=float(windows.min()),
+        highest=float(windows.max()),
     )
 
 
-def by_session(sums: pl.DataFrame) -> list[dict[str, Any]]:
-    """List the compared measures by session.
+def compare_value(value: float, usual: UsualRange, windows: Floats) -> Comparison:
+    """Compare a value with the backtest's windows.
 
     Args:
-        sums: What ``sums_by_session`` gives.
+        value: Of the recent window.
+        usual: Usual range of the windows.
+        windows: Values of the same measure.
 
     Returns:
-        One entry a session, ascending; an eta-R2 that is undefined is None.
+        The comparison.
     """
-    values = rolling_measures(sums, 1)
-    days: Sequence[date] = sums[columns.TARGET_DATE].to_list()
-    return [
-        {
-            "session": day.isoformat(),
-            "n": int(sums["n"][place]),
-            **{measure: _defined(values[measure][place]) for measure in MEASURES},
-        }
-        for place, day in enumerate(days)
-    ]
+    is_low = usual.low is not None and (value < usual.median or usual.high is None)
+    as_extreme = windows <= value if is_low else windows >= value
+    return Comparison(
+        **usual.model_dump(),
+        value=value,
+        percent_as_extreme=PER_CENT * float(np.mean(as_extreme)),
+        deviation_ratio=usual.measure_deviation(value),
+        unusual=usual.excludes(value),
+    )
 
 
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def measure_sessions(sums: pl.DataFrame) -> tuple[SessionErrors, ...]:
+    """Measure the errors of each session.
+
+    Args:
+        sums: Sums by session, as ``sum_errors`` returns them.
+
+    Returns:
+        One entry per session, ascending.
+    """
+    values = measure_windows(sums, 1)
+    return tuple(
+        SessionErrors(
+            session=session,
+            n=int(n),
+            **{measure: values[measure][place] for measure in Measure},
+        )
+        for place, (session, n) in enumerate(sums.select(columns.TARGET_DATE, "n").iter_rows())
+    )

@@ -1,150 +1,210 @@
-"""The verdict: from figures to a word and its reasons."""
+"""Turn the figures of a monitoring into a verdict and its reasons."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
+from stock_volume.evaluation.measures import PER_CENT
 from stock_volume.monitoring.parameters import MonitorParameters, Verdict
-from stock_volume.monitoring.scoring import Comparison
+from stock_volume.monitoring.report import Comparison, DriftReport, ForecastCounts, Measure
 
-ORDER: Final = tuple(Verdict)
-"""From nothing to the most."""
+SEVERITY: Final = {verdict: place for place, verdict in enumerate(Verdict)}
+"""From nothing to do to the most; the higher, the more severe."""
 
-_WORDS: Final = {
-    "eta_r2": ("eta-R2", "{:.2f} %"),
-    "rmse": ("the root mean squared error of log volume", "{:.3f}"),
-    "bias": ("the mean error of log volume", "{:+.3f}"),
-    "coverage_80": ("the share of volumes from q10 to q90", "{:.1f} %"),
+
+class Finding(NamedTuple):
+    """What one figure says about the forecaster.
+
+    Attributes:
+        verdict: What it calls for.
+        reason: A sentence with the figure.
+    """
+
+    verdict: Verdict
+    reason: str
+
+
+class Judgement(NamedTuple):
+    """The verdict on a forecaster.
+
+    Attributes:
+        verdict: The most severe one of the findings.
+        reasons: A sentence per finding, the most severe first; without findings, what was
+            compared.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+class _Wording(NamedTuple):
+    """How sentences name a measure and format its values."""
+
+    name: str
+    form: str
+
+
+_WORDINGS: Final = {
+    Measure.ETA_R2: _Wording("eta-R2", "{:.2f} %"),
+    Measure.RMSE: _Wording("the root mean squared error of log volume", "{:.3f}"),
+    Measure.BIAS: _Wording("the mean error of log volume", "{:+.3f}"),
+    Measure.COVERAGE_80: _Wording("the share of volumes from q10 to q90", "{:.1f} %"),
 }
-
-Finding = tuple[Verdict, str]
 
 
 def judge(
-    forecasts: Mapping[str, int],
-    comparisons: Sequence[Comparison],
-    drift: Mapping[str, Any],
+    forecasts: ForecastCounts,
+    comparisons: Mapping[Measure, Comparison],
+    drift: DriftReport,
     parameters: MonitorParameters,
-) -> tuple[Verdict, list[str]]:
-    """Judge a forecaster by what was measured.
+) -> Judgement:
+    """Judge a forecaster by its errors and by the drift of its inputs.
 
     Args:
-        forecasts: What became of the logged forecasts (``score_forecasts``), those of the
-            window that are ``compared`` among them, and the backtest's ``windows``.
-        comparisons: Of the errors; none where there was too little.
-        drift: What ``summarise_drift`` gives.
+        forecasts: The forecasts of the window, by what became of them.
+        comparisons: Where each measure falls in the backtest; empty without enough forecasts.
+        drift: Drift of the inputs.
         parameters: The thresholds.
 
     Returns:
-        The verdict, which is that of the gravest finding, and a sentence a finding, the
-        gravest first; what is usual where there is none.
+        The verdict and its reasons.
     """
     findings = [
-        *_of_counts(forecasts, parameters),
-        *(_of_error(one, parameters) for one in comparisons if one.unusual),
-        *_of_drift(drift, parameters),
+        *_judge_counts(forecasts, parameters),
+        *_judge_errors(comparisons, parameters),
+        *_judge_drift(drift, parameters),
     ]
     if not findings:
-        return Verdict.OK, _what_is_usual(forecasts, comparisons, drift)
-    findings.sort(key=lambda finding: -ORDER.index(finding[0]))
-    return findings[0][0], [sentence for _, sentence in findings]
+        return Judgement(Verdict.OK, _describe_usual(forecasts, comparisons, drift))
+    findings.sort(key=lambda finding: -SEVERITY[finding.verdict])
+    return Judgement(findings[0].verdict, tuple(finding.reason for finding in findings))
 
 
-def _of_counts(forecasts: Mapping[str, int], parameters: MonitorParameters) -> list[Finding]:
-    compared, least = forecasts["compared"], parameters.least_forecasts
+def _judge_counts(forecasts: ForecastCounts, parameters: MonitorParameters) -> list[Finding]:
+    """Find out whether there is enough to judge the errors by."""
+    reason = _find_shortage(forecasts, parameters)
+    return [Finding(Verdict.WATCH, reason)] if reason else []
+
+
+def _find_shortage(forecasts: ForecastCounts, parameters: MonitorParameters) -> str | None:
     window = f"for the last {parameters.window} sessions"
-    if not forecasts["logged"]:
-        sentence = (
-            f"no forecast has come true yet: the log has none {window}; runs and updates log "
-            "theirs, and the next bars bring what came true"
+    if not forecasts.logged:
+        return (
+            f"no forecast can be scored yet: the log has none {window}; every run and update logs "
+            "its forecasts, and the next bars bring their outcomes"
         )
-    elif not compared:
-        left_out = {
-            "not_come_true": "without a volume so far",
-            "by_other_forecasters": "made by other forecasters than the one in use",
-            "seen_by_training": "of sessions that the model was trained on",
-            "made_too_late": "made after their session",
-            "not_comparable": "of symbols too new to compare",
-        }
-        why = ", ".join(
-            f"{forecasts[name]:,} {words}" for name, words in left_out.items() if forecasts[name]
+    if not forecasts.compared:
+        return (
+            f"no forecast can be scored yet: of {forecasts.logged:,} logged {window} or later, "
+            f"none qualifies ({_explain_exclusions(forecasts)})"
         )
-        why = why or "none is of the kind of security that the backtest measures"
-        sentence = (
-            f"no forecast has come true yet: of {forecasts['logged']:,} logged {window} and "
-            f"later none can be scored ({why})"
+    if forecasts.compared < parameters.least_forecasts:
+        others = forecasts.by_other_forecasters
+        return (
+            f"only {forecasts.compared:,} forecasts {window} can be scored; judging their errors "
+            f"takes {parameters.least_forecasts:,} (monitor.least_forecasts)"
+        ) + (f"; {others:,} by other forecasters do not count" if others else "")
+    if forecasts.backtest_windows < parameters.least_windows:
+        return (
+            f"the errors cannot be compared: the backtest has {forecasts.backtest_windows:,} "
+            f"windows of as many sessions; {parameters.least_windows:,} are required "
+            "(monitor.least_windows)"
         )
-    elif compared < least:
-        others = forecasts["by_other_forecasters"]
-        sentence = (
-            f"only {compared:,} forecasts {window} have come true; it takes {least:,} "
-            "(monitor.least_forecasts) to judge their errors"
-        ) + (f"; {others:,} made by other forecasters are left out" if others else "")
-    elif forecasts["windows"] < parameters.least_windows:
-        sentence = (
-            f"the errors cannot be compared: the backtest has {forecasts['windows']:,} windows of "
-            f"as many sessions; it takes {parameters.least_windows:,} (monitor.least_windows)"
-        )
-    else:
-        return []
-    return [(Verdict.WATCH, sentence)]
+    return None
 
 
-def _of_error(one: Comparison, parameters: MonitorParameters) -> Finding:
-    times = one.times_as_far_out()
-    grave = times > parameters.error_ratio
-    name, form = _WORDS[one.measure]
-    is_low = one.low is not None and one.value < one.low
-    bound = one.low if is_low else one.high
-    side = "below" if is_low else "above"
-    sentence = (
-        f"{name} is {form.format(one.value)}, {side} the usual {form.format(bound)} of the "
-        f"backtest's windows: {times:.2f} times as far from their median "
-        f"{form.format(one.median)} as the furthest of them"
+def _explain_exclusions(forecasts: ForecastCounts) -> str:
+    exclusions = (
+        (forecasts.without_outcome, "without a volume so far"),
+        (forecasts.by_other_forecasters, "made by other forecasters than the one in use"),
+        (forecasts.seen_by_training, "for sessions that the model was trained on"),
+        (forecasts.made_too_late, "made after their session"),
+        (forecasts.not_comparable, "for symbols too new to compare"),
     )
-    return Verdict.RETRAIN if grave else Verdict.WATCH, sentence
+    explained = [f"{count:,} {words}" for count, words in exclusions if count]
+    return ", ".join(explained) or "the backtest measures another kind of security"
 
 
-def _of_drift(drift: Mapping[str, Any], parameters: MonitorParameters) -> list[Finding]:
-    if not drift["comparable"]:
-        sentence = (
-            "the drift of the inputs cannot be told: the training had fewer than "
+def _judge_errors(
+    comparisons: Mapping[Measure, Comparison], parameters: MonitorParameters
+) -> Iterable[Finding]:
+    for measure, comparison in comparisons.items():
+        if comparison.unusual:
+            is_severe = comparison.deviation_ratio > parameters.error_ratio
+            yield Finding(
+                Verdict.RETRAIN if is_severe else Verdict.WATCH,
+                _describe_error(_WORDINGS[measure], comparison),
+            )
+
+
+def _describe_error(wording: _Wording, comparison: Comparison) -> str:
+    is_low = comparison.low is not None and comparison.value < comparison.low
+    form = wording.form.format
+    bound = (
+        f"below the backtest's usual minimum of {form(comparison.low)}"
+        if is_low
+        else f"above the backtest's usual maximum of {form(comparison.high)}"
+    )
+    return (
+        f"{wording.name} is {form(comparison.value)}, {bound}: it is "
+        f"{comparison.deviation_ratio:.2f} times as far from the median of "
+        f"{form(comparison.median)} as the worst backtest window"
+    )
+
+
+def _judge_drift(drift: DriftReport, parameters: MonitorParameters) -> list[Finding]:
+    if not drift.comparable:
+        reason = (
+            "the drift of the inputs cannot be measured: training has fewer than "
             f"{parameters.least_windows} windows of {parameters.window} sessions before the "
             "recent one (monitor.least_windows)"
         )
-        return [(Verdict.WATCH, sentence)]
-    if drift["moved_far_gain"] >= 100 * parameters.gain_retrain:
-        sentence, seen = _moved(drift, "moved_far", parameters.psi_retrain), drift["seen_sessions"]
-        if not seen:
-            return [(Verdict.RETRAIN, sentence)]
-        # Training anew every evening would not bring them back.
-        return [(Verdict.WATCH, f"{sentence}; the training has seen {seen} of the sessions")]
-    if drift["moved_gain"] >= 100 * parameters.gain_watch:
-        return [(Verdict.WATCH, _moved(drift, "moved", parameters.psi_watch))]
+        return [Finding(Verdict.WATCH, reason)]
+    if drift.strongly_drifted_gain >= PER_CENT * parameters.gain_retrain:
+        return [_judge_strong_drift(drift, parameters.psi_retrain)]
+    if drift.drifted_gain >= PER_CENT * parameters.gain_watch:
+        reason = _describe_drift(
+            drift.drifted, drift.features, drift.drifted_gain, parameters.psi_watch
+        )
+        return [Finding(Verdict.WATCH, reason)]
     return []
 
 
-def _moved(drift: Mapping[str, Any], which: str, threshold: float) -> str:
+def _judge_strong_drift(drift: DriftReport, threshold: float) -> Finding:
+    reason = _describe_drift(
+        drift.strongly_drifted, drift.features, drift.strongly_drifted_gain, threshold
+    )
+    if not drift.seen_sessions:
+        return Finding(Verdict.RETRAIN, reason)
+    # Retraining every evening would change nothing: the model knows these inputs already.
+    seen = f"{reason}; training has already seen {drift.seen_sessions} of these sessions"
+    return Finding(Verdict.WATCH, seen)
+
+
+def _describe_drift(drifted: int, features: int, gain: float, threshold: float) -> str:
     return (
-        f"{drift[which]} of {drift['features']} features, which make "
-        f"{drift[f'{which}_gain']:.1f} % of the model's gain, have a stability index of "
-        f"{threshold:g} or more, above any of their windows in training"
+        f"{drifted} of {features} features, with {gain:.1f} % of the model's gain, have drifted: "
+        f"their stability index is at least {threshold:g} and above that of every past window"
     )
 
 
-def _what_is_usual(
-    forecasts: Mapping[str, int], comparisons: Sequence[Comparison], drift: Mapping[str, Any]
-) -> list[str]:
+def _describe_usual(
+    forecasts: ForecastCounts, comparisons: Mapping[Measure, Comparison], drift: DriftReport
+) -> tuple[str, str]:
     measured = ", ".join(
-        f"{_WORDS[one.measure][0]} {_WORDS[one.measure][1].format(one.value)} (median "
-        f"{_WORDS[one.measure][1].format(one.median)})"
-        for one in comparisons
+        _describe_value(_WORDINGS[measure], comparison)
+        for measure, comparison in comparisons.items()
     )
     errors = (
-        f"the errors of {forecasts['compared']:,} forecasts are as usual in the backtest's "
-        f"windows of as many sessions: {measured}"
+        f"the errors of {forecasts.compared:,} forecasts are in the usual range of the backtest's "
+        f"windows: {measured}"
     )
     inputs = (
-        f"the inputs are as usual: features that make {drift['moved_gain']:.1f} % of the model's "
-        "gain have moved"
+        f"the inputs are as usual: features with {drift.drifted_gain:.1f} % of the model's gain "
+        "have drifted"
     )
-    return [errors, inputs]
+    return errors, inputs
+
+
+def _describe_value(wording: _Wording, comparison: Comparison) -> str:
+    form = wording.form.format
+    return f"{wording.name} {form(comparison.value)} (median {form(comparison.median)})"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from stock_volume.bars.ledger import FileStatus
+from stock_volume.bars.ledger import FileStatus, known_contents, unread_name
 from stock_volume.bars.merge import MergedBars, MergeParameters, merge_bars
 from stock_volume.bars.quality import report_quality
 from stock_volume.bars.update import (
@@ -20,9 +20,7 @@ from stock_volume.bars.update import (
     UpdateParameters,
     absent_symbols,
     describe_update,
-    known_contents,
     unanswered_symbols,
-    unread_name,
     update_layers,
     wanted_bars,
 )
@@ -457,7 +455,9 @@ def test_every_row_of_an_update_is_accounted_for() -> None:
     assert first["Date"] == str(DAYS[20])
     unanswered = pl.DataFrame({"Symbol": ["B", "C"], "note": ["No data", "HTTP 404"]})
     forecasts = pl.DataFrame({"Symbol": ["A", "B"], "Date": [DAYS[39], DAYS[29]]})
-    report = describe_update(done.layers, done.restatements, done.rebasings, unanswered, forecasts)
+    report = describe_update(
+        done.layers, done.restatements, done.rebasings, unanswered, forecasts
+    ).model_dump(mode="json")
     assert report["absent"] == {
         "count": 2,
         "first": [

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from stock_volume.lineage import digests
 from stock_volume.lineage.digests import (
+    FileDigest,
     digest_file,
     digest_path,
     fingerprint,
     git_revision,
     package_versions,
+    parameters_digest,
 )
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -36,10 +38,11 @@ Digests = st.dictionaries(
     "content", [b"", b"abc", bytes(2**20), bytes(2**20 + 1)], ids=["0", "3", "1 MiB", "more"]
 )
 def test_file_has_path_size_and_sha256(content: bytes, tmp_path: Path) -> None:
-    """A digest tells path, size and SHA-256, of files longer than a read too."""
+    """A digest has path, size and SHA-256, also of a file longer than one read."""
     path = tmp_path / "file.bin"
     path.write_bytes(content)
-    expected = path.as_posix(), len(content), hashlib.sha256(content).hexdigest()
+    sha256 = hashlib.sha256(content).hexdigest()
+    expected = FileDigest(path=path.as_posix(), size=len(content), sha256=sha256)
     assert digest_file(path) == expected
     assert digest_path(path) == [expected]
 
@@ -94,12 +97,18 @@ def test_fingerprint_does_not_depend_on_order(
 
 
 @given(first=Digests, second=Digests)
-def test_fingerprint_tells_data_sets_apart(
+def test_fingerprint_distinguishes_data_sets(
     first: dict[str, str | None], second: dict[str, str | None]
 ) -> None:
     """Fingerprints are equal where names and digests all are, and nowhere else."""
     same = fingerprint(first.items()) == fingerprint(second.items())
     assert same == (first == second)
+
+
+def test_parameters_digest_does_not_depend_on_order() -> None:
+    """Equal parameters have equal digests, whatever the order of their fields."""
+    assert parameters_digest({"a": 1, "b": 2}) == parameters_digest({"b": 2, "a": 1})
+    assert parameters_digest({"a": 1}) != parameters_digest({"a": 2})
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from stock_volume.bars.archive import BarArchive, BarSource
 from stock_volume.bars.ingest import IngestedChunk, IngestionParameters, ingest
 from stock_volume.bars.ledger import ROWS_READ, FileStatus
-from stock_volume.bars.quality import TroubledFile, report_quality
+from stock_volume.bars.quality import QualityReport, TroubledFile, report_quality
 from stock_volume.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def ingest_watched(
 
 def assess_quality(
     prices: pl.LazyFrame, quarantine: pl.LazyFrame, files: pl.LazyFrame
-) -> dict[str, Any]:
+) -> QualityReport:
     """Report on the ingested data; fails if a row was lost."""
     report = report_quality(prices, quarantine, files)
     rows = report.rows
@@ -61,7 +61,7 @@ def assess_quality(
             report.constant_volume,
         )
     _warn_of_troubled(report.troubled_files)
-    return report.model_dump(mode="json")
+    return report
 
 
 def _warn_of_troubled(files: Sequence[TroubledFile]) -> None:

@@ -118,38 +118,38 @@ def _stored(
 
 def plan_windows(
     features: pl.LazyFrame, forecaster: ForecasterParameters, backtest: BacktestParameters
-) -> dict[str, Any]:
+) -> Plan:
     """Lay out the windows of the backtest; fails if a model cannot be trained or tested."""
     plan = plan_backtest(target_sessions(features), forecaster, backtest)
     if plan.note:
         logger.warning("backtest: %s", plan.note)
     check_windows(features, plan, forecaster)
     check_enough(latest_training_rows(features, forecaster), "the forecaster", forecaster)
-    return plan.model_dump(mode="json")
+    return plan
 
 
 def backtest_forecaster(
-    features: pl.LazyFrame, plan: dict[str, Any], parameters: ForecasterParameters
+    features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
 ) -> Iterator[pl.DataFrame]:
     """Forecast the windows of the backtest, each with a model of its own."""
-    yield from run_backtest(features, Plan.model_validate(plan), parameters)
+    yield from run_backtest(features, plan, parameters)
 
 
 def evaluate_forecaster(
     backtest: pl.LazyFrame,
-    plan: dict[str, Any],
+    plan: Plan,
     forecaster: ForecasterParameters,
     parameters: BacktestParameters,
 ) -> dict[str, Any]:
     """Measure the backtest."""
     metrics = evaluate_backtest(backtest, forecaster.quantiles, parameters)
     logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics["eta_r2"], ".2f"))
-    return {**metrics, "plan": plan}
+    return {**metrics, "plan": plan.model_dump(mode="json")}
 
 
 def fit_forecaster(
     features: pl.LazyFrame,
-    plan: dict[str, Any],
+    plan: Plan,
     parameters: ForecasterParameters,
     exchange: Exchange,
 ) -> Forecaster:
@@ -236,11 +236,11 @@ def package_service(
 
 
 def write_report(
-    estimator: EstimatorMetrics, forecaster: dict[str, Any], data_quality: dict[str, Any]
+    estimator: EstimatorMetrics, forecaster: dict[str, Any], data_quality: QualityReport
 ) -> tuple[dict[str, Any], str]:
     """Gather the models' errors, as figures and in words."""
     words = [
-        report_data(QualityReport.model_validate(data_quality)),
+        report_data(data_quality),
         report_estimator(estimator),
         "\n",
         report_forecaster(forecaster),

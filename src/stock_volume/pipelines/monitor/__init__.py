@@ -1,4 +1,4 @@
-"""The pipeline monitor, which is run by name only."""
+"""The pipeline ``monitor``, which runs on request only."""
 
 from stock_volume.pipelines.monitor.pipeline import create_pipeline
 

@@ -1,8 +1,9 @@
-"""Nodes of the pipeline update: they yield nothing where nothing has changed."""
+"""Nodes of the pipeline update: they yield nothing when nothing has changed."""
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Final
 
 import polars as pl
@@ -10,26 +11,30 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.bars.archive import BarSource, warn_of_absent
 from stock_volume.bars.ingest import IngestedChunk, IngestionParameters
-from stock_volume.bars.ledger import NOTE, PENDING, SHA256, STATUS, FileStatus
+from stock_volume.bars.ledger import (
+    PENDING,
+    STATUS,
+    FileStatus,
+    known_contents,
+    list_absent,
+    unread_name,
+)
 from stock_volume.bars.update import (
     IngestedLayers,
     UnchangedLayers,
     UpdatedChunk,
     UpdateParameters,
+    UpdateReport,
     absent_symbols,
     describe_update,
-    known_contents,
     live_symbols,
     set_aside_symbols,
     unanswered_symbols,
     unchanged_layers,
-    unread_name,
     update_layers,
     wanted_bars,
 )
 from stock_volume.evaluation.backtest import feature_window
-from stock_volume.exchange import Exchange
-from stock_volume.features.registry import FeatureParameters
 from stock_volume.features.window import renew_features, stale_symbols
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
@@ -40,18 +45,15 @@ from stock_volume.forecaster.log import (
 )
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.pipelines.data_processing.nodes import assess_quality, ingest_watched
-from stock_volume.pipelines.feature_engineering.nodes import (
-    describe_sessions,
-    engineer_features,
-)
-from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
-from stock_volume.stored_model import BentoContents, StoredModel
+from stock_volume.pipelines.data_processing.nodes import ingest_watched
 from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
 
 _NAMED: Final = 10
+"""Symbols that a warning names."""
+
+POSITIONAL: Final = inspect.Parameter.POSITIONAL_ONLY
 
 
 def fetch_recent_bars(  # noqa: PLR0913, PLR0917 (a source, two layers and a model go in)
@@ -62,7 +64,7 @@ def fetch_recent_bars(  # noqa: PLR0913, PLR0917 (a source, two layers and a mod
     ingestion: IngestionParameters,
     update: UpdateParameters,
 ) -> Iterator[IngestedChunk]:
-    """Ask the source for bars, and judge those of files that were not read before."""
+    """Request bars from the source, and judge the files that were not read before."""
     # Before any layer changes: bars do not say which exchange they are from.
     forecaster.check_exchange(ingestion.exchange)
     wanted = wanted_bars(prices, update)
@@ -83,23 +85,8 @@ def fetch_recent_bars(  # noqa: PLR0913, PLR0917 (a source, two layers and a mod
     absent = absent_symbols(wanted, archive.absent, pl.concat(found), held)
     warn_of_absent(archive.path, absent)
     if absent:
-        rows = _absent(absent, chunk.files)
+        rows = list_absent(absent, chunk.files)
         yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), rows)
-
-
-def _absent(absent: Mapping[str, str], like: pl.DataFrame) -> pl.DataFrame:
-    rows = pl.DataFrame(
-        {
-            columns.FILE: list(absent),
-            columns.SYMBOL: list(absent),
-            STATUS: FileStatus.ABSENT.value,
-            NOTE: list(absent.values()),
-        }
-    )
-    others = [name for name in like.columns if name not in rows.columns]
-    return rows.with_columns(
-        pl.lit(None if name == SHA256 else 0, like.schema[name]).alias(name) for name in others
-    ).select(like.columns)
 
 
 def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
@@ -112,7 +99,7 @@ def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
     parameters: UpdateParameters,
     chunk_rows: int,
 ) -> Iterator[UpdatedChunk | UnchangedLayers]:
-    """Join the recent bars to those that are held."""
+    """Merge the recent bars into the bars held."""
     held = IngestedLayers(prices, quarantine, files)
     recent = IngestedLayers(recent_prices, recent_quarantine, recent_files)
     chunk = None
@@ -120,12 +107,12 @@ def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
         yield chunk
     if chunk is None:
         logger.info("nothing is new")
-        yield unchanged_layers(held)  # Kedro wants something of each output
+        yield unchanged_layers(held)  # Kedro expects every output
         return
     aside = set_aside_symbols(chunk.files.filter(PENDING))
     if aside.height:
         logger.warning(
-            "%d symbols are set aside, for their bars cannot be joined (docs/updates.md): %s",
+            "%d symbols are set aside: their bars cannot be merged (docs/updates.md): %s",
             aside.height,
             ", ".join(f"{symbol} ({rule})" for symbol, rule in aside.head(_NAMED).rows()),
         )
@@ -135,15 +122,35 @@ def _pending(files: pl.LazyFrame) -> pl.DataFrame:
     return files.filter(PENDING).collect()
 
 
-def update_quality(
-    prices: pl.LazyFrame, quarantine: pl.LazyFrame, files: pl.LazyFrame
-) -> Iterator[dict[str, Any]]:
-    """Report on the data after the update; fails if a row was lost."""
-    if _pending(files).height:
-        yield assess_quality(prices, quarantine, files)
+def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    """Make a node that runs a function only while files are pending, and else yields nothing.
+
+    Args:
+        function: The function of a node, which returns or yields its outputs.
+
+    Returns:
+        The function of a node whose first input is the ledger of files.
+    """
+
+    @wraps(function)
+    def node(ledger: pl.LazyFrame, *inputs: Any) -> Iterator[Any]:
+        if not _pending(ledger).height:
+            return
+        outputs = function(*inputs)
+        if isinstance(outputs, Iterator):
+            yield from outputs
+        else:
+            yield outputs
+
+    # Kedro validates parameters by the annotations of the node's inputs.
+    signature = inspect.signature(function)
+    first = inspect.Parameter("ledger", POSITIONAL, annotation=pl.LazyFrame)
+    inputs = [one.replace(kind=POSITIONAL) for one in signature.parameters.values()]
+    node.__signature__ = signature.replace(parameters=[first, *inputs])  # type: ignore[attr-defined]
+    return node
 
 
-def report_update(  # noqa: PLR0913, PLR0917 (they are what it tells of)
+def report_update(  # noqa: PLR0913, PLR0917 (it reports on seven layers)
     prices: pl.LazyFrame,
     quarantine: pl.LazyFrame,
     files: pl.LazyFrame,
@@ -151,7 +158,7 @@ def report_update(  # noqa: PLR0913, PLR0917 (they are what it tells of)
     rebasings: pl.LazyFrame,
     recent_files: pl.LazyFrame,
     forecasts: pl.LazyFrame,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[UpdateReport]:
     """Report on the update."""
     if not _pending(files).height:
         return
@@ -163,26 +170,12 @@ def report_update(  # noqa: PLR0913, PLR0917 (they are what it tells of)
         forecasts.collect(),
     )
     logger.info(
-        "%(added)d bars added, %(restated)d restated, %(rebased)d brought to another base",
-        report["bars"],
+        "%d bars added, %d restated, %d moved to another base",
+        report.bars.added,
+        report.bars.restated,
+        report.bars.rebased,
     )
     yield report
-
-
-def update_features(
-    prices: pl.LazyFrame, files: pl.LazyFrame, parameters: FeatureParameters, chunk_rows: int
-) -> Iterator[pl.DataFrame]:
-    """Make the estimator's features anew: they cost less than to find out which changed."""
-    if _pending(files).height:
-        yield from engineer_features(prices, parameters, chunk_rows)
-
-
-def update_sessions(
-    prices: pl.LazyFrame, files: pl.LazyFrame, exchange: Exchange, chunk_rows: int
-) -> Iterator[pl.DataFrame]:
-    """Measure the market anew."""
-    if _pending(files).height:
-        yield describe_sessions(prices, exchange, chunk_rows)
 
 
 def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are made from)
@@ -224,26 +217,26 @@ def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
 
 
 def _warn_of_forecasts(forecasts: pl.DataFrame, kept: pl.DataFrame, held: pl.DataFrame) -> None:
-    """Name the symbols whose forecasts are of earlier sessions, or are there no more."""
+    """Name symbols whose forecasts rest on earlier sessions, or were dropped."""
     of_kept = forecasts.join(kept, on=columns.SYMBOL, how="semi", maintain_order="left")
     earlier = of_kept.filter(pl.col(columns.DATE) < forecasts[columns.DATE].max())
     if earlier.height:
         logger.warning(
             "%d symbols were not answered: their forecasts rest on earlier sessions: %s",
             earlier.height,
-            _named_with_dates(earlier),
+            _name_with_dates(earlier),
         )
     dropped = held.join(forecasts, on=columns.SYMBOL, how="anti", maintain_order="left")
     if dropped.height:
         logger.warning(
-            "%d symbols are no longer live and have no forecast any more (docs/updates.md); "
+            "%d symbols are no longer live and have no forecast now (docs/updates.md); "
             "their last ones rested on: %s",
             dropped.height,
-            _named_with_dates(dropped),
+            _name_with_dates(dropped),
         )
 
 
-def _named_with_dates(forecasts: pl.DataFrame) -> str:
+def _name_with_dates(forecasts: pl.DataFrame) -> str:
     first = forecasts.select(columns.SYMBOL, columns.DATE).head(_NAMED).rows()
     return ", ".join(f"{symbol} ({day})" for symbol, day in first)
 
@@ -257,7 +250,7 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     parameters: ForecasterParameters,
     update: UpdateParameters,
 ) -> Iterator[dict[str, pl.DataFrame]]:
-    """Log the forecasts of the sessions that came since the last update, and of the next."""
+    """Log forecasts of the sessions since the last update, and of the next session."""
     if _pending(files).height:
         sessions = update.catch_up_sessions
         made = logged_forecasts(forecaster, forecasts_to_come(forecasts.collect()), features)
@@ -265,29 +258,8 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         yield missed | by_latest_origin(made)
 
 
-def update_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
-    features: pl.LazyFrame,
-    sessions: pl.LazyFrame,
-    forecast_features: pl.LazyFrame,
-    backtest: pl.LazyFrame,
-    files: pl.LazyFrame,
-    exchange: Exchange,
-) -> Iterator[StoredModel]:
-    """Take a new snapshot for the service."""
-    if _pending(files).height:
-        yield register_snapshot(features, sessions, forecast_features, backtest, files, exchange)
-
-
-def update_service(
-    estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel, files: pl.LazyFrame
-) -> Iterator[BentoContents]:
-    """Package the models with the new snapshot."""
-    if _pending(files).height:
-        yield package_service(estimator, forecaster, snapshot)
-
-
 def settle_files(files: pl.LazyFrame, log: object, service: str) -> Iterator[pl.DataFrame]:
-    """Note that every layer knows the bars of every file: an update begun is complete."""
-    del log, service  # they have to be there first
+    """Mark all files as settled: every layer has their bars, so the update is complete."""
+    del log, service  # inputs only so that they are complete first
     if _pending(files).height:
         yield files.with_columns(pl.lit(value=False).alias(PENDING)).collect()

@@ -2,19 +2,18 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from stock_volume.pipelines.data_processing.nodes import assess_quality
+from stock_volume.pipelines.feature_engineering.nodes import describe_sessions, engineer_features
+from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
 from stock_volume.pipelines.update.nodes import (
     fetch_recent_bars,
     log_forecasts,
     merge_recent_bars,
     report_update,
     settle_files,
-    update_features,
     update_forecast_features,
     update_forecasts,
-    update_quality,
-    update_service,
-    update_sessions,
-    update_snapshot,
+    when_pending,
 )
 
 
@@ -58,8 +57,8 @@ def _merge_bars() -> Pipeline:
                 name="merge_recent_bars",
             ),
             Node(
-                update_quality,
-                inputs=["prices", "quarantine", "files"],
+                when_pending(assess_quality),
+                inputs=["files", "prices", "quarantine", "files"],
                 outputs="data_quality",
                 name="update_quality",
             ),
@@ -74,15 +73,16 @@ def _update_features() -> Pipeline:
     return Pipeline(
         [
             Node(
-                update_features,
-                inputs=["prices", "files", "params:features", "params:feature_chunk_rows"],
+                # Computing all costs less than finding out which have changed.
+                when_pending(engineer_features),
+                inputs=["files", "prices", "params:features", "params:feature_chunk_rows"],
                 outputs="features",
                 confirms="features",
                 name="update_features",
             ),
             Node(
-                update_sessions,
-                inputs=["prices", "files", "params:exchange", "params:feature_chunk_rows"],
+                when_pending(describe_sessions),
+                inputs=["files", "prices", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="update_sessions",
@@ -177,8 +177,9 @@ def _package() -> Pipeline:
     return Pipeline(
         [
             Node(
-                update_snapshot,
+                when_pending(register_snapshot),
                 inputs=[
+                    "files",
                     "features",
                     "sessions",
                     "forecast_features",
@@ -190,8 +191,8 @@ def _package() -> Pipeline:
                 name="update_snapshot",
             ),
             Node(
-                update_service,
-                inputs=["estimator_model", "forecaster_model", "snapshot_model", "files"],
+                when_pending(package_service),
+                inputs=["files", "estimator_model", "forecaster_model", "snapshot_model"],
                 outputs="service_bento",
                 name="update_service",
             ),

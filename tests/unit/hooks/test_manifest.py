@@ -1,4 +1,4 @@
-"""The hooks, through runs of small pipelines."""
+"""The manifest of a run, through runs of small pipelines."""
 
 import hashlib
 import json
@@ -11,166 +11,25 @@ from typing import Any
 
 import polars as pl
 import pytest
-from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
-from kedro.runner import SequentialRunner
 
-from stock_volume import hooks
-from stock_volume.datasets import AtomicDataset
-from stock_volume.hooks import FailedNodeHook, RunManifestHook, StageLogHook
+from stock_volume.datasets import AtomicDataset, PydanticJSONDataset
+from stock_volume.hooks import RunManifestHook
+from stock_volume.hooks import manifest as manifest_hook
+from tests.unit.hook_helpers import run, stages, start, words
 
 Frames = Iterator[pl.DataFrame]
 PARAMETERS = {"size": 3, "as_of": datetime(2020, 1, 2, tzinfo=UTC).date()}
 JSON = {"type": "json.JSONDataset"}
+MODEL = "stock_volume.lineage.manifest.RunManifest"
 TEXT = {"type": "text.TextDataset"}
-
-logger = logging.getLogger("stock_volume.test")
 
 
 class Tagged(MemoryDataset):
     """A dataset in a store, which knows it by a tag."""
 
     tag = "model:v1"
-
-
-def run(folder: Path, pipeline: Pipeline, catalog: DataCatalog, hook: object) -> None:
-    """Run a pipeline as a session does, with one hook."""
-    manager = _create_hook_manager()
-    manager.register(hook)
-    context = SimpleNamespace(project_path=folder)
-    around: dict[str, Any] = {
-        "run_params": {"run_id": "2020-01-02T00.00.00", "runner": str(SequentialRunner())},
-        "pipeline": pipeline,
-        "catalog": catalog,
-    }
-    manager.hook.after_context_created(context=context)
-    manager.hook.before_pipeline_run(**around)
-    try:
-        result = SequentialRunner().run(pipeline, catalog, manager)
-    except Exception as error:
-        manager.hook.on_pipeline_error(error=error, **around)
-        raise
-    manager.hook.after_pipeline_run(run_result=result, **around)
-
-
-def words(text: str) -> Callable[[object], str]:
-    """Make a function that logs a text and gives it back."""
-
-    def say(_: object) -> str:
-        logger.warning(text)
-        return text
-
-    return say
-
-
-def stages(*texts: str) -> Pipeline:
-    """Make a pipeline of nodes in a row, each logging a text ``stage: word``."""
-    names = ["start", *(f"after_{number}" for number in range(len(texts)))]
-    return Pipeline(
-        [
-            Node(
-                words(text),
-                source,
-                target,
-                name=f"node_{target}",
-                tags=text.partition(":")[0] or None,
-            )
-            for text, source, target in zip(texts, names, names[1:], strict=False)
-        ]
-    )
-
-
-def start() -> DataCatalog:
-    return DataCatalog({"start": MemoryDataset("go")})
-
-
-def log_lines(folder: Path) -> dict[str, list[str]]:
-    """The messages of each stage's log."""
-    return {
-        log.name: [
-            line.split("stock_volume.test: ")[1]
-            for line in log.read_text(encoding="utf-8").splitlines()
-            if "stock_volume.test" in line
-        ]
-        for log in (folder / "logs").iterdir()
-    }
-
-
-def test_each_stage_has_a_log_of_its_own(tmp_path: Path) -> None:
-    """Messages of a stage's nodes are in the stage's log, in order, and in no other."""
-    run(tmp_path, stages("one: a", "one: b", "two: c"), start(), StageLogHook())
-    assert log_lines(tmp_path) == {"one.log": ["one: a", "one: b"], "two.log": ["two: c"]}
-
-
-def test_a_line_of_a_log_has_time_level_and_logger(tmp_path: Path) -> None:
-    """A line can be read without the code."""
-    run(tmp_path, stages("one: a"), start(), StageLogHook())
-    (line,) = [
-        line
-        for line in (tmp_path / "logs/one.log").read_text(encoding="utf-8").splitlines()
-        if "one: a" in line
-    ]
-    assert line.endswith(" WARNING stock_volume.test: one: a")
-    assert datetime.fromisoformat(line.split(",")[0])
-
-
-def test_a_run_starts_its_logs_anew(tmp_path: Path) -> None:
-    """The log is the last run's; that of a stage which did not run is left alone."""
-    hook = StageLogHook()
-    run(tmp_path, stages("one: a", "two: b"), start(), hook)
-    run(tmp_path, stages("two: c"), start(), hook)
-    assert log_lines(tmp_path) == {"one.log": ["one: a"], "two.log": ["two: c"]}
-
-
-def test_a_node_without_a_tag_has_no_log(tmp_path: Path) -> None:
-    """Without a stage nothing is written."""
-    run(tmp_path, stages(": untagged"), start(), StageLogHook())
-    assert not (tmp_path / "logs").exists()
-
-
-def fail(_: object) -> str:
-    raise ArithmeticError("nothing adds up")
-
-
-def test_the_traceback_is_in_the_log_of_the_stage_that_failed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The failing stage's log has it, other logs do not, and the exception goes on."""
-    failing = Pipeline([Node(fail, "after_0", "never", name="fail", tags="two")])
-    with pytest.raises(ArithmeticError):
-        run(tmp_path, stages("one: a") + failing, start(), StageLogHook())
-    log = (tmp_path / "logs/two.log").read_text(encoding="utf-8")
-    assert "Traceback (most recent call last):" in log
-    assert "ArithmeticError: nothing adds up" in log
-    assert "adds up" not in (tmp_path / "logs/one.log").read_text(encoding="utf-8")
-    assert not [record for record in caplog.records if record.name == "stock_volume.hooks"]
-
-
-def fail_at_the_second_chunk(_: object) -> Iterator[str]:
-    yield "first"
-    raise ArithmeticError("nothing adds up")
-
-
-@pytest.mark.parametrize("function", [fail, fail_at_the_second_chunk])
-def test_an_error_says_which_node_it_ended(tmp_path: Path, function: Any) -> None:
-    """A node that yields chunks fails while these are saved, and is named too."""
-    failing = Pipeline([Node(function, "after_0", "never", name="failing", tags="two")])
-    with pytest.raises(ArithmeticError) as caught:
-        run(tmp_path, stages("one: a") + failing, start(), FailedNodeHook())
-    assert caught.value.__notes__ == ["in the node failing"]
-
-
-@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
-def test_no_handler_stays_behind(tmp_path: Path, fails: bool) -> None:  # noqa: FBT001
-    """After a run the root logger has the handlers that it had before."""
-    before = list(logging.getLogger().handlers)
-    catalog = DataCatalog({"start": MemoryDataset()}) if fails else start()
-    try:
-        run(tmp_path, stages("one: a", "two: b"), catalog, StageLogHook())
-    except Exception:  # noqa: BLE001
-        assert fails
-    assert logging.getLogger().handlers == before
 
 
 def source_text(text: str, _: dict[str, Any]) -> Frames:
@@ -199,7 +58,7 @@ def manifest_of(tmp_path: Path) -> Callable[[Pipeline], dict[str, Any]]:
             "letters": MemoryDataset(pl.DataFrame({"letter": ["z"]})),
             "counts": AtomicDataset(str(tmp_path / "counts.json"), JSON),
             "model": Tagged(),
-            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+            "run_manifest": PydanticJSONDataset(str(tmp_path / "manifest.json"), MODEL),
         }
     )
 
@@ -245,7 +104,7 @@ def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
             "params:all": MemoryDataset({}),
             "parameters": MemoryDataset({}),
             "letters": MemoryDataset(),
-            "run_manifest": AtomicDataset(str(path), JSON),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
         }
     )
     reading = lettering().filter(node_names=["read"])
@@ -299,13 +158,12 @@ def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
 def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
     """A parameter that is infinite, or no number, is a word in the manifest."""
     path = tmp_path / "manifest.json"
-    strict = {**JSON, "save_args": {"allow_nan": False}}
     catalog = DataCatalog(
         {
             "start": MemoryDataset("go"),
             "parameters": MemoryDataset({"ratio": float("inf"), "none": float("nan")}),
             "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
-            "run_manifest": AtomicDataset(str(path), strict),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
         }
     )
     node = Node(words("# Report"), "start", "report", name="write")
@@ -319,7 +177,9 @@ def test_manifest_has_the_seconds_of_run_and_nodes(
 ) -> None:
     """A node takes from its first input to its last output, the run from start to end."""
     ticks = iter(range(100))
-    monkeypatch.setattr(hooks, "time", SimpleNamespace(perf_counter=lambda: next(ticks) + 0.25))
+    monkeypatch.setattr(
+        manifest_hook, "time", SimpleNamespace(perf_counter=lambda: next(ticks) + 0.25)
+    )
     manifest = manifest_of(lettering())
     # The clock is read at the start, before each node, after each save, and at the end.
     seconds = [node["seconds"] for node in manifest["nodes"].values()]
@@ -341,7 +201,7 @@ PARTITIONS = "partitions.PartitionedDataset"
 MANIFESTS = {
     "type": PARTITIONS,
     "filename_suffix": ".json",
-    "dataset": {"type": "stock_volume.datasets.AtomicDataset", "dataset": JSON},
+    "dataset": {"type": "stock_volume.datasets.PydanticJSONDataset", "model": MODEL},
 }
 LOG = {
     "type": PARTITIONS,
@@ -364,15 +224,15 @@ def keeping(tmp_path: Path) -> DataCatalog:
     """Make a catalog of layers that are held and replaced, which keeps all manifests."""
     prices = {"type": "stock_volume.datasets.AtomicDataset", "dataset": TEXT}
     prices["filepath"] = str(tmp_path / "prices.txt")
-    entries = {
+    entries: dict[str, dict[str, Any]] = {
         "held_prices": prices,
         "prices": prices,
         "settled_prices": prices,
         "log": {**LOG, "path": str(tmp_path / "log")},
         "run_manifest": {
-            "type": "stock_volume.datasets.AtomicDataset",
+            "type": "stock_volume.datasets.PydanticJSONDataset",
             "filepath": str(tmp_path / "manifest.json"),
-            "dataset": JSON,
+            "model": MODEL,
         },
         "run_manifests": {**MANIFESTS, "path": str(tmp_path / "manifests")},
     }
@@ -541,7 +401,7 @@ def test_the_run_ends_with_where_things_are(
             "parameters": MemoryDataset({}),
             "report": AtomicDataset(str(tmp_path / "report.md"), TEXT),
             "service_bento": Tagged(),
-            "run_manifest": AtomicDataset(str(tmp_path / "manifest.json"), JSON),
+            "run_manifest": PydanticJSONDataset(str(tmp_path / "manifest.json"), MODEL),
         }
     )
     pipeline = Pipeline(

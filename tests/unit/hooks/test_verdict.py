@@ -13,7 +13,10 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner, ThreadRunner
 from kedro_datasets.partitions import PartitionedDataset
 
-from stock_volume.verdict_hook import MONITORING, VerdictHook
+from stock_volume.hooks import VerdictHook
+from stock_volume.hooks.names import MONITORING
+from stock_volume.monitoring.parameters import ExitCodes, MonitorParameters, Verdict
+from stock_volume.monitoring.report import MonitoringReport
 
 FORECAST_LOG = "forecast_log"
 
@@ -21,12 +24,12 @@ CODES: Final = {"ok": 0, "watch": 3, "retrain": 4}
 
 
 def _pipeline(verdict: str, codes: dict[str, int]) -> Pipeline:
-    def monitor(log: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "verdict": verdict,
-            "reasons": [f"{len(log)} logged", "second"],
-            "parameters": {"exit_codes": codes},
-        }
+    def monitor(log: dict[str, Any]) -> MonitoringReport:
+        return MonitoringReport.model_construct(
+            verdict=Verdict(verdict),
+            reasons=(f"{len(log)} logged", "second"),
+            parameters=MonitorParameters(exit_codes=ExitCodes(**codes)),
+        )
 
     return Pipeline([Node(monitor, FORECAST_LOG, MONITORING, name="monitor")])
 
@@ -62,7 +65,7 @@ def test_a_code_ends_the_process(verdict: str, runner: Any) -> None:
 def test_only_kedro_run_is_ended(command: str | None, caplog: pytest.LogCaptureFixture) -> None:
     """A server or a notebook goes on after a run, which says its verdict all the same."""
     context = click.Context(click.Command(command)) if command else nullcontext()
-    with context, caplog.at_level(logging.INFO, "stock_volume.verdict_hook"):
+    with context, caplog.at_level(logging.INFO, "stock_volume.hooks.verdict"):
         _run(_pipeline("retrain", CODES), _catalog())
     assert "monitoring, retrain: second" in caplog.text
 
@@ -81,12 +84,12 @@ def test_the_verdict_is_logged_with_its_reasons(
     verdict: str, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each reason is a line with the verdict, a warning unless it is ok."""
-    with caplog.at_level(logging.INFO, "stock_volume.verdict_hook"):
+    with caplog.at_level(logging.INFO, "stock_volume.hooks.verdict"):
         _run(_pipeline(verdict, {}), _catalog())
     lines = [
         (record.levelname, record.getMessage())
         for record in caplog.records
-        if record.name == "stock_volume.verdict_hook"
+        if record.name == "stock_volume.hooks.verdict"
     ]
     assert lines == [
         (level, f"monitoring, {verdict}: 1 logged"),

@@ -1,0 +1,17 @@
+"""The project's commands: Kedro's ``run``, with its own parsing of parameters, and ``lineage``."""
+
+import click
+
+from stock_volume.cli.lineage_command import lineage
+from stock_volume.cli.run_command import run
+
+__all__ = ["cli", "lineage", "run"]
+
+
+@click.group(name="stock_volume")
+def cli() -> None:
+    """Commands of the project stock_volume."""
+
+
+cli.add_command(run)
+cli.add_command(lineage)

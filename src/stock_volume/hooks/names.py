@@ -1,0 +1,16 @@
+"""Names of the datasets and of the folder that hooks use."""
+
+from typing import Final
+
+LOGS_FOLDER: Final = "logs"
+"""Folder of the project that contains the log of each stage."""
+
+MANIFEST: Final = "run_manifest"
+"""Dataset of the latest manifest."""
+
+MANIFESTS: Final = "run_manifests"
+"""Dataset of the manifests of all runs."""
+
+SERVICE: Final = "service_bento"
+MONITORING: Final = "monitoring"
+FORECAST_LOGS: Final = frozenset({"forecast_log", "held_forecast_log"})
