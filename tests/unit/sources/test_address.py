@@ -33,7 +33,7 @@ def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa
         ("https://h/@scope/a", "https://h/@scope/a"),
     ],
 )
-def test_secrets_are_cut_off(address: str, rest: str) -> None:
+def test_secrets_are_removed_from_addresses(address: str, rest: str) -> None:
     """Query, user and password are removed, and the rest stays."""
     assert redact_address(address) == rest
     assert strip_secrets(address) == rest.removesuffix("?…")
@@ -51,8 +51,8 @@ def test_secrets_are_cut_off(address: str, rest: str) -> None:
         ("", ""),
     ],
 )
-def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
-    """Errors of other packages keep their words and lose the keys in addresses."""
+def test_secrets_are_redacted_in_texts(text: str, rest: str) -> None:
+    """Error messages of other packages keep their words without keys in addresses."""
     assert redact_text(text) == rest
 
 
@@ -70,7 +70,7 @@ def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
     ],
 )
 def test_a_server_is_identified_by_its_origin(home: str, address: str, same: bool) -> None:  # noqa: FBT001
-    """What is meant for one server goes to no other, and not from HTTPS to HTTP."""
+    """Scheme, host and port identify a server; HTTPS may replace HTTP, not the reverse."""
     assert is_same_server(home, address) is same
 
 

@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[3] / "docs/sources/your-own.md"
 
 @pytest.fixture
 def example() -> dict[str, Any]:
-    """What the page's Python defines."""
+    """Names that the page's Python code defines."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, PAGE, "exec"), names)  # noqa: S102 (a page of ours)
@@ -27,7 +27,7 @@ def example() -> dict[str, Any]:
 
 
 def test_the_example_is_a_source(example: dict[str, Any], tmp_path: Path) -> None:
-    """The documented source gives all bars of a symbol, recent ones, and reasons for none."""
+    """The documented source returns all bars, recent bars, and reasons for absent symbols."""
     database = tmp_path / "bars.sqlite"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(
@@ -56,7 +56,7 @@ class CannedSource(RequestedSource):
     """A source that yields prepared answers."""
 
     def __init__(self, answers: dict[str, bytes], landing: Path) -> None:
-        """Keep the answers by symbol."""
+        """Store the answers by symbol."""
         super().__init__("mine", list(answers), landing, max_failed_share=0.5)
         self._answers = answers
 

@@ -41,7 +41,7 @@ WANTED = pl.DataFrame(
 
 
 def chart(path: str, *_: object) -> Answer:
-    """Answer as Yahoo does: bars of the days asked for, at the opening."""
+    """Answer like Yahoo: bars of the requested days, stamped at the opening."""
     asked = urlsplit(path)
     symbol = asked.path.rsplit("/", 1)[-1]
     if symbol == "GONE":
@@ -104,10 +104,10 @@ def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
 
 
-def test_recent_bars_are_as_the_archive_has_them(
+def test_recent_bars_have_the_archive_layout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
+    """Recent bars have the Kaggle layout, with unadjusted and adjusted closes."""
     with answering(chart) as server:
         use_server(server, monkeypatch)
         asked = YahooSource(None, landing=tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
@@ -122,10 +122,8 @@ def test_recent_bars_are_as_the_archive_has_them(
     assert archive.absent == {"GONE": "Yahoo answers no bars"}
 
 
-def test_a_session_that_goes_on_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The bar of a session that has not closed is not taken for its volume."""
+def test_an_open_session_is_omitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The bar of a session that is not settled is omitted."""
     monkeypatch.setattr(
         yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 5)
     )
@@ -137,7 +135,7 @@ def test_a_session_that_goes_on_is_left_out(
 
 
 def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without network yfinance gives an empty frame, which is an error here."""
+    """An empty frame, which yfinance returns without network, is an error."""
     with answering(chart) as server:
         use_server(server, monkeypatch)
     asked = YahooSource(None, landing=tmp_path, retry=QUICK)
@@ -149,14 +147,14 @@ def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def bars_of(symbols: list[str]) -> pd.DataFrame:
-    """Answer as yfinance does."""
+    """Answer like yfinance."""
     days = pd.to_datetime(["2021-01-04", "2021-01-05"])
     bars = pd.DataFrame(1.0, index=days, columns=list(columns.BAR[1:]))
     return pd.concat(dict.fromkeys(symbols, bars), axis=1)
 
 
-def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A block that passes costs a wait, and no symbol."""
+def test_an_empty_batch_is_retried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A temporary block costs a wait, and no symbol."""
     calls: list[list[str]] = []
 
     def download(symbols: list[str], **_: object) -> pd.DataFrame:
@@ -172,15 +170,13 @@ def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def without(bars: pd.DataFrame, symbols: list[str]) -> pd.DataFrame:
-    """Leave symbols without a value, as yfinance does with those that it cannot get."""
+    """Blank out symbols, as yfinance does with symbols that it cannot fetch."""
     bars[symbols] = float("nan")
     return bars
 
 
-def test_a_symbol_that_is_missing_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Of a batch that is answered in part, the rest is asked for again, and joins it."""
+def test_a_missing_symbol_is_retried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The missing symbols of a batch are retried, and join the others."""
     symbols = [f"S{number:02}" for number in range(20)]
     calls: list[list[str]] = []
 
@@ -197,10 +193,10 @@ def test_a_symbol_that_is_missing_is_asked_for_again(
 
 
 @pytest.mark.parametrize(("count", "times"), [(2, 2), (3, QUICK.attempts)])
-def test_delisted_symbols_are_asked_for_once_more(
+def test_delisted_symbols_are_retried_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, times: int
 ) -> None:
-    """A few symbols that stay missing cost one wait; many may be a block, and are waited for."""
+    """A few missing symbols cost one retry; many may mean a block, and are retried longer."""
     symbols = [f"S{number:02}" for number in range(20)]
     calls: list[list[str]] = []
 
@@ -217,7 +213,7 @@ def test_delisted_symbols_are_asked_for_once_more(
 def test_a_block_after_the_first_batch_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A client that is blocked half-way has not got its bars, and stops asking."""
+    """A block after the first batch is an error that ends the requests."""
     calls: list[list[str]] = []
 
     def download(symbols: list[str], **_: object) -> pd.DataFrame:
