@@ -28,6 +28,7 @@ from stock_volume.sources.address import (
 from stock_volume.sources.answer import explain_no_bars
 from stock_volume.sources.requested import Answer, Request, RequestedSource
 from stock_volume.sources.retry import (
+    REMOTE_EXTRA_MISSING,
     RetryParameters,
     attempts,
     is_transient_status,
@@ -203,17 +204,17 @@ class HttpCsvSource(RequestedSource):
         parameters = self._parameters
         workers = parameters.connections
         with _open_client(parameters) as client:
-            ask = partial(_fetch_symbol, client, parameters=parameters)
-            yield from map_ahead(ask, requests, workers, ahead=_QUEUED_PER_CONNECTION * workers)
+            fetch_symbol = partial(_fetch_symbol, client, parameters=parameters)
+            yield from map_ahead(
+                fetch_symbol, requests, workers, ahead=_QUEUED_PER_CONNECTION * workers
+            )
 
 
 def _open_client(parameters: HttpCsvParameters) -> "httpx.Client":
     try:
         import httpx
     except ModuleNotFoundError as error:
-        raise SourceError(
-            "sources on other machines need an extra: pip install 'stock_volume[remote]'"
-        ) from error
+        raise SourceError(REMOTE_EXTRA_MISSING) from error
     # httpx logs each address with its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     headers = parameters.build_headers()
@@ -262,8 +263,8 @@ def _fetch_symbol(
     def should_retry(error: Exception) -> bool | float:
         if isinstance(error, _AnswerError) and error.wait is not None:
             return error.wait
-        may_pass = isinstance(error, (httpx.TransportError, httpx.DecodingError, _AnswerError))
-        return may_pass and not isinstance(error, httpx.UnsupportedProtocol)
+        is_transient = isinstance(error, (httpx.TransportError, httpx.DecodingError, _AnswerError))
+        return is_transient and not isinstance(error, httpx.UnsupportedProtocol)
 
     try:
         for attempt in attempts(parameters.retry, should_retry):

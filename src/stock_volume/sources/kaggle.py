@@ -170,8 +170,8 @@ def _is_transient(error: Exception) -> bool:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return is_transient_status(error.response.status_code)
-    may_pass = isinstance(error, (requests.RequestException, DataCorruptionError))
-    return may_pass or _is_damage(error)
+    is_request_error = isinstance(error, (requests.RequestException, DataCorruptionError))
+    return is_request_error or _is_damage(error)
 
 
 def _explain(error: Exception) -> str:
