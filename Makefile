@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
-  bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc airflow-dags airflow-check \
+  bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean
 
 help: ## List the targets
@@ -88,6 +88,9 @@ lock: $(VENV)/.installed ## Update all dependencies to new versions
 features-doc: $(VENV)/.installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
+
+schemas: $(VENV)/.installed ## Generate docs/schemas from the models of the documents
+	$(BIN)/python -m stock_volume.document_schemas
 
 airflow-dags: $(VENV)/.installed ## Generate deploy/airflow/dags from the pipelines
 	$(BIN)/kedro airflow create --pipelines __default__,update --group-by memory \

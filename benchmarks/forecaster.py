@@ -21,16 +21,18 @@ import polars as pl
 from measure import Stage, measured
 from measure import main as measure_stage
 
+from stock_volume.boosters import lightgbm_parameters
 from stock_volume.datasets.parquet import ChunkedParquetDataset
 from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
-from stock_volume.evaluation.measures import evaluate_backtest
+from stock_volume.evaluation.headline import select_headline
+from stock_volume.evaluation.measures import eta_r2_of
 from stock_volume.exchange import NYSE
 from stock_volume.forecaster.live import forecast_next_session
-from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
     latest_training_rows,
-    mean_parameters,
+    mean_settings,
     row_weights,
     train_forecaster,
 )
@@ -83,7 +85,7 @@ def train(source: Path, target: Path) -> Figures:
         rows = latest_training_rows(pl.scan_parquet(source), parameters).collect(engine="streaming")
         forecaster = train_forecaster(rows, parameters)
     target.write_text(json.dumps(forecaster.to_files()), encoding="utf-8")
-    return {**figures, "rows": rows.height, "trees": forecaster.about["trees"]}
+    return {**figures, "rows": rows.height, "trees": forecaster.training.trees}
 
 
 def bare(source: Path, target: Path) -> Figures:
@@ -95,11 +97,11 @@ def bare(source: Path, target: Path) -> Figures:
     forecaster = Forecaster.from_files(json.loads(target.read_text("utf-8")))
     matrix, eta = rows.select(forecaster.features).to_numpy(), rows["eta"].to_numpy()
     weights = row_weights(rows, parameters)
-    trees = forecaster.about["trees"]
+    trees = forecaster.training.trees
     figures: Figures = {}
     with measured(figures):
         dataset = lightgbm.Dataset(matrix, eta, weight=weights)
-        setting = mean_parameters(rows.height, parameters)
+        setting = lightgbm_parameters(mean_settings(rows.height, parameters))
         lightgbm.train({**setting, "num_iterations": trees * parameters.boosters}, dataset)
     return {**figures, "rows": rows.height, "trees": trees}
 
@@ -210,7 +212,7 @@ def print_options(prices: Path, folder: Path, windows: BacktestParameters) -> No
         figures: Figures = {}
         with measured(figures):
             backtest = pl.concat(run_backtest(rows, plan, parameters))
-        eta_r2 = evaluate_backtest(backtest.lazy(), parameters.quantiles, windows)["eta_r2"]
+        eta_r2 = backtest.pipe(select_headline).select(eta_r2_of(FORECAST)).item()
         reference = reference or eta_r2
         print(
             f"| {name} | {eta_r2:.2f} | {eta_r2 - reference:+.2f} | {figures['wall']:.0f} |",

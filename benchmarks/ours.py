@@ -73,7 +73,7 @@ def train(source: Path, _target: Path) -> dict[str, Any]:
             parameters.volume_share,
             parameters.random_state,
         )
-        model = fit_cells(fold(grid, grid.cell_of(inputs), volume), parameters)
+        model = fit_cells(fold(grid, grid.locate(inputs), volume), parameters)
     error = np.asarray(model.booster_.predict(np.column_stack(inputs))) - volume
     return {
         **figures,

@@ -1,4 +1,4 @@
-"""Measures of error."""
+"""Measures of error and how reports write them."""
 
 from typing import Final, NamedTuple
 
@@ -8,15 +8,15 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 UNDEFINED: Final = "undefined"
-"""What reports say in place of a measure that has no value."""
+"""What reports write for a measure without a value."""
 
 
 def in_words(measure: float | None, form: str) -> str:
     """Write a measure for a report.
 
     Args:
-        measure: Its value; None where it is undefined.
-        form: Format specification of a value, such as ``.2f``.
+        measure: Its value; None if it is undefined.
+        form: Format specification of the value, such as ``.2f``.
 
     Returns:
         The formatted value, or ``undefined``.
@@ -30,8 +30,8 @@ class PointErrors(NamedTuple):
     Attributes:
         mae: Mean absolute error, in the unit of the target.
         mse: Mean squared error, in its square.
-        r2: 1 - SSE / SSE of the mean, the coefficient of determination; None where the
-            target does not vary.
+        r2: Coefficient of determination, 1 - SSE / SSE of the mean; None if the target
+            does not vary.
     """
 
     mae: float

@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # it takes over a second to import
 
 ESTIMATOR_NAME: Final = "stock_volume_estimator"
 ESTIMATOR_FILE: Final = "model.txt"
+LARGEST_INPUTS: Final = "largest_inputs"
+"""Metadata of the estimator: largest value of each input in training."""
+
 EXCHANGE_FILE: Final = "exchange.json"
 """Exchange of a snapshot, stored because the service has no exchange_calendars."""
 

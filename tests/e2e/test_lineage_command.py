@@ -98,8 +98,8 @@ def test_tree_names_runs_parameters_and_files(sample_run: Run) -> None:
     assert "INFO    stock_volume" not in answer.stdout
 
 
-def test_file_that_has_changed_since_is_told(sample_run: Run, tmp_path: Path) -> None:
-    """A layer that was changed after its run is no longer what the chain has."""
+def test_changed_file_is_reported(sample_run: Run, tmp_path: Path) -> None:
+    """A layer that was changed or deleted after its run is marked."""
     data = tmp_path / "data"
     shutil.copytree(sample_run.data_root, data)
     for manifest in (data / "08_reporting/run_manifests").iterdir():
@@ -109,23 +109,23 @@ def test_file_that_has_changed_since_is_told(sample_run: Run, tmp_path: Path) ->
     (data / "06_models/forecaster.joblib").unlink()
     answer = lineage(sample_run, "stock_volume_forecaster:latest", data_root=data)
     lines = [line.strip("│├└─ ") for line in answer.stdout.splitlines()]
-    told = {line.split()[0]: line for line in lines if " sha256 " in line}
-    assert told["prices"].endswith("changed since")
-    assert told["forecaster"].endswith("gone")
-    assert told["sessions"].endswith("unchanged")
+    labels = {line.split()[0]: line for line in lines if " sha256 " in line}
+    assert labels["prices"].endswith("changed since")
+    assert labels["forecaster"].endswith("gone")
+    assert labels["sessions"].endswith("unchanged")
 
 
 @pytest.mark.parametrize("artefact", ["nothing", "stock_volume:none", "stock_vol:latest"])
-def test_unknown_artefact_is_told_in_words(sample_run: Run, artefact: str) -> None:
-    """Who asks for what is not there gets a sentence, exit code 1, and no traceback."""
+def test_unknown_artefact_is_an_error(sample_run: Run, artefact: str) -> None:
+    """An unknown artefact ends the command with one sentence and exit code 1."""
     answer = lineage(sample_run, artefact)
     assert answer.returncode == 1
     assert answer.stderr.startswith(f"Error: {artefact}")
     assert "Traceback" not in answer.stdout + answer.stderr
 
 
-def test_folder_without_a_run_is_told_in_words(sample_run: Run, tmp_path: Path) -> None:
-    """Where no run has been there is nothing to trace, and the command says so."""
+def test_folder_without_a_run_is_an_error(sample_run: Run, tmp_path: Path) -> None:
+    """Without a manifest there is nothing to trace, and the command says so."""
     answer = lineage(sample_run, "prices", data_root=tmp_path)
     assert answer.returncode == 1
     assert "no run has left a manifest in" in answer.stderr

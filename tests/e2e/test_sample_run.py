@@ -139,7 +139,7 @@ def test_manifest_links_inputs_to_outputs(sample_run: Run) -> None:
     assert manifest["nodes"]["data_processing.ingest_bars"]["rows"]["prices"] == 12_154
     assert all(node["seconds"] > 0 for node in manifest["nodes"].values())
     assert len(manifest["inputs"]["raw_bars"]) == 6
-    for digest in [*manifest["inputs"]["raw_bars"], *manifest["outputs"]["features"]]:
+    for digest in [*manifest["inputs"]["raw_bars"], *manifest["outputs"]["estimator_features"]]:
         content = Path(digest["path"]).read_bytes()
         assert digest["sha256"] == hashlib.sha256(content).hexdigest()
         assert digest["size"] == len(content)
@@ -148,7 +148,7 @@ def test_manifest_links_inputs_to_outputs(sample_run: Run) -> None:
     assert "lightgbm" in manifest["versions"]
 
 
-def test_report_says_why_the_random_split_flatters(sample_run: Run) -> None:
+def test_report_says_what_the_splits_do_not_measure(sample_run: Run) -> None:
     """The report has the figures, and says what they do not mean."""
     report = sample_run.path("08_reporting", "report.md").read_text(encoding="utf-8")
     mae = sample_run.report("metrics.json")["estimator"]["random_split"]["mae"]

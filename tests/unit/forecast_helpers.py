@@ -13,8 +13,9 @@ from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
-from stock_volume.forecaster.model import FORECAST, SIZE, quantile_name
+from stock_volume.forecaster.model import FORECAST, quantile_name
 from stock_volume.forecaster.parameters import ForecasterParameters
+from stock_volume.forecaster.universe import LIQUIDITY
 from stock_volume.metrics import Floats
 
 FIRST_SESSION: Final = date(2018, 1, 2)
@@ -68,7 +69,7 @@ def forecast_frame(
     first: date = FIRST_SESSION,
     history: int = 300,
 ) -> pl.DataFrame:
-    """Make rows of ``forecast_features``: noise, but for the features of ``SIGNAL``.
+    """Make rows of ``forecast_features``: noise, except the features of ``SIGNAL``.
 
     Args:
         symbols: Number of symbols, S00 on; of each four one is an ETF, one a warrant.
@@ -87,7 +88,7 @@ def forecast_frame(
     drawn[:, random.random(shape) < _UNKNOWN] = np.nan
     values = dict(zip(FEATURE_NAMES, drawn, strict=True))
     size = np.linspace(np.log(3e4), np.log(3e8), symbols)[:, None] * np.ones(shape)
-    values[SIZE] = size.astype(np.float32)
+    values[LIQUIDITY] = size.astype(np.float32)
     values[ABNORMAL_STD] = random.uniform(0.3, 1.2, shape).astype(np.float32)
     signal = sum(slope * np.nan_to_num(values[name]) for name, slope in SIGNAL.items())
     eta = signal + random.normal(0, 0.4, shape)
@@ -145,7 +146,7 @@ def backtest_frame(
     first: date = date(2018, 11, 12),
     levels: Sequence[float] = LEVELS,
 ) -> pl.DataFrame:
-    """Make rows of ``run_backtest``, of forecasts that tell about half of eta.
+    """Make rows of ``run_backtest``, with forecasts that explain about half of eta.
 
     Args:
         symbols: Number of symbols, S00 on; of each four one is an ETF, one of another kind.

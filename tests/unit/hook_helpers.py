@@ -35,7 +35,7 @@ def run(folder: Path, pipeline: Pipeline, catalog: DataCatalog, hook: object) ->
 
 
 def words(text: str) -> Callable[[object], str]:
-    """Make a function that logs a text and gives it back."""
+    """Make a function that logs a text and returns it."""
 
     def say(_: object) -> str:
         logger.warning(text)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
+from stock_volume.boosters import Booster
 from stock_volume.datasets import BentoDataset
 from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
 from stock_volume.exchange import NYSE
@@ -32,6 +33,7 @@ from stock_volume.stored_model import (
     ESTIMATOR_NAME,
     EXCHANGE_FILE,
     FORECASTER_NAME,
+    LARGEST_INPUTS,
     SNAPSHOT_NAME,
     BentoContents,
     StoredModel,
@@ -125,7 +127,12 @@ def stored_models() -> dict[str, StoredModel]:
     snapshot = take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), NYSE)
     estimator = model_text(lambda average, price: 2 * average + price)
     metrics: dict[str, Any] = {"mae": 1.5}
-    about = {"metrics": metrics, "first_session": "2017-01-03", "last_session": "2018-06-29"}
+    about = {
+        "metrics": metrics,
+        "first_session": "2017-01-03",
+        "last_session": "2018-06-29",
+        LARGEST_INPUTS: Booster.from_text(estimator).largest_inputs(),
+    }
     return {
         ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata=about),
         FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),

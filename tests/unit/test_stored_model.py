@@ -96,7 +96,7 @@ def test_each_file_has_its_own_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [1, 16_384, 16_385, 50_000])
 def test_row_groups_are_small(tmp_path: Path, rows: int) -> None:
-    """No group of rows is larger than 16,384, and each tells the bounds of its symbols."""
+    """No row group is larger than 16,384, and each has the bounds of its symbols."""
     symbols = [f"S{row // 500:03}" for row in range(rows)]
     frame = pl.DataFrame({"Symbol": symbols, "Volume": range(rows)})
     StoredModel(frames={"history": frame.lazy()}).write_into(tmp_path)

@@ -1,10 +1,11 @@
-"""Folding of rows into the cells of a grid, over which LightGBM trains as over the rows.
+"""Fold rows into the cells of a grid, on which trees train as on the rows.
 
 With squared error, a leaf's value and a split's gain depend on its rows only through
 their number and the sum of their targets. Rows that share a cell always share a leaf,
-so a cell's mean target, weighted by its number of rows, stands for all of them: trees
-grown on the cells are those grown on the rows, each input replaced by its level. Ke et
-al., 'LightGBM' (NIPS 2017), section 2.1, reduces rows to such bins before it sums.
+so a cell's mean target, weighted by its number of rows, represents all of them: trees
+grown on the cells are equal to trees grown on the rows with each input replaced by its
+level. Ke et al., 'LightGBM' (NIPS 2017), section 2.1, reduces rows to such bins before it
+sums.
 """
 
 from collections.abc import Sequence
@@ -13,21 +14,20 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stock_volume.boosters import split_between
 from stock_volume.metrics import Floats
 
 _SAMPLE: Final = 200_000
-_ZERO: Final = float(np.float32(1e-35))
-"""Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
 Indices = npt.NDArray[np.int64]
 
 
 class Grid(NamedTuple):
-    """A grid over the inputs: some levels of each, and one cell a combination.
+    """A grid over the inputs: some levels of each, and one cell per combination.
 
     Attributes:
         levels: Ascending levels of each input, none negative. A value belongs to the
-            nearest one, as LightGBM sees it.
+            nearest one, split as the booster's library splits.
     """
 
     levels: tuple[Floats, ...]
@@ -37,11 +37,11 @@ class Grid(NamedTuple):
         """Number of cells."""
         return int(np.prod([len(levels) for levels in self.levels]))
 
-    def cell_of(self, inputs: Sequence[Floats]) -> Indices:
-        """Tell the cell of each row.
+    def locate(self, inputs: Sequence[Floats]) -> Indices:
+        """Find the cell of each row.
 
         Args:
-            inputs: One array of shape (n,) an input.
+            inputs: One array of shape (n,) per input.
 
         Returns:
             Cell numbers, shape (n,).
@@ -49,11 +49,11 @@ class Grid(NamedTuple):
         cells = np.zeros(len(inputs[0]), dtype=np.int64)
         for levels, values in zip(self.levels, inputs, strict=True):
             cells *= len(levels)
-            cells += np.searchsorted(_thresholds(levels), values)
+            cells += np.searchsorted(split_between(levels), values)
         return cells
 
     def points(self, cells: Indices) -> Floats:
-        """Tell the levels of cells.
+        """Return the levels of cells.
 
         Args:
             cells: Cell numbers, shape (m,).
@@ -81,29 +81,21 @@ class Cells(NamedTuple):
     rows: Floats
 
 
-def _thresholds(levels: Floats) -> Floats:
-    """Where LightGBM parts neighbouring levels: midway, but close beside zero."""
-    midways: Floats = np.nextafter((levels[:-1] + levels[1:]) / 2, np.inf)
-    midways[levels[:-1] == 0] = _ZERO
-    midways[levels[1:] == 0] = -_ZERO
-    return midways
-
-
 def make_grid(
     inputs: Sequence[Floats], target: Floats, size: int, volume_share: float, seed: int
 ) -> Grid:
     """Choose levels at quantiles of a sample of rows.
 
-    The error of volumes, in shares, is made by the rows of high volume, which are few:
-    quantiles of the rows alone would leave them one coarse level. So a part of a row's
-    weight is its share of all volume.
+    The error of volumes, in shares, comes from the few rows of high volume, to which
+    quantiles of the rows alone would give one coarse level. So part of a row's weight is
+    its share of all volume.
 
     Args:
-        inputs: One array of shape (n,) an input.
+        inputs: One array of shape (n,) per input.
         target: Volumes, shape (n,), not negative.
-        size: Most levels of an input.
-        volume_share: Part of the weight that goes by volume, in [0, 1].
-        seed: Of the sample.
+        size: Maximum number of levels of an input.
+        volume_share: Part of the weight that is proportional to volume, in [0, 1].
+        seed: Seed of the sample.
 
     Returns:
         The grid.
@@ -118,7 +110,7 @@ def make_grid(
 
 
 def _quantiles(values: Floats, weight: Floats, size: int) -> Floats:
-    """Values at ``size`` evenly spaced weighted quantiles, each once."""
+    """Distinct values at ``size`` evenly spaced weighted quantiles."""
     order = np.argsort(values, kind="stable")
     cumulated = np.cumsum(weight[order])
     at = np.searchsorted(cumulated, np.linspace(0, cumulated[-1], size))

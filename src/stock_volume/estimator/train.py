@@ -1,7 +1,7 @@
-"""Training and evaluation of the estimator."""
+"""Train and measure the estimator."""
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,36 +9,37 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
+from stock_volume.boosters import (
+    MOST_LEVELS,
+    FittedRegressor,
+    RegressorSettings,
+    booster_of,
+    fit_regressor,
+)
 from stock_volume.errors import TooFewRowsError
 from stock_volume.estimator.grid import Cells, Grid, Indices, fold, make_grid
 from stock_volume.metrics import Floats, in_words, point_errors
-
-if TYPE_CHECKING:  # it takes a second to import, and most runs need none
-    from lightgbm import LGBMRegressor
 
 Mask = npt.NDArray[np.bool_]
 
 logger = logging.getLogger(__name__)
 
 _LEAST_ROWS: Final = 10
-_MOST_BINS: Final = 255
-_RESERVED_BINS: Final = 4
-"""Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_cells)."""
 
 
 class EstimatorParameters(BaseModel):
-    """Parameters of the estimator; the trees' are those of the original.
+    """Parameters of the estimator; the defaults of the trees are the original's.
 
     Attributes:
         n_estimators: Number of trees.
-        num_leaves: Most leaves of a tree.
+        num_leaves: Maximum number of leaves of a tree.
         learning_rate: Shrinkage of each tree.
-        min_rows_in_leaf: Least rows of a leaf.
-        test_share: Part of the rows that is held out.
-        random_state: Of the random split and of the grid's sample.
-        grid_size: Most levels of an input in training.
-        volume_share: Part of the levels that goes by volume rather than by rows.
-        num_threads: Threads of LightGBM; with one, equal input gives equal models.
+        min_rows_in_leaf: Minimum number of rows in a leaf.
+        test_share: Share of the rows that is held out.
+        random_state: Seed of the random split and of the grid's sample.
+        grid_size: Maximum number of levels of an input in training.
+        volume_share: Share of the levels that follows volume rather than rows.
+        num_threads: Training threads; with one, equal input gives equal models.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,14 +50,12 @@ class EstimatorParameters(BaseModel):
     min_rows_in_leaf: int = Field(default=20, ge=1)
     test_share: float = Field(default=0.2, gt=0, lt=1)
     random_state: int = 42
-    grid_size: int = Field(
-        default=_MOST_BINS - _RESERVED_BINS, ge=2, le=_MOST_BINS - _RESERVED_BINS
-    )
+    grid_size: int = Field(default=MOST_LEVELS, ge=2, le=MOST_LEVELS)
     volume_share: float = Field(default=0.5, ge=0, le=1)
     num_threads: int = Field(default=1, ge=1)
 
 
-class SplitMetrics(TypedDict):
+class SplitMetrics(BaseModel):
     """Errors on the held-out rows of a split, in shares.
 
     Attributes:
@@ -67,6 +66,8 @@ class SplitMetrics(TypedDict):
         n_test: Rows held out.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     mae: float
     mse: float
     r2: float | None
@@ -74,13 +75,15 @@ class SplitMetrics(TypedDict):
     n_test: int
 
 
-class EstimatorMetrics(TypedDict):
+class EstimatorMetrics(BaseModel):
     """Errors of the estimator.
 
     Attributes:
-        random_split: Of the shipped model, on a random part of the rows.
-        time_split: Of a model trained on earlier days, on the later ones.
+        random_split: Errors of the shipped model on a random part of the rows.
+        time_split: Errors of a model trained on earlier days on the later ones.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     random_split: SplitMetrics
     time_split: SplitMetrics
@@ -94,7 +97,7 @@ class TrainedEstimator(NamedTuple):
         metrics: Its errors.
     """
 
-    model: "LGBMRegressor"
+    model: FittedRegressor
     metrics: EstimatorMetrics
 
 
@@ -105,11 +108,11 @@ class _Rows(NamedTuple):
 
 
 def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> TrainedEstimator:
-    """Train the estimator, and measure it on a random split and on a split by time.
+    """Train the estimator and measure it on a random split and on a split by time.
 
     Args:
-        features: Bars with their features.
-        parameters: Of the trees and the splits.
+        features: Bars with the estimator's features.
+        parameters: Parameters of the trees and the splits.
 
     Returns:
         The model trained on the random split's training rows, as the original is, with
@@ -121,8 +124,8 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
     rows = _collect(features)
     if len(rows.volume) < _LEAST_ROWS:
         raise TooFewRowsError(
-            f"the source has {len(rows.volume)} of the {_LEAST_ROWS} bars that it takes to train "
-            "and test the estimator: give one with more"
+            f"the source has {len(rows.volume)} of the {_LEAST_ROWS} bars that training and "
+            "testing the estimator need: use a source with more bars"
         )
     model, random_split = _fit_and_measure(
         rows, random_test(len(rows.volume), parameters), parameters
@@ -133,10 +136,10 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
         logger.info(
             "estimator, %s: MAE %.0f, MSE %.4g, R2 %s on %d rows",
             name,
-            split["mae"],
-            split["mse"],
-            in_words(split["r2"], ".4f"),
-            split["n_test"],
+            split.mae,
+            split.mse,
+            in_words(split.r2, ".4f"),
+            split.n_test,
         )
     return TrainedEstimator(model, metrics)
 
@@ -155,11 +158,11 @@ def _collect(features: pl.LazyFrame) -> _Rows:
 
 
 def random_test(rows: int, parameters: EstimatorParameters) -> Mask:
-    """Choose the original's held-out rows: scikit-learn's split by ``random_state``.
+    """Choose the held-out rows as the original does, with scikit-learn's random split.
 
     Args:
         rows: Number of rows.
-        parameters: Of the split.
+        parameters: Parameters of the split.
 
     Returns:
         True where a row is held out, shape (rows,).
@@ -175,14 +178,14 @@ def random_test(rows: int, parameters: EstimatorParameters) -> Mask:
 
 
 def late_test(day: Indices, share: float) -> Mask:
-    """Choose the last days, about a share of the rows, as the held-out ones.
+    """Hold out the last days, about a share of the rows.
 
     Args:
         day: Day number of each row, shape (n,).
-        share: Part of the rows, in (0, 1).
+        share: Share of the rows, in (0, 1).
 
     Returns:
-        True where a row is held out, shape (n,); no day is parted.
+        True where a row is held out, shape (n,); no day is split.
 
     Raises:
         TooFewRowsError: All rows are of one day.
@@ -193,15 +196,15 @@ def late_test(day: Indices, share: float) -> Mask:
     held_out = day > last_trained
     if held_out.all():
         raise TooFewRowsError(
-            "all bars are of one day, and the estimator's split by time takes two: give a source "
-            "with more"
+            "all bars are of one day, and the estimator's split by time needs two: use a source "
+            "with more days"
         )
     return held_out
 
 
 def _fit_and_measure(
     rows: _Rows, held_out: Mask, parameters: EstimatorParameters
-) -> tuple["LGBMRegressor", SplitMetrics]:
+) -> tuple[FittedRegressor, SplitMetrics]:
     grid = make_grid(
         [values[~held_out] for values in rows.inputs],
         rows.volume[~held_out],
@@ -209,7 +212,7 @@ def _fit_and_measure(
         parameters.volume_share,
         parameters.random_state,
     )
-    cells = grid.cell_of(rows.inputs)
+    cells = grid.locate(rows.inputs)
     model = fit_cells(fold(grid, cells[~held_out], rows.volume[~held_out]), parameters)
     predicted = predict_cells(model, grid, parameters)[cells[held_out]]
     errors = point_errors(rows.volume[held_out], predicted)
@@ -219,57 +222,37 @@ def _fit_and_measure(
     )
 
 
-def fit_cells(cells: Cells, parameters: EstimatorParameters) -> "LGBMRegressor":
+def fit_cells(cells: Cells, parameters: EstimatorParameters) -> FittedRegressor:
     """Fit the trees to folded rows.
 
     Args:
         cells: The folded rows.
-        parameters: Of the trees.
+        parameters: Parameters of the trees.
 
     Returns:
         The fitted regressor.
     """
-    from lightgbm import LGBMRegressor
-
-    model = LGBMRegressor(
-        n_estimators=parameters.n_estimators,
-        num_leaves=parameters.num_leaves,
+    settings = RegressorSettings(
+        trees=parameters.n_estimators,
         learning_rate=parameters.learning_rate,
+        leaves=parameters.num_leaves,
         # A cell weighs as many rows as it holds, so a leaf's weight counts its rows.
-        min_child_weight=parameters.min_rows_in_leaf,
-        min_child_samples=0,
-        min_data_in_bin=1,
-        random_state=parameters.random_state,
-        n_jobs=parameters.num_threads,
-        deterministic=True,
-        force_row_wise=True,
-        verbose=-1,
+        min_weight_in_leaf=parameters.min_rows_in_leaf,
+        seed=parameters.random_state,
+        num_threads=parameters.num_threads,
     )
-    # LightGBM guesses the rows of a leaf from its weight, rounded bin by bin; where the
-    # guesses add up to too many, its search stops before the lowest levels. It searches
-    # from both ends where an input has a NaN and zero is not its first level, so two
-    # rows without weight are added, which no leaf can be made of.
-    inputs = cells.points.shape[1]
-    points = np.vstack([cells.points, np.full(inputs, np.nan), np.full(inputs, -1.0)])
-    return model.fit(
-        points,
-        np.append(cells.mean, [0.0, 0.0]),
-        sample_weight=np.append(cells.rows, [0.0, 0.0]),
-        feature_name=list(columns.ESTIMATOR_INPUTS),
-    )
+    return fit_regressor(cells.points, cells.mean, cells.rows, columns.ESTIMATOR_INPUTS, settings)
 
 
-def predict_cells(model: "LGBMRegressor", grid: Grid, parameters: EstimatorParameters) -> Floats:
+def predict_cells(model: FittedRegressor, grid: Grid, parameters: EstimatorParameters) -> Floats:
     """Predict every cell of a grid; all rows of a cell have its prediction.
 
     Args:
         model: A regressor fitted to rows folded by the same grid.
         grid: The grid.
-        parameters: Of the trees.
+        parameters: Parameters of the trees.
 
     Returns:
         Predicted volumes, shape (cells,).
     """
-    points = grid.points(np.arange(grid.size))
-    predicted = model.booster_.predict(points, num_threads=parameters.num_threads)
-    return np.asarray(predicted, dtype=np.float64)
+    return booster_of(model).predict(grid.points(np.arange(grid.size)), parameters.num_threads)

@@ -1,1 +1,1 @@
-"""How good the forecasts are: backtest, baselines, measures, figures and the model card."""
+"""Evaluation of forecasts: backtest, baselines, measures, figures and the model card."""

@@ -1,4 +1,4 @@
-"""The backtest: forecasts of sessions that the models had not seen, scored later."""
+"""The backtest: forecasts of sessions that the models have not seen, scored afterwards."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,6 @@ from stock_volume.evaluation.baselines import MA5, baseline_forecasts
 from stock_volume.features.quantities import SESSIONS
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.features.window import FeatureWindow
-from stock_volume.forecaster.model import SIZE
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
     DAYS_OF_YEAR,
@@ -35,13 +34,16 @@ _SHARE_OF_TRAINING: Final = 0.6
 _SHARE_OF_HISTORY: Final = 0.25
 _HOLIDAYS: Final = timedelta(days=7)
 
+_Bounds = tuple[date, date, date]
+"""First day trained on, first day tested on, and the day after the last tested on."""
+
 
 class NoBacktestError(StockVolumeError):
-    """The data holds no session to train on, or none to test on."""
+    """The data has no session to train on or none to test on."""
 
 
 class Fold(BaseModel):
-    """One model of the backtest; every bound is a target session, both ends included.
+    """The windows of one model; every bound is a target session and inclusive.
 
     Attributes:
         train_start: First session trained on.
@@ -62,9 +64,9 @@ class Plan(BaseModel):
     """The windows of a backtest.
 
     Attributes:
-        folds: Its models, in order of time.
+        folds: The windows of each model, in order of time.
         least_sessions: Bars of a symbol before its forecasts are scored.
-        note: What was cut short for want of data; empty where nothing was.
+        note: What was shortened for lack of data; empty if nothing was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,29 +76,29 @@ class Plan(BaseModel):
     note: str
 
 
-def _years(years: float) -> timedelta:
+def _duration(years: float) -> timedelta:
     return timedelta(days=round(years * DAYS_OF_YEAR))
 
 
 def first_session_wanted(
-    last: date, forecaster: ForecasterParameters, backtest: BacktestParameters
+    last: date, parameters: ForecasterParameters, backtest_parameters: BacktestParameters
 ) -> date:
-    """Tell the first target session that the forecaster and its backtest need.
+    """Compute the first target session that the forecaster and its backtest need.
 
     Args:
         last: Last session of the data.
-        forecaster: Tells how long a model is trained on.
-        backtest: Tells what is tested.
+        parameters: Parameters of the forecaster; here, the length of the training.
+        backtest_parameters: The windows asked for.
 
     Returns:
         The day.
     """
-    trained = _years(forecaster.train_years)
-    if backtest.test_start is None:
-        tested = last - _years(backtest.test_years) - trained
+    trained = _duration(parameters.train_years)
+    if backtest_parameters.test_start is None:
+        tested = last - _duration(backtest_parameters.test_years) - trained
     else:
-        tested = backtest.train_start or backtest.test_start - trained
-    return min(tested, last - trained, last - _years(forecaster.feature_years))
+        tested = backtest_parameters.train_start or backtest_parameters.test_start - trained
+    return min(tested, last - trained, last - _duration(parameters.feature_years))
 
 
 def feature_window(
@@ -117,60 +119,72 @@ def feature_window(
 
 
 def plan_backtest(
-    sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
+    sessions: Sequence[date],
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
 ) -> Plan:
     """Lay out the windows.
 
     With a ``test_start``, one model is trained up to it and tested from it on. Without,
-    the origin rolls over the last ``test_years``: a model is trained anew before every
-    ``refit_months``. Where the data is too short for both training and test, the first
+    the origin rolls over the last ``test_years``: a new model is trained every
+    ``refit_months``. If the data is too short for both training and test, the first
     three fifths of its sessions train and the rest tests.
 
     Args:
         sessions: The target sessions of the data, ascending.
-        forecaster: Tells how long a model is trained on.
-        backtest: The windows asked for.
+        parameters: Parameters of the forecaster; here, the length of the training.
+        backtest_parameters: The windows asked for.
 
     Returns:
         The plan.
 
     Raises:
-        NoBacktestError: There is no session to train on, or none to test on.
+        NoBacktestError: There is no session to train on or none to test on.
     """
     if len(sessions) < 2:  # noqa: PLR2004
         raise NoBacktestError(
             f"too few sessions for a backtest, which trains on some and tests on others: the data "
-            f"has {len(sessions)} with a volume to forecast. Give a source with more days on which "
+            f"has {len(sessions)} with a volume to forecast. Use a source with more days on which "
             "its symbols trade"
         )
-    least = backtest.least_sessions
-    if backtest.test_start is not None:
-        bounds, note = _fixed_bounds(sessions, backtest.test_start, forecaster, backtest)
-    elif _long_enough(sessions, forecaster, backtest):
-        bounds, note = _rolling_bounds(sessions, forecaster, backtest), ""
+    least, note = backtest_parameters.least_sessions, ""
+    if backtest_parameters.test_start is not None:
+        start = backtest_parameters.test_start
+        bounds, note = _fixed_bounds(sessions, start, parameters, backtest_parameters)
+    elif _is_long_enough(sessions, parameters, backtest_parameters):
+        bounds = _rolling_bounds(sessions, parameters, backtest_parameters)
     else:
         least = max(1, min(least, int(len(sessions) * _SHARE_OF_HISTORY)))
-        start = sessions[int(len(sessions) * _SHARE_OF_TRAINING)]
-        bounds = [(sessions[0], start, sessions[-1] + timedelta(days=1))]
-        note = (
-            f"{sessions[0]} to {sessions[-1]} is too short for {forecaster.train_years:g} years "
-            f"of training before {backtest.test_years:g} years of test: the test begins on "
-            f"{start}."
-        )
-        if least < backtest.least_sessions:
-            note += f" Symbols are scored from {least} bars of history on."
-    folds = tuple(_fold(sessions, *bound) for bound in bounds)
+        bounds, note = _short_bounds(sessions, least, parameters, backtest_parameters)
+    folds = tuple(_lay_out_fold(sessions, *bound) for bound in bounds)
     return Plan(folds=folds, least_sessions=least, note=note)
+
+
+def _short_bounds(
+    sessions: Sequence[date],
+    least: int,
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
+) -> tuple[list[_Bounds], str]:
+    start = sessions[int(len(sessions) * _SHARE_OF_TRAINING)]
+    note = (
+        f"{sessions[0]} to {sessions[-1]} is too short for {parameters.train_years:g} years "
+        f"of training before {backtest_parameters.test_years:g} years of test: the test begins "
+        f"on {start}."
+    )
+    if least < backtest_parameters.least_sessions:
+        note += f" Symbols are scored from {least} bars of history on."
+    return [(sessions[0], start, sessions[-1] + timedelta(days=1))], note
 
 
 def _fixed_bounds(
     sessions: Sequence[date],
     test_start: date,
-    forecaster: ForecasterParameters,
-    backtest: BacktestParameters,
-) -> tuple[list[tuple[date, date, date]], str]:
-    start = backtest.train_start or test_start - _years(forecaster.train_years)
-    end = backtest.test_end or sessions[-1]
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
+) -> tuple[list[_Bounds], str]:
+    start = backtest_parameters.train_start or test_start - _duration(parameters.train_years)
+    end = backtest_parameters.test_end or sessions[-1]
     note = ""
     if start < sessions[0] - _HOLIDAYS:
         note = f"Training was to start on {start}; the features start with {sessions[0]}."
@@ -179,23 +193,29 @@ def _fixed_bounds(
     return [(start, test_start, end + timedelta(days=1))], note.strip()
 
 
-def _first_tested(last: date, backtest: BacktestParameters) -> date:
-    return last - _years(backtest.test_years) + timedelta(days=1)
+def _first_tested(last: date, backtest_parameters: BacktestParameters) -> date:
+    return last - _duration(backtest_parameters.test_years) + timedelta(days=1)
 
 
-def _long_enough(
-    sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
+def _is_long_enough(
+    sessions: Sequence[date],
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
 ) -> bool:
-    trained_from = _first_tested(sessions[-1], backtest) - _years(forecaster.train_years)
+    tested_from = _first_tested(sessions[-1], backtest_parameters)
+    trained_from = tested_from - _duration(parameters.train_years)
     return trained_from >= sessions[0] - _HOLIDAYS
 
 
 def _rolling_bounds(
-    sessions: Sequence[date], forecaster: ForecasterParameters, backtest: BacktestParameters
-) -> list[tuple[date, date, date]]:
-    last, trained = sessions[-1], _years(forecaster.train_years)
+    sessions: Sequence[date],
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
+) -> list[_Bounds]:
+    last, trained = sessions[-1], _duration(parameters.train_years)
+    first_tested = _first_tested(last, backtest_parameters)
     edges = [
-        *_every(_first_tested(last, backtest), last, backtest.refit_months),
+        *_list_refits(first_tested, last, backtest_parameters.refit_months),
         last + timedelta(days=1),
     ]
     return [
@@ -205,16 +225,16 @@ def _rolling_bounds(
     ]
 
 
-def _every(start: date, last: date, months: int) -> list[date]:
+def _list_refits(start: date, last: date, months: int) -> list[date]:
     length = timedelta(days=round(months * DAYS_OF_YEAR / 12))
     edges = [start]
-    # A rest of less than half a length belongs to the window before it.
+    # A remainder of less than half a length belongs to the window before it.
     while edges[-1] + length + length / 2 <= last:
         edges.append(edges[-1] + length)
     return edges
 
 
-def _fold(sessions: Sequence[date], start: date, test_start: date, after: date) -> Fold:
+def _lay_out_fold(sessions: Sequence[date], start: date, test_start: date, after: date) -> Fold:
     trained = [day for day in sessions if start <= day < test_start]
     tested = [day for day in sessions if test_start <= day < after]
     if not trained or not tested:
@@ -234,7 +254,7 @@ def _fold(sessions: Sequence[date], start: date, test_start: date, after: date) 
 
 
 def target_sessions(features: pl.LazyFrame) -> list[date]:
-    """List the sessions whose volume is known, and was to be forecast.
+    """List the target sessions whose volume is known.
 
     Args:
         features: Rows of ``forecast_features``.
@@ -247,18 +267,18 @@ def target_sessions(features: pl.LazyFrame) -> list[date]:
 
 
 def check_windows(features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters) -> None:
-    """Check that every model of a backtest can be trained and tested, before the first one is.
+    """Check that every model of a backtest can be trained and tested.
 
     Args:
         features: Rows of ``forecast_features``.
         plan: The windows of the backtest.
-        parameters: Of the forecaster.
+        parameters: Parameters of the forecaster.
 
     Raises:
-        NoBacktestError: A window of the backtest has no row to test on.
-        TooFewRowsError: A window of the backtest has too few rows to train on.
+        NoBacktestError: A window has no row to test on.
+        TooFewRowsError: A window has too few rows to train on.
     """
-    parameters = _with_history_of(plan, parameters)
+    parameters = _limit_history(parameters, plan)
     for number, fold in enumerate(plan.folds, start=1):
         if _test_rows(features, fold, plan).limit(1).collect().is_empty():
             raise NoBacktestError(
@@ -270,8 +290,8 @@ def check_windows(features: pl.LazyFrame, plan: Plan, parameters: ForecasterPara
         check_enough(_train_rows(features, fold, parameters), what, parameters)
 
 
-def _with_history_of(plan: Plan, parameters: ForecasterParameters) -> ForecasterParameters:
-    """Lower the history that training asks of a symbol to what the plan asks."""
+def _limit_history(parameters: ForecasterParameters, plan: Plan) -> ForecasterParameters:
+    """Lower the history that training requires of a symbol to what the plan requires."""
     least = min(parameters.least_sessions, plan.least_sessions)
     return parameters.model_copy(update={"least_sessions": least})
 
@@ -294,33 +314,33 @@ def _test_rows(features: pl.LazyFrame, fold: Fold, plan: Plan) -> pl.LazyFrame:
 def run_backtest(
     features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
 ) -> Iterator[pl.DataFrame]:
-    """Train the model of each fold, and forecast the sessions it had not seen.
+    """Train the model of each fold and forecast the sessions it has not seen.
 
-    A row is scored where its symbol has the history, and the target session's bar is in
+    A row is scored if its symbol has enough history and the target session's bar is in
     the data and has a volume.
 
     Args:
         features: Rows of ``forecast_features``.
         plan: The windows.
-        parameters: Of the forecaster.
+        parameters: Parameters of the forecaster.
 
     Yields:
-        One frame a fold: Symbol, Date, TargetDate, Volume of the target session, the
+        One frame per fold: Symbol, Date, TargetDate, Volume of the target session, the
         forecast, its quantiles and the baselines, all in shares; Close of the origin,
-        eta as it came true, and by what the errors are grouped.
+        the observed eta, and the columns that group the errors.
 
     Raises:
         NoBacktestError: A window has no row to test on.
         TooFewRowsError: A window has too few rows to train on.
     """
     check_windows(features, plan, parameters)
-    parameters = _with_history_of(plan, parameters)
+    parameters = _limit_history(parameters, plan)
     for number, fold in enumerate(plan.folds):
         logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
         train = _train_rows(features, fold, parameters).collect(engine="streaming")
         test = _test_rows(features, fold, plan).collect(engine="streaming")
         forecaster = train_forecaster(train, parameters)
-        yield _scored(
+        yield _join_outcome(
             test,
             forecaster.predict(test, parameters.num_threads),
             baseline_forecasts(train, test),
@@ -328,7 +348,7 @@ def run_backtest(
         )
 
 
-def _scored(
+def _join_outcome(
     test: pl.DataFrame, forecasts: pl.DataFrame, baselines: pl.DataFrame, fold: int
 ) -> pl.DataFrame:
     actual = test[NEXT_VOLUME].alias(columns.VOLUME)
@@ -337,7 +357,7 @@ def _scored(
         ETA,
         columns.ETF,
         is_common_stock().alias(COMMON_STOCK),
-        bucket_number(SIZE).alias(BUCKET),
+        bucket_number().alias(BUCKET),
         pl.lit(fold, dtype=pl.Int32).alias(FOLD),
     )
     return pl.concat(

@@ -1,16 +1,17 @@
-"""Simple forecasts that the forecaster is measured against, on the same rows."""
+"""Simple forecasts to compare the forecaster with, on the same rows."""
 
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from stock_volume import columns
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
+from stock_volume.forecaster.model import shares_at_base
 from stock_volume.metrics import Floats
 
 MA5: Final = "ma5"
+"""The geometric mean of the last five volumes, in dollars, at the last Close: eta is 0."""
 
 _OF_ONE_FEATURE: Final = {
     "last_value": "volume_lag_0",
@@ -44,7 +45,7 @@ def baseline_forecasts(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
         test: Rows to forecast.
 
     Returns:
-        One column a baseline, in shares; an unknown input counts as equal to the base.
+        One column per baseline, in shares; an unknown input counts as equal to the base.
     """
     eta: dict[str, Floats] = {
         name: _inputs(test, (feature,))[:, 0] for name, feature in _OF_ONE_FEATURE.items()
@@ -53,7 +54,7 @@ def baseline_forecasts(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     for name, features in _REGRESSIONS.items():
         slopes = _least_squares(_inputs(train, features), train[ETA].to_numpy())
         eta[name] = _with_constant(_inputs(test, features)) @ slopes
-    shares = test.select(pl.col(BASE).exp() / pl.col(columns.CLOSE)).to_series().to_numpy()
+    shares = test.select(shares_at_base()).to_series().to_numpy()
     return pl.DataFrame({name: shares * np.exp(eta[name]) for name in BASELINES})
 
 

@@ -1,8 +1,12 @@
-"""The model card of the forecaster, and its part of the report, made from its figures."""
+"""The forecaster's model card and its section of the report."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from stock_volume.boosters import LIBRARY
+from stock_volume.evaluation.backtest import Fold
+from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics, PointMetrics
+from stock_volume.forecaster.model import TrainingSummary
 from stock_volume.metrics import UNDEFINED, in_words
 
 _COLUMNS: Final = """\
@@ -16,154 +20,155 @@ there is one row only.
 """
 
 
-def report_forecaster(metrics: Mapping[str, Any]) -> str:
-    """Write up the backtest.
+def report_forecaster(metrics: BacktestMetrics) -> str:
+    """Write the forecaster's section of the report.
 
     Args:
-        metrics: What ``evaluate_backtest`` measured, with the ``plan``.
+        metrics: Measures of the backtest.
 
     Returns:
         Markdown.
     """
-    return _explained(_report(metrics))
+    return _explain_undefined(_describe_backtest(metrics))
 
 
-def _report(metrics: Mapping[str, Any]) -> str:
-    folds = metrics["plan"]["folds"]
+def _describe_backtest(metrics: BacktestMetrics) -> str:
+    folds = metrics.plan.folds
     return f"""\
 ## Forecaster: the next session's volume
 
-Backtest on {metrics["universe"]}: {metrics["n"]:,} symbol-days of {metrics["symbols"]:,}
-symbols, {folds[0]["test_start"]} to {folds[-1]["test_end"]}, each forecast by a model that
-was trained on earlier sessions only.{_after_space(metrics["plan"]["note"])}
+Backtest on {metrics.universe}: {metrics.n:,} symbol-days of {metrics.symbols:,}
+symbols, {folds[0].test_start} to {folds[-1].test_end}, each forecast by a model that
+was trained on earlier sessions only.{_on_a_new_line(metrics.plan.note)}
 
 **eta-R² {_headline(metrics)}: the share of the
-squared error of log dollar volume that the forecast takes from the mean of the last five
-sessions. Of the volumes, {metrics["coverage_80"]:.1f} % fell between the quantiles 10 and 90
-(80 % is right), {metrics["below_q50"]:.1f} % below the median (50 % is right).
+squared error of log dollar volume that the forecast removes from the mean of the last five
+sessions. {in_words(metrics.coverage_80, ".1f")} % of the volumes fell between quantiles 0.1 and
+0.9 (80 % is right), {in_words(metrics.below_q50, ".1f")} % below the median (50 % is right).
 
 | forecast | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE |
 |---|---:|---:|---:|---:|---:|
-{_line("**forecaster**", metrics)}
-{_lines(metrics["baselines"])}
+{_row("**forecaster**", metrics)}
+{_baseline_rows(metrics.baselines)}
 """
 
 
-def _headline(metrics: Mapping[str, Any]) -> str:
-    if metrics["eta_r2"] is None:
+def _headline(metrics: BacktestMetrics) -> str:
+    if metrics.eta_r2 is None:
         return f"is {UNDEFINED}** (the mean of the last five sessions has no error)"
-    interval = metrics["intervals_95"]["eta_r2"]
+    interval = metrics.intervals_95.eta_r2
     bounds = UNDEFINED if interval is None else "{:.2f} to {:.2f}".format(*interval)
-    return f"{metrics['eta_r2']:.2f} %** (95 % interval {bounds})"
+    return f"{metrics.eta_r2:.2f} %** (95 % interval {bounds})"
 
 
-def _explained(text: str) -> str:
-    """Add what undefined means, where a text has the word."""
+def _explain_undefined(text: str) -> str:
+    """Append what undefined means, if the text has the word."""
     return text + _NOTE_ON_UNDEFINED if UNDEFINED in text else text
 
 
-def _after_space(note: str) -> str:
+def _on_a_new_line(note: str) -> str:
     return f"\n{note}" if note else ""
 
 
-def write_card(metrics: Mapping[str, Any], about: Mapping[str, Any], revision: str) -> str:
+def write_card(metrics: BacktestMetrics, training: TrainingSummary, revision: str) -> str:
     """Write the model card (Mitchell et al., 2019).
 
     Args:
-        metrics: What ``evaluate_backtest`` measured, with the ``plan``.
-        about: How the shipped forecaster came to be.
-        revision: Of the code.
+        metrics: Measures of the backtest.
+        training: How the shipped forecaster was trained.
+        revision: Revision of the code.
 
     Returns:
         Markdown.
     """
-    return _explained(_card(metrics, about, revision))
+    return _explain_undefined(_describe_model(metrics, training, revision))
 
 
-def _card(metrics: Mapping[str, Any], about: Mapping[str, Any], revision: str) -> str:
-    parameters = about["parameters"]
+def _describe_model(metrics: BacktestMetrics, training: TrainingSummary, revision: str) -> str:
+    parameters = training.parameters
     return f"""\
 # Model card: forecaster of the next session's volume
 
 ## What it is
 
-{parameters["boosters"]} LightGBM booster(s) of {about["trees"]} trees for the mean of eta, and
-one a quantile ({", ".join(f"{level:g}" for level in parameters["quantiles"])}). eta is the log
+{parameters.boosters} {LIBRARY} booster(s) of {training.trees} trees for the mean of eta, and
+one for each quantile ({", ".join(f"{level:g}" for level in parameters.quantiles)}). eta is the log
 dollar volume of the next session less the mean of the last five. Trained on
-{about["rows"]:,} symbol-days of {about["symbols"]:,} symbols, sessions {about["first_session"]}
-to {about["last_session"]}; those from {about["validated_from"]} chose the number of trees and
-calibrated the quantiles. Revision of the code: {revision}.
+{training.rows:,} symbol-days of {training.symbols:,} symbols, sessions {training.first_session}
+to {training.last_session}; the sessions from {training.validated_from} on chose the number of
+trees and calibrated the quantiles. Revision of the code: {revision}.
 
 ## What it is for
 
-Planning around tomorrow's liquidity: sizing of orders, capacity, alarms on unusual volume. It
-answers for any symbol with daily bars, from the latest bar and the calendar of the session
+Planning around tomorrow's liquidity: order sizing, capacity, alarms on unusual volume. It
+forecasts any symbol with daily bars, from the latest bar and the calendar of the session
 after it. The forecast is about the median; on half the days the volume is higher.
 
 ## What it is not for
 
-- It is no forecast of prices, and no advice to trade.
-- It knows no news, no dates of earnings but those that a symbol's own past suggests.
-- It says nothing of a session in which a symbol does not trade: such days are not scored.
+- It does not forecast prices and is not advice to trade.
+- It knows no news, and no earnings dates except what a symbol's own past suggests.
+- It says nothing about a session in which a symbol does not trade: such days are not scored.
 - Symbols that trade below 100k dollars a day are mostly noise; see their row below.
 
-{_report(metrics)}
+{_describe_backtest(metrics)}
 ## By liquidity
 
 Mean dollar volume of the 22 sessions up to the origin.
 
 | dollars a day {_COLUMNS}
-{_groups(metrics["by_bucket"])}
+{_group_rows(metrics.by_bucket)}
 
 ## By kind of security
 
 | securities {_COLUMNS}
-{_groups(metrics["by_security"])}
+{_group_rows(metrics.by_security)}
 
 ## By year
 
 | year {_COLUMNS}
-{_groups(metrics["by_year"])}
+{_group_rows(metrics.by_year)}
 
 ## Windows
 
 | trained on | tested on |
 |---|---|
-{_windows(metrics["plan"]["folds"])}
+{_window_rows(metrics.plan.folds)}
 
-The defaults of the parameters were chosen on tests of 2017 and 2018 of a reference archive, which
-were looked at some seventy times; 2019 and 2020 of it were looked at three times, and nothing was
-chosen by them (docs/forecaster.md). Whoever tunes on the windows above should say so here.
+The default parameters were chosen on tests of 2017 and 2018 of a reference archive, which
+were evaluated some seventy times; 2019 and 2020 were evaluated three times, and nothing was
+chosen by them (docs/forecaster.md). If you tune on the windows above, say so here.
 
-Intervals are of a bootstrap of blocks of sessions. eta-R² and level R² are of log dollar
-volume, MdAPE, MAE and QLIKE of shares. Over-forecasting is the costly error for who trades on
-the number: the mean of eta less its forecast is {metrics["bias"]:+.4f} (below 0: too high).
+Intervals come from a block bootstrap of sessions. eta-R² and level R² are of log dollar
+volume; MdAPE, MAE and QLIKE are of shares. Forecasting too much is the costly error when trading
+on the number: the mean error of eta is {in_words(metrics.bias, "+.4f")} (below 0: forecasts are
+too high).
 """
 
 
-def _line(name: str, measures: Mapping[str, Any]) -> str:
+def _row(name: str, measures: PointMetrics) -> str:
     return (
-        f"| {name} | {in_words(measures['eta_r2'], '.2f')} "
-        f"| {in_words(measures['level_r2'], '.2f')} "
-        f"| {measures['mdape']:.1f} | {measures['mae']:,.0f} | {measures['qlike']:.3f} |"
+        f"| {name} | {in_words(measures.eta_r2, '.2f')} "
+        f"| {in_words(measures.level_r2, '.2f')} "
+        f"| {in_words(measures.mdape, '.1f')} | {in_words(measures.mae, ',.0f')} "
+        f"| {in_words(measures.qlike, '.3f')} |"
     )
 
 
-def _lines(groups: Mapping[str, Mapping[str, Any]]) -> str:
-    return "\n".join(_line(name, measures) for name, measures in groups.items())
+def _baseline_rows(baselines: Mapping[str, PointMetrics]) -> str:
+    return "\n".join(_row(name, measures) for name, measures in baselines.items())
 
 
-def _groups(groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
     return "\n".join(
-        _line(f"{name} | {measures['n']:,}", measures) + f" {measures['coverage_80']:.1f} |"
-        for name, measures in groups.items()
-        if measures["n"]
+        _row(f"{name} | {group.n:,}", group) + f" {in_words(group.coverage_80, '.1f')} |"
+        for name, group in groups.items()
+        if group.n
     )
 
 
-def _windows(folds: list[Mapping[str, str]]) -> str:
+def _window_rows(folds: tuple[Fold, ...]) -> str:
     return "\n".join(
-        f"| {fold['train_start']} to {fold['train_end']} "
-        f"| {fold['test_start']} to {fold['test_end']} |"
+        f"| {fold.train_start} to {fold.train_end} | {fold.test_start} to {fold.test_end} |"
         for fold in folds
     )

@@ -1,14 +1,22 @@
-"""The errors of a backtest, as figures."""
+"""Error measures of a backtest."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
+from stock_volume.evaluation.results import (
+    BacktestMetrics,
+    BootstrapIntervals,
+    GroupMetrics,
+    Interval,
+    PointMetrics,
+)
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
@@ -16,66 +24,102 @@ from stock_volume.forecaster.universe import BUCKETS
 from stock_volume.metrics import Floats
 
 PER_CENT: Final = 100.0
+
 _INTERVAL: Final = (2.5, 97.5)
 _ROUNDING: Final = 1e-9
-"""Logs that differ by less are equal: means of equal logs are off by their rounding."""
+"""Logs that differ by less are equal: means of equal logs differ by rounding errors."""
+
+_OTHER_STOCKS: Final = "other stocks"
+_ETFS: Final = "ETFs"
+_SSE_HAR: Final = "sse_har"
 
 _LOWER, _UPPER = INTERVAL_NAMES
 
 
 def eta_of(forecast: str) -> pl.Expr:
-    """Turn a forecast in shares back to eta: ma5 is the volume that an eta of 0 stands for."""
+    """Convert a forecast from shares to eta; ``ma5`` is the volume at which eta is 0."""
     return (pl.col(forecast) / pl.col(MA5)).log()
 
 
-def _share(value: pl.Expr) -> pl.Expr:
-    return value.cast(pl.Float64).mean()
-
-
-def _level() -> pl.Expr:
-    """Log dollar volume of the target session."""
-    return (pl.col(MA5) * pl.col(columns.CLOSE)).log() + pl.col(ETA)
-
-
-def _level_variance() -> pl.Expr:
-    """Variance of the log dollar volume; null where it does not vary."""
-    varies = _level().max() - _level().min() > _ROUNDING
-    return pl.when(varies).then(_level().var(ddof=0))
-
-
 def eta_squares() -> pl.Expr:
-    """Square eta, the error of a forecast of ma5; 0 where it is a rounding error."""
+    """Square eta, the error of the ``ma5`` forecast; 0 where it is a rounding error."""
     eta = pl.col(ETA)
     return pl.when(eta.abs() > _ROUNDING).then(eta.pow(2)).otherwise(0.0)
 
 
-def point_measures(forecast: str) -> list[pl.Expr]:
-    """Measure the errors of point forecasts.
+def is_inside_interval() -> pl.Expr:
+    """Return whether the volume is from quantile 0.1 to quantile 0.9."""
+    return pl.col(columns.VOLUME).is_between(pl.col(_LOWER), pl.col(_UPPER))
+
+
+def eta_r2(sse: pl.Expr, sst: pl.Expr) -> pl.Expr:
+    """Compute eta-R2 from its sums.
+
+    Args:
+        sse: Sum of the squared errors of eta.
+        sst: Sum of ``eta_squares``.
+
+    Returns:
+        1 - SSE / SST in per cent; null where SST is 0.
+    """
+    return PER_CENT * (1 - sse / pl.when(sst > 0).then(sst))
+
+
+def coverage(inside: pl.Expr, n: pl.Expr) -> pl.Expr:
+    """Compute the coverage of the interval from its sums.
+
+    Args:
+        inside: Number of volumes inside the interval.
+        n: Number of volumes.
+
+    Returns:
+        Their share in per cent.
+    """
+    return PER_CENT * (inside / n)
+
+
+def eta_r2_of(forecast: str) -> pl.Expr:
+    """Aggregate rows of a backtest to the eta-R2 of a forecast.
 
     Args:
         forecast: Column of the forecast, in shares.
 
     Returns:
-        Aggregations of rows of a backtest, named:
+        Aggregation named ``eta_r2``, in per cent; null where ``ma5`` has no error.
+    """
+    error = pl.col(ETA) - eta_of(forecast)
+    return eta_r2(error.pow(2).sum(), eta_squares().sum()).alias("eta_r2")
 
-        - ``eta_r2``: 1 - SSE / SSE of a forecast of ma5, of log dollar volume, in per cent;
-          null where that forecast has no error;
-        - ``level_r2``: 1 - SSE / SSE of the mean, of log dollar volume, in per cent; null
-          where the dollar volume does not vary, and of a single row;
-        - ``mdape``: median of the absolute error over the volume, in per cent;
-        - ``mae``: mean absolute error, in shares;
-        - ``qlike``: mean of ratio - log ratio - 1, the ratio being volume over forecast
-          (Patton, 2011);
-        - ``bias``: mean of eta less its forecast, in logs; below 0 where forecasts are
-          too high.
+
+def _log_dollars() -> pl.Expr:
+    """Log dollar volume of the target session."""
+    return (pl.col(MA5) * pl.col(columns.CLOSE)).log() + pl.col(ETA)
+
+
+def _log_dollars_variance() -> pl.Expr:
+    """Variance of the log dollar volume; null where it does not vary."""
+    varies = _log_dollars().max() - _log_dollars().min() > _ROUNDING
+    return pl.when(varies).then(_log_dollars().var(ddof=0))
+
+
+def point_measures(forecast: str) -> list[pl.Expr]:
+    """List the measures of a point forecast.
+
+    Args:
+        forecast: Column of the forecast, in shares.
+
+    Returns:
+        Aggregations of rows of a backtest, named as the fields of ``PointMetrics``.
+        ``eta_r2`` is null where ``ma5`` has no error, ``level_r2`` where the dollar
+        volume does not vary, as in a single row. QLIKE is that of Patton (2011).
     """
     error = pl.col(ETA) - eta_of(forecast)
     volume = pl.col(columns.VOLUME)
     ratio = volume / pl.col(forecast)
-    of_ma5 = eta_squares().sum()
+    level_r2 = PER_CENT * (1 - error.pow(2).mean() / _log_dollars_variance())
     return [
-        (PER_CENT * (1 - error.pow(2).sum() / pl.when(of_ma5 > 0).then(of_ma5))).alias("eta_r2"),
-        (PER_CENT * (1 - error.pow(2).mean() / _level_variance())).alias("level_r2"),
+        eta_r2_of(forecast),
+        level_r2.alias("level_r2"),
         (PER_CENT * ((volume - pl.col(forecast)).abs() / volume).median()).alias("mdape"),
         (volume - pl.col(forecast)).abs().mean().alias("mae"),
         (ratio - ratio.log() - 1).mean().alias("qlike"),
@@ -93,134 +137,161 @@ def _pinball(levels: Sequence[float]) -> pl.Expr:
 
 
 def interval_measures(levels: Sequence[float]) -> list[pl.Expr]:
-    """Measure the quantiles.
+    """List the measures of the quantiles.
 
     Args:
-        levels: Of the quantiles, 0.1 and 0.9 among them.
+        levels: Levels of the quantiles, 0.1 and 0.9 among them.
 
     Returns:
         Aggregations of rows of a backtest: ``pinball``, of log volume; ``coverage_80``,
-        the share of volumes from the quantile 10 to 90, in per cent; and for each
-        quantile the share of volumes up to it.
+        the share of volumes from quantile 0.1 to quantile 0.9, in per cent; and for each
+        quantile the share of volumes up to it, such as ``below_q10``.
     """
     volume = pl.col(columns.VOLUME)
     names = [quantile_name(level) for level in levels]
-    inside = volume.is_between(pl.col(_LOWER), pl.col(_UPPER))
     return [
         _pinball(levels).alias("pinball"),
-        (PER_CENT * _share(inside)).alias("coverage_80"),
-        *((PER_CENT * _share(volume <= pl.col(name))).alias(f"below_{name}") for name in names),
+        coverage(is_inside_interval().sum(), pl.len()).alias("coverage_80"),
+        *(
+            (PER_CENT * (volume <= pl.col(name)).cast(pl.Float64).mean()).alias(f"below_{name}")
+            for name in names
+        ),
     ]
 
 
 def evaluate_backtest(
-    backtest: pl.LazyFrame, levels: Sequence[float], parameters: BacktestParameters
-) -> dict[str, Any]:
+    backtest: pl.LazyFrame,
+    plan: Plan,
+    levels: Sequence[float],
+    parameters: BacktestParameters,
+) -> BacktestMetrics:
     """Measure a backtest.
 
     Args:
         backtest: Rows of ``run_backtest``.
+        plan: Its windows.
         levels: Levels of its quantiles.
-        parameters: Of the bootstrap.
+        parameters: Parameters of the bootstrap.
 
     Returns:
-        The measures of common stocks, which are the headline: those of
-        ``point_measures`` and ``interval_measures``, with bootstrap intervals; then by
-        bucket of liquidity, by kind of security, by fold, and of each baseline. Where
-        there is no common stock, the headline is of all symbols.
+        The measures of the headline universe with bootstrap intervals, by bucket of
+        liquidity, by kind of security, by year and of each baseline.
     """
     rows = backtest.collect(engine="streaming")
-    headline = rows.filter(pl.col(COMMON_STOCK))
-    universe = "common stocks"
-    if not headline.height:
-        headline, universe = rows, "all symbols"
+    universe = choose_universe(rows)
+    headline = select_universe(rows, universe)
     measures = [*point_measures(FORECAST), *interval_measures(levels)]
-    return {
-        "universe": universe,
-        **_measured(headline, measures),
-        "intervals_95": bootstrap_intervals(headline, parameters),
-        "by_bucket": _by_bucket(headline, measures),
-        "by_security": {
-            "common stocks": _measured(rows.filter(pl.col(COMMON_STOCK)), measures),
-            "other stocks": _measured(
-                rows.filter(~pl.col(COMMON_STOCK) & ~pl.col(columns.ETF)), measures
-            ),
-            "ETFs": _measured(rows.filter(pl.col(columns.ETF)), measures),
-            "all symbols": _measured(rows, measures),
-        },
-        "by_year": _by_year(headline, measures),
-        "baselines": {
-            baseline: _measured(headline, point_measures(baseline)) for baseline in BASELINES
-        },
-    }
+    return BacktestMetrics.model_validate(
+        {
+            **_measure(headline, measures),
+            "universe": universe,
+            "intervals_95": bootstrap_intervals(headline, parameters),
+            "by_bucket": _measure_buckets(headline, measures),
+            "by_security": _measure_securities(rows, measures),
+            "by_year": _measure_years(headline, measures),
+            "baselines": {
+                baseline: PointMetrics.model_validate(_measure(headline, point_measures(baseline)))
+                for baseline in BASELINES
+            },
+            "plan": plan,
+        }
+    )
 
 
-def _measured(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, Any]:
+def _measure(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, float | None]:
     counts = {
         "n": rows.height,
         "symbols": rows[columns.SYMBOL].n_unique(),
         "sessions": rows[columns.TARGET_DATE].n_unique(),
     }
-    if not rows.height:
-        return counts
-    return {**counts, **rows.select(measures).row(0, named=True)}
+    return {**counts, **(rows.select(measures).row(0, named=True) if rows.height else {})}
 
 
-def _by_bucket(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, Any]:
+def _measure_group(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> GroupMetrics:
+    return GroupMetrics.model_validate(_measure(rows, measures))
+
+
+def _measure_buckets(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:
     return {
-        name: _measured(rows.filter(pl.col(BUCKET) == number), measures)
+        name: _measure_group(rows.filter(pl.col(BUCKET) == number), measures)
         for number, name in enumerate(BUCKETS)
     }
 
 
-def _by_year(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, Any]:
+def _measure_securities(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:
+    is_common_stock, is_etf = pl.col(COMMON_STOCK), pl.col(columns.ETF)
+    kinds = {
+        Universe.COMMON_STOCKS: is_common_stock,
+        _OTHER_STOCKS: ~is_common_stock & ~is_etf,
+        _ETFS: is_etf,
+        Universe.ALL_SYMBOLS: pl.lit(value=True),
+    }
+    return {str(kind): _measure_group(rows.filter(of), measures) for kind, of in kinds.items()}
+
+
+def _measure_years(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:
     year = pl.col(columns.TARGET_DATE).dt.year()
     years = rows.select(year.unique().sort()).to_series()
-    return {str(number): _measured(rows.filter(year == number), measures) for number in years}
+    return {str(number): _measure_group(rows.filter(year == number), measures) for number in years}
 
 
-def bootstrap_intervals(
-    rows: pl.DataFrame, parameters: BacktestParameters
-) -> dict[str, list[float] | None]:
-    """Tell how far chance may move the measures that sums over sessions make.
+def sums_by_session(rows: pl.DataFrame, *more: pl.Expr) -> pl.DataFrame:
+    """Sum per session what measures of a window of sessions are computed from.
 
-    Sessions are drawn in blocks (the moving block bootstrap of Kuensch, 1989), since
-    the errors of a session's symbols, and of neighbouring sessions, go together.
+    Args:
+        rows: Scored rows, as of ``run_backtest``.
+        *more: Further sums, named.
+
+    Returns:
+        One row per session, ascending, all Float64 but ``TargetDate``: ``sse`` and
+        ``sst`` for ``eta_r2``, ``errors`` of eta, ``absolute`` errors in shares,
+        ``inside`` and ``n`` for ``coverage``, and ``more``.
+    """
+    error = pl.col(ETA) - eta_of(FORECAST)
+    sums = [
+        error.pow(2).sum().alias("sse"),
+        eta_squares().sum().alias("sst"),
+        error.sum().alias("errors"),
+        (pl.col(columns.VOLUME) - pl.col(FORECAST)).abs().sum().alias("absolute"),
+        is_inside_interval().sum().alias("inside"),
+        pl.len().alias("n"),
+        *more,
+    ]
+    return (
+        rows.group_by(columns.TARGET_DATE)
+        .agg(one.cast(pl.Float64) for one in sums)
+        .sort(columns.TARGET_DATE)
+    )
+
+
+def bootstrap_intervals(rows: pl.DataFrame, parameters: BacktestParameters) -> BootstrapIntervals:
+    """Estimate by bootstrap how far chance may move the headline measures.
+
+    It draws sessions in blocks (the moving block bootstrap of Kuensch, 1989), since the
+    errors within a session, and in neighbouring sessions, are correlated.
 
     Args:
         rows: Rows of a backtest.
         parameters: Number of resamples and length of the blocks.
 
     Returns:
-        The central 95 % of the resamples of ``eta_r2``, of ``mae`` and of
-        ``coverage_80``, and of ``eta_r2_over_har``, the lead over that baseline; None
-        where a resample has no value.
+        The intervals.
     """
-    volume = pl.col(columns.VOLUME)
-    sums = (
-        rows.group_by(columns.TARGET_DATE)
-        .agg(
-            (pl.col(ETA) - eta_of(FORECAST)).pow(2).sum().alias("sse"),
-            (pl.col(ETA) - eta_of("har")).pow(2).sum().alias("sse_har"),
-            eta_squares().sum().alias("sst"),
-            (volume - pl.col(FORECAST)).abs().sum().alias("absolute"),
-            volume.is_between(pl.col(_LOWER), pl.col(_UPPER)).sum().alias("inside"),
-            pl.len().alias("n"),
-        )
-        .sort(columns.TARGET_DATE)
-        .drop(columns.TARGET_DATE)
+    sse_har = (pl.col(ETA) - eta_of("har")).pow(2).sum().alias(_SSE_HAR)
+    sums = sums_by_session(rows, sse_har).drop(columns.TARGET_DATE)
+    resamples = pl.DataFrame(_resample(sums.to_numpy(), parameters), schema=sums.columns)
+    sse, sst = pl.col("sse"), pl.col("sst")
+    lead = PER_CENT * (pl.col(_SSE_HAR) - sse) / sst
+    defined = bool((resamples["sst"] > 0).all())
+    return BootstrapIntervals(
+        eta_r2=_central(resamples, eta_r2(sse, sst)) if defined else None,
+        eta_r2_over_har=_central(resamples, lead) if defined else None,
+        mae=_central(resamples, pl.col("absolute") / pl.col("n")),
+        coverage_80=_central(resamples, coverage(pl.col("inside"), pl.col("n"))),
     )
-    sse, sse_har, sst, absolute, inside, n = _resampled(sums.to_numpy(), parameters).T
-    defined = sst.all()
-    return {
-        "eta_r2": _central(PER_CENT * (1 - sse / sst)) if defined else None,
-        "eta_r2_over_har": _central(PER_CENT * (sse_har - sse) / sst) if defined else None,
-        "mae": _central(absolute / n),
-        "coverage_80": _central(PER_CENT * inside / n),
-    }
 
 
-def _resampled(sums: Floats, parameters: BacktestParameters) -> Floats:
+def _resample(sums: Floats, parameters: BacktestParameters) -> Floats:
     """Sums over the sessions of each resample, shape (resamples, sums)."""
     sessions = len(sums)
     block = min(parameters.block_sessions, sessions)
@@ -233,5 +304,6 @@ def _resampled(sums: Floats, parameters: BacktestParameters) -> Floats:
     return total
 
 
-def _central(values: Floats) -> list[float]:
-    return [float(bound) for bound in np.percentile(values, _INTERVAL)]
+def _central(resamples: pl.DataFrame, measure: pl.Expr) -> Interval:
+    low, high = np.percentile(resamples.select(measure).to_series().to_numpy(), _INTERVAL)
+    return float(low), float(high)

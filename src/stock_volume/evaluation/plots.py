@@ -1,4 +1,4 @@
-"""Figures of a backtest, for Kedro-Viz and for the model card."""
+"""Figures of a backtest, for Kedro-Viz and the model card."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
-from stock_volume.evaluation.measures import PER_CENT, eta_of, point_measures
+from stock_volume.evaluation.backtest import BUCKET
+from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.headline import select_headline
+from stock_volume.evaluation.measures import PER_CENT, eta_of, eta_r2_of
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.universe import BUCKETS
@@ -31,20 +33,18 @@ def _figure(title: str, x: str, y: str) -> "Figure":
 
 
 def _headline(backtest: pl.LazyFrame) -> pl.DataFrame:
-    rows = backtest.collect(engine="streaming")
-    stocks = rows.filter(COMMON_STOCK)
-    return stocks if stocks.height else rows
+    return select_headline(backtest.collect(engine="streaming"))
 
 
 def plot_calibration(backtest: pl.LazyFrame, levels: Sequence[float]) -> "Figure":
-    """Draw how often volumes stay below each quantile, by bucket of liquidity.
+    """Draw how often volumes are below each quantile, by bucket of liquidity.
 
     Args:
         backtest: Rows of ``run_backtest``.
         levels: Levels of its quantiles.
 
     Returns:
-        One line a bucket, and the diagonal on which a calibrated quantile lies.
+        One line per bucket, and the diagonal of calibrated quantiles.
     """
     rows = _headline(backtest)
     figure = _figure(
@@ -68,13 +68,13 @@ def plot_calibration(backtest: pl.LazyFrame, levels: Sequence[float]) -> "Figure
 
 
 def plot_reliability(backtest: pl.LazyFrame) -> "Figure":
-    """Draw the mean of what came true against the mean of what was forecast.
+    """Draw the mean observed eta against the mean forecast.
 
     Args:
         backtest: Rows of ``run_backtest``.
 
     Returns:
-        A point a twentieth of the rows, in order of the forecast, of eta.
+        One point per twentieth of the rows, in order of the forecast.
     """
     rows = _headline(backtest).select(ETA, eta_of(FORECAST).alias(FORECAST)).sort(FORECAST)
     group = (pl.int_range(pl.len()) * _GROUPS // pl.len()).alias("group")
@@ -88,7 +88,7 @@ def plot_reliability(backtest: pl.LazyFrame) -> "Figure":
 
 
 def plot_errors(backtest: pl.LazyFrame) -> "Figure":
-    """Draw eta-R2 by month, a line a bucket of liquidity.
+    """Draw eta-R2 by month, one line per bucket of liquidity.
 
     Args:
         backtest: Rows of ``run_backtest``.
@@ -99,12 +99,11 @@ def plot_errors(backtest: pl.LazyFrame) -> "Figure":
     rows = _headline(backtest)
     figure = _figure("eta-R² by month of the target session", "month", "eta-R², %")
     month = pl.col(columns.TARGET_DATE).dt.truncate("1mo").alias("month")
-    measure = point_measures(FORECAST)[0]
     groups = [("all", rows)] + [
         (bucket, rows.filter(pl.col(BUCKET) == number)) for number, bucket in enumerate(BUCKETS)
     ]
     for name, of_group in groups:
-        months = of_group.group_by(month).agg(measure).sort("month")
+        months = of_group.group_by(month).agg(eta_r2_of(FORECAST)).sort("month")
         if months.height:
             figure.add_scatter(
                 x=months["month"].cast(pl.String).to_list(),
@@ -118,13 +117,13 @@ def plot_errors(backtest: pl.LazyFrame) -> "Figure":
 
 
 def plot_importance(importance: Mapping[str, float]) -> "Figure":
-    """Draw the features that the splits gain most by.
+    """Draw the features with the largest gain.
 
     Args:
         importance: Share of the gain by feature.
 
     Returns:
-        The thirty first, as bars.
+        The first thirty, as bars.
     """
     first = sorted(importance.items(), key=lambda item: item[1])[-_FEATURES_SHOWN:]
     figure = _figure("Importance of the features", "share of the gain of all splits, %", "")
@@ -144,12 +143,12 @@ def plot_symbols(backtest: pl.LazyFrame) -> "Figure":
         backtest: Rows of ``run_backtest``.
 
     Returns:
-        One panel a symbol: its last sessions, with the band from the quantile 10 to 90.
+        One panel per symbol: its last sessions, with the band from quantile 0.1 to 0.9.
     """
     from plotly.subplots import make_subplots
 
     rows = _headline(backtest)
-    symbols = _spread_symbols(rows)
+    symbols = _choose_symbols(rows)
     figure = make_subplots(
         rows=len(symbols), cols=1, shared_xaxes=True, subplot_titles=symbols, vertical_spacing=0.06
     )
@@ -165,9 +164,9 @@ def plot_symbols(backtest: pl.LazyFrame) -> "Figure":
     return figure
 
 
-def _spread_symbols(rows: pl.DataFrame) -> list[str]:
-    """Take symbols at even ranks of dollar volume, among those scored to the end."""
-    dollars = pl.col("ma5") * pl.col(columns.CLOSE)
+def _choose_symbols(rows: pl.DataFrame) -> list[str]:
+    """Choose symbols at even ranks of dollar volume that are scored to the end."""
+    dollars = pl.col(MA5) * pl.col(columns.CLOSE)
     ranked = (
         rows.filter(
             pl.col(columns.TARGET_DATE).max().over(columns.SYMBOL)

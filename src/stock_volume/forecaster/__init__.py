@@ -1,1 +1,1 @@
-"""The forecaster: the next session's volume, with its uncertainty and its record."""
+"""The forecaster of the next session's volume, with its uncertainty and its log."""

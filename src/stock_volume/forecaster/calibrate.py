@@ -1,7 +1,7 @@
-"""Calibration of quantiles on later rows than those they were fitted to.
+"""Calibration of quantiles on later rows than they were fitted to.
 
-Conformalized quantile regression (Romano, Patterson and Candes, NeurIPS 2019), each
-quantile on its own and by bucket of liquidity: what is added to a quantile is the same
+Conformalized quantile regression (Romano, Patterson and Candes, NeurIPS 2019), for each
+quantile separately and by bucket of liquidity: the offset of a quantile is the same
 quantile of its errors on held-out rows.
 """
 
@@ -14,17 +14,17 @@ import numpy.typing as npt
 from stock_volume.metrics import Floats
 
 LEAST_ROWS: Final = 500
-"""Rows of a bucket, at the least, before it is calibrated apart from the others."""
+"""Minimum rows of a bucket for offsets of its own."""
 
 Groups = npt.NDArray[np.integer]
 
 
 def conformal_offset(errors: Floats, level: float) -> float:
-    """Tell what to add to a quantile so that it holds on rows like those held out.
+    """Compute what to add to a quantile so that it holds on rows like the held-out ones.
 
     Args:
         errors: Actual less predicted quantile on held-out rows, shape (n,), n > 0.
-        level: Of the quantile, in (0, 1).
+        level: Level of the quantile, in (0, 1).
 
     Returns:
         The quantile of the errors, with the correction for n + 1 rows, away from the
@@ -43,12 +43,12 @@ def conformal_offsets(
     Args:
         actual: Observed values, shape (n,), n > 0.
         predicted: Predicted quantiles, shape (n, levels).
-        levels: Of the quantiles.
+        levels: Levels of the quantiles.
         groups: Group of each row, from 0, shape (n,).
         count: Number of groups.
 
     Returns:
-        What to add, shape (groups, levels); a group of few rows has that of all rows.
+        Offsets, shape (groups, levels); a small group has the offsets of all rows.
     """
     errors = actual[:, None] - predicted
     members = [groups == group for group in range(count)]

@@ -1,4 +1,4 @@
-"""The forecast of the session that has not come yet."""
+"""Forecast the next session from the latest bars."""
 
 import logging
 from collections.abc import Collection
@@ -14,21 +14,21 @@ logger = logging.getLogger(__name__)
 
 
 def latest_of_each(features: pl.LazyFrame) -> pl.DataFrame:
-    """Take the latest row of each symbol.
+    """Select the latest row of each symbol that can be forecast.
 
     Args:
         features: Rows of ``forecast_features``.
 
     Returns:
-        One row a symbol, if a forecast can rest on it: it has traded on any of its last
-        five bars, and a session follows the latest.
+        One row per symbol that traded on any of its last five bars, if a session follows
+        the latest.
     """
     latest = (
         features.group_by(columns.SYMBOL)
         .agg(pl.col(columns.DATE).max())
         .collect(engine="streaming")
     )
-    # Few dates are the latest of any symbol: the other rows are then never read in full.
+    # Few dates are the latest of any symbol; this filter avoids reading all other rows.
     days = latest[columns.DATE].unique().implode()
     return (
         features.filter(pl.col(columns.DATE).is_in(days))
@@ -42,16 +42,16 @@ def latest_of_each(features: pl.LazyFrame) -> pl.DataFrame:
 def latest_rows(
     features: pl.LazyFrame, parameters: ForecasterParameters, kept: Collection[str] = ()
 ) -> pl.DataFrame:
-    """Take the latest row of each live symbol.
+    """Select the latest row of each live symbol.
 
     Args:
         features: Rows of ``forecast_features``.
-        parameters: Tell how old the latest bar of a live symbol may be.
+        parameters: Parameters; here, how old the latest bar of a live symbol may be.
         kept: Symbols whose latest bar may be older.
 
     Returns:
-        One row a symbol whose latest bar is among the latest sessions, or that is kept,
-        and that has traded on any of its last five bars.
+        One row per symbol that traded on any of its last five bars and whose latest bar is
+        among the latest sessions, or that is in ``kept``.
     """
     days = features.select(pl.col(columns.DATE).unique().sort()).collect(engine="streaming")
     oldest = days[columns.DATE].tail(parameters.live_sessions).min()
@@ -67,24 +67,24 @@ def forecast_next_session(
 ) -> pl.DataFrame:
     """Forecast the next session of every live symbol from its latest bar.
 
-    The session is the one after that bar, and has come already where the bar is not of the
+    The target is the session after that bar; it is past if the bar is older than the
     latest session.
 
     Args:
         forecaster: The trained forecaster.
         features: Rows of ``forecast_features``.
-        parameters: Tell which symbols are live.
-        kept: Symbols that are forecast too, however old their latest bar is.
+        parameters: Parameters; here, which symbols are live.
+        kept: Symbols to forecast as well, however old their latest bar is.
 
     Returns:
-        Symbol, Date (of the latest bar, which the features are of), TargetDate, and in
-        shares the forecast and the quantiles.
+        Symbol, Date of the latest bar, TargetDate, and in shares the forecast and the
+        quantiles.
     """
     rows = latest_rows(features, parameters, kept)
     if rows.is_empty():
         logger.warning(
-            "no symbol can be forecast: none with a bar on the last %d sessions has traded on its "
-            "last five",
+            "no symbol can be forecast: none with a bar on the last %d sessions traded on its "
+            "last five bars",
             parameters.live_sessions,
         )
     return forecaster.predict(rows, parameters.num_threads)

@@ -1,4 +1,4 @@
-"""The log of forecasts: what was said of each session before it came."""
+"""The log of forecasts, made before their sessions."""
 
 import hashlib
 from collections.abc import Collection
@@ -13,16 +13,16 @@ from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 
 TRAINED_TO: Final = "trained_to"
-"""Column: the last target session that the forecaster's training saw."""
+"""Column: the last target session in the forecaster's training."""
 
 FORECASTER: Final = "forecaster"
-"""Column: which forecaster it was, as ``identity_of`` has it."""
+"""Column: the forecaster that made the forecast, by ``identity_of``."""
 
 _DIGITS: Final = 16
 
 
 def identity_of(forecaster: Forecaster) -> str:
-    """Tell a forecaster from others: two may have been trained to the same session.
+    """Identify a forecaster by its content: two may be trained up to the same session.
 
     Args:
         forecaster: The forecaster.
@@ -39,18 +39,18 @@ def identity_of(forecaster: Forecaster) -> str:
 def logged_forecasts(
     forecaster: Forecaster, forecasts: pl.DataFrame, features: pl.LazyFrame
 ) -> pl.DataFrame:
-    """Add to forecasts what it takes to score them later.
+    """Add to forecasts the columns that are needed to score them later.
 
     Args:
-        forecaster: Made the forecasts.
-        forecasts: What ``forecast_next_session`` gives.
-        features: Rows of ``forecast_features`` that they were made from, at the least.
+        forecaster: The forecaster that made them.
+        forecasts: Forecasts as ``forecast_next_session`` returns them.
+        features: Rows of ``forecast_features``, including those forecast from.
 
     Returns:
-        The forecasts with ``Close`` and ``Volume`` of their origin, which tell a split since,
-        ``trained_to`` and ``forecaster``.
+        The forecasts with ``Close`` and ``Volume`` of their origin, which reveal a later
+        split, ``trained_to`` and ``forecaster``.
     """
-    trained_to = date.fromisoformat(forecaster.about["last_session"])
+    trained_to = forecaster.training.last_session
     origin = [columns.SYMBOL, columns.DATE]
     bars = (
         features.filter(pl.col(columns.DATE).is_in(forecasts[columns.DATE].unique().implode()))
@@ -63,10 +63,10 @@ def logged_forecasts(
 
 
 def forecasts_to_come(forecasts: pl.DataFrame) -> pl.DataFrame:
-    """Leave out forecasts of sessions that have come: they were logged when they were made.
+    """Select forecasts of future sessions; the others were logged when they were made.
 
     Args:
-        forecasts: What ``forecast_next_session`` gives.
+        forecasts: Forecasts as ``forecast_next_session`` returns them.
 
     Returns:
         The forecasts of sessions after the latest origin.
@@ -75,13 +75,13 @@ def forecasts_to_come(forecasts: pl.DataFrame) -> pl.DataFrame:
 
 
 def by_latest_origin(logged: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Put forecasts under their origin: the latest session that any of them rests on.
+    """Key forecasts by their origin: the latest session that any of them starts from.
 
     Args:
-        logged: What ``logged_forecasts`` gives.
+        logged: Forecasts as ``logged_forecasts`` returns them.
 
     Returns:
-        The forecasts by the session as ISO date; nothing where there is no forecast.
+        The forecasts by the session as ISO date; empty if there is no forecast.
     """
     return {str(logged[columns.DATE].max()): logged} if logged.height else {}
 
@@ -93,23 +93,23 @@ def missed_forecasts(
     parameters: ForecasterParameters,
     sessions: int,
 ) -> dict[str, pl.DataFrame]:
-    """Forecast from the origins between the last that was logged and the latest.
+    """Forecast from the origins between the last logged one and the latest.
 
-    When several sessions arrive at once, the forecasts that daily updates would have made
-    are made up for: a forecast rests on bars up to its origin and on the forecaster alone.
+    When several sessions arrive at once, this makes the forecasts that daily updates would
+    have made: a forecast depends only on bars up to its origin and on the forecaster.
 
     Args:
         forecaster: The trained forecaster.
         features: Rows of ``forecast_features``.
         logged: Origins that were logged, as ISO dates.
-        parameters: Of the forecaster.
-        sessions: Most origins, up to the latest.
+        parameters: Parameters of the forecaster.
+        sessions: Maximum number of origins, up to the latest.
 
     Returns:
-        Forecasts by origin, for the log; without the latest origin.
+        Forecasts by origin, for the log, without the latest origin.
     """
     last = max(map(date.fromisoformat, logged), default=date.min)
-    trained_to = date.fromisoformat(forecaster.about["last_session"])
+    trained_to = forecaster.training.last_session
     day = pl.col(columns.DATE)
     rows = features.filter(
         (day > last) & (pl.col(columns.TARGET_DATE) > trained_to) & pl.col(BASE).is_not_null()

@@ -1,27 +1,26 @@
-"""The trained forecaster, and how it forecasts."""
+"""The trained forecaster."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from stock_volume import columns
+from stock_volume.boosters import Booster, Matrix
 from stock_volume.exchange import NYSE, Exchange, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
+from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import bucket_number
 from stock_volume.metrics import Floats
 
-if TYPE_CHECKING:  # it takes a second to import, and most runs need none
-    from lightgbm import Booster
-
 FORECAST: Final = "forecast"
 DESCRIPTION_FILE: Final = "forecaster.json"
-SIZE: Final = "size"
-"""The feature that tells a symbol's bucket of liquidity."""
 
 
 def quantile_name(level: float) -> str:
@@ -31,26 +30,60 @@ def quantile_name(level: float) -> str:
 
 INTERVAL_LEVELS: Final = (0.1, 0.9)
 INTERVAL_NAMES: Final = tuple(map(quantile_name, INTERVAL_LEVELS))
-"""The quantiles between which 80 of 100 volumes are to fall."""
+"""The quantiles between which 80 of 100 volumes should fall."""
+
+
+class TrainingSummary(BaseModel):
+    """How a forecaster was trained; sessions are target sessions.
+
+    Attributes:
+        first_session: First session trained on.
+        last_session: Last session trained on.
+        validated_from: First of the last sessions, which chose the number of trees and
+            calibrated the quantiles.
+        rows: Rows trained on.
+        symbols: Symbols among them.
+        trees: Trees of each booster of the mean.
+        parameters: Parameters of the training.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    first_session: date
+    last_session: date
+    validated_from: date
+    rows: int
+    symbols: int
+    trees: int
+    parameters: ForecasterParameters
+
+
+def shares_at_base() -> pl.Expr:
+    """Convert the base to shares at the last Close: the volume at which eta is 0.
+
+    Returns:
+        Expression over rows with ``base``, a log dollar volume, and ``Close``.
+    """
+    return pl.col(BASE).exp() / pl.col(columns.CLOSE)
 
 
 @dataclass(frozen=True)
 class Forecaster:
     """A trained forecaster of the next session's volume.
 
-    It predicts eta, the log dollar volume of the next session over the mean of the last
-    five; the forecast is the volume, at the last Close, that eta stands for. As the mean
-    of a log it is about the median of the volume, not its mean.
+    It predicts eta, the log dollar volume of the next session less the mean of the last
+    five; the forecast is eta converted to shares at the last Close. As the mean of a log
+    it is about the median of the volume, not its mean.
 
     Attributes:
         features: Names of the features, in the order of the boosters.
-        boosters: Texts of LightGBM boosters whose mean is eta.
-        quantile_boosters: Texts of a booster a quantile of eta.
+        boosters: Texts of the boosters whose mean is eta.
+        quantile_boosters: Texts of the boosters of the quantiles of eta, one per level.
         levels: Levels of the quantiles, ascending.
-        offsets: What calibration adds to the quantiles: a row a bucket of liquidity.
-        about: How it came to be: windows of training, rows, parameters.
-        exchange: Code of the exchange whose sessions it forecasts; that of models made before
-            there was a choice is NYSE.
+        offsets: What calibration adds to the quantiles, one row per bucket of liquidity.
+        training: How it was trained.
+        exchange: Code of the exchange whose sessions it forecasts; models made before there was a
+            choice are for NYSE.
     """
 
     features: tuple[str, ...]
@@ -58,40 +91,38 @@ class Forecaster:
     quantile_boosters: tuple[str, ...]
     levels: tuple[float, ...]
     offsets: tuple[tuple[float, ...], ...]
-    about: dict[str, Any]
+    training: TrainingSummary
     exchange: str = NYSE.code
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is made from the texts on demand."""
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the boosters, which are loaded from the texts on demand."""
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @cached_property
-    def _loaded(self) -> tuple[list["Booster"], list["Booster"]]:
-        from lightgbm import Booster
-
+    def _loaded(self) -> tuple[list[Booster], list[Booster]]:
         return (
-            [Booster(model_str=text) for text in self.boosters],
-            [Booster(model_str=text) for text in self.quantile_boosters],
+            list(map(Booster.from_text, self.boosters)),
+            list(map(Booster.from_text, self.quantile_boosters)),
         )
 
     def predict(self, features: pl.DataFrame, num_threads: int = 0) -> pl.DataFrame:
-        """Forecast the session after each row's.
+        """Forecast the session after the session of each row.
 
         Args:
-            features: Rows of ``forecast_features``, n of them, whose base is known.
-            num_threads: Threads of LightGBM; 0 for all cores.
+            features: Rows of ``forecast_features``, n of them, with a known base.
+            num_threads: Threads; 0 for all cores.
 
         Returns:
-            Symbol, Date, TargetDate, and in shares: the forecast and the quantiles,
+            Symbol, Date, TargetDate, and in shares the forecast and the quantiles,
             which ascend; n rows, in the same order.
         """
         boosters, quantile_boosters = self._loaded
         matrix = features.select(self.features).to_numpy()
         eta = predict_mean(boosters, matrix, num_threads)
         quantiles = predict_each(quantile_boosters, matrix, num_threads)
-        buckets = features.select(bucket_number(SIZE)).to_series().to_numpy()
+        buckets = features.select(bucket_number()).to_series().to_numpy()
         quantiles = np.sort(quantiles + np.array(self.offsets)[buckets], axis=1)
-        shares = features.select(pl.col(BASE).exp() / pl.col(columns.CLOSE)).to_series().to_numpy()
+        shares = features.select(shares_at_base()).to_series().to_numpy()
         return features.select(columns.SYMBOL, columns.DATE, columns.TARGET_DATE).with_columns(
             pl.Series(FORECAST, shares * np.exp(eta)),
             *(
@@ -117,21 +148,21 @@ class Forecaster:
             )
 
     def to_files(self) -> dict[str, str]:
-        """Write the forecaster as text: each booster, and the rest as JSON.
+        """Write the forecaster as texts: each booster, and the rest as JSON.
 
         Returns:
             Text by the name of its file.
         """
-        rest = {
+        description = {
             "features": self.features,
             "levels": self.levels,
             "offsets": self.offsets,
-            "about": self.about,
+            "about": self.training.model_dump(mode="json", exclude_none=True),
             # Left out for the default, so that equal models keep equal texts across versions.
             **({} if self.exchange == NYSE.code else {"exchange": self.exchange}),
         }
         return {
-            DESCRIPTION_FILE: json.dumps(rest, indent=2, allow_nan=False),
+            DESCRIPTION_FILE: json.dumps(description, indent=2, allow_nan=False),
             **{f"mean_{number}.txt": text for number, text in enumerate(self.boosters)},
             **{
                 f"{quantile_name(level)}.txt": text
@@ -141,7 +172,7 @@ class Forecaster:
 
     @classmethod
     def from_files(cls, files: Mapping[str, str]) -> "Forecaster":
-        """Read what ``to_files`` has written.
+        """Read what ``to_files`` wrote.
 
         Args:
             files: Text by the name of its file.
@@ -149,34 +180,34 @@ class Forecaster:
         Returns:
             An equal forecaster.
         """
-        rest = json.loads(files[DESCRIPTION_FILE])
+        description = json.loads(files[DESCRIPTION_FILE])
         means = sum(name.startswith("mean_") for name in files)
         return cls(
-            features=tuple(rest["features"]),
+            features=tuple(description["features"]),
             boosters=tuple(files[f"mean_{number}.txt"] for number in range(means)),
             quantile_boosters=tuple(
-                files[f"{quantile_name(level)}.txt"] for level in rest["levels"]
+                files[f"{quantile_name(level)}.txt"] for level in description["levels"]
             ),
-            levels=tuple(rest["levels"]),
-            offsets=tuple(map(tuple, rest["offsets"])),
-            about=rest["about"],
-            exchange=rest.get("exchange", NYSE.code),
+            levels=tuple(description["levels"]),
+            offsets=tuple(map(tuple, description["offsets"])),
+            training=TrainingSummary.model_validate(description["about"]),
+            exchange=description.get("exchange", NYSE.code),
         )
 
     def importance(self) -> dict[str, float]:
-        """Tell each feature's share of the gain of all splits of the mean's boosters."""
-        gains = np.sum([booster.feature_importance("gain") for booster in self._loaded[0]], axis=0)
+        """Return each feature's share of the gain of all splits of the boosters of the mean."""
+        gains = np.sum([booster.gains() for booster in self._loaded[0]], axis=0)
         shares: Floats = gains / max(float(gains.sum()), 1e-12)
         return dict(zip(self.features, map(float, shares), strict=True))
 
 
-def predict_mean(boosters: Sequence["Booster"], matrix: Any, num_threads: int) -> Floats:
+def predict_mean(boosters: Sequence[Booster], matrix: Matrix, num_threads: int) -> Floats:
     """Average the predictions of boosters.
 
     Args:
         boosters: The boosters.
         matrix: Features, shape (n, features).
-        num_threads: Threads of LightGBM.
+        num_threads: Threads; 0 for all cores.
 
     Returns:
         Predictions, shape (n,).
@@ -185,17 +216,15 @@ def predict_mean(boosters: Sequence["Booster"], matrix: Any, num_threads: int) -
     return mean
 
 
-def predict_each(boosters: Sequence["Booster"], matrix: Any, num_threads: int) -> Floats:
-    """Predict with each of some boosters.
+def predict_each(boosters: Sequence[Booster], matrix: Matrix, num_threads: int) -> Floats:
+    """Predict with each booster.
 
     Args:
         boosters: The boosters.
         matrix: Features, shape (n, features).
-        num_threads: Threads of LightGBM.
+        num_threads: Threads; 0 for all cores.
 
     Returns:
         Predictions, shape (n, boosters).
     """
-    return np.column_stack(
-        [np.asarray(booster.predict(matrix, num_threads=num_threads)) for booster in boosters]
-    )
+    return np.column_stack([booster.predict(matrix, num_threads) for booster in boosters])

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LEAST_BARS: Final = 60
-"""Bars that tell enough of a symbol, in training and in a request."""
+"""Minimum bars of a symbol, in training and in a request."""
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 
@@ -17,31 +17,31 @@ class ForecasterParameters(BaseModel):
 
     Attributes:
         train_years: Years of target sessions that a model is trained on.
-        feature_years: Years that the layer of features holds at the least, for a longer
-            search of parameters; training and backtest have what they need anyway.
+        feature_years: Minimum years in the layer of features, for a longer search of
+            parameters; training and backtest have what they need anyway.
         least_sessions: Bars of a symbol before its rows are trained on.
-        n_estimators: Most trees of a booster; early stopping finds how many.
+        n_estimators: Maximum number of trees of a booster; early stopping chooses it.
         learning_rate: Shrinkage of each tree.
-        num_leaves: Most leaves of a tree.
-        min_rows_in_leaf: Least rows of a leaf; on small data, a hundredth of the rows.
+        num_leaves: Maximum number of leaves of a tree.
+        min_rows_in_leaf: Minimum rows in a leaf; on small data, a hundredth of the rows.
         feature_fraction: Share of the features that a tree may use.
         bagging_fraction: Share of the rows that a tree is grown on.
         lambda_l2: L2 regularisation of the leaves.
-        max_bin: Most bins of a feature.
-        quantized: Whether LightGBM sums quantized gradients. It needs all rows and
-            features for each tree: LightGBM 4.7 sums the wrong rows otherwise.
+        max_bin: Maximum number of bins of a feature.
+        quantized: Whether to sum quantized gradients. It needs all rows and features for
+            each tree: LightGBM 4.7 sums the wrong rows otherwise.
         half_life_sessions: Age at which a row's weight has halved; null for no decay.
-        etf_weight: Weight of an ETF's row, to 1 of a stock's.
-        boosters: Boosters, of seeds of their own, whose mean is the forecast.
-        validation_share: Share of the sessions, the last ones, that early stopping and
-            the calibration of the quantiles look at.
-        early_stopping_rounds: Trees without progress before a booster is complete.
+        etf_weight: Weight of an ETF's row; a stock's is 1.
+        boosters: Number of boosters, each with its own seed, whose mean is the forecast.
+        validation_share: Share of the sessions, the last ones, for early stopping and the
+            calibration of the quantiles.
+        early_stopping_rounds: Trees without progress before training stops.
         quantiles: Levels of the quantiles, ascending, 0.1, 0.5 and 0.9 among them.
         quantile_trees: Trees of each quantile's booster.
         quantile_learning_rate: Shrinkage of its trees.
-        quantile_leaves: Most leaves of its trees.
+        quantile_leaves: Maximum number of leaves of its trees.
         random_state: Seed of the first booster.
-        num_threads: Threads of LightGBM; 0 for all cores.
+        num_threads: Threads of training and prediction; 0 for all cores.
         live_sessions: A symbol is live while its latest bar is among this many of the
             latest sessions.
     """
@@ -92,18 +92,18 @@ class ForecasterParameters(BaseModel):
 
 
 class BacktestParameters(BaseModel):
-    """Windows of the backtest; a session belongs to a window by its own date, the target.
+    """Windows of the backtest, by target session.
 
     Attributes:
         train_start: First session trained on; null for ``train_years`` before the test.
         test_start: First session tested on. Null for a rolling origin over the last
-            ``test_years``, with a model trained anew every ``refit_months``.
+            ``test_years``, with a new model every ``refit_months``.
         test_end: Last session tested on; null for the latest.
-        test_years: Length of the test where no ``test_start`` is given.
+        test_years: Length of the test if no ``test_start`` is given.
         refit_months: Months that one model of the rolling origin is tested on.
         least_sessions: Bars of a symbol before its forecasts are scored.
-        resamples: Resamples of the bootstrap.
-        block_sessions: Sessions of one of its blocks.
+        resamples: Number of resamples of the bootstrap.
+        block_sessions: Sessions in one of its blocks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,23 +1,23 @@
-"""Search for better parameters of the forecaster, inside the years before a test.
+"""Search for better parameters of the forecaster in the years before a test.
 
 Optuna is an extra: ``pip install stock_volume[tuning]``.
 """
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume.evaluation.backtest import (
-    COMMON_STOCK,
     NoBacktestError,
     Plan,
     plan_backtest,
     run_backtest,
     target_sessions,
 )
-from stock_volume.evaluation.measures import point_measures
+from stock_volume.evaluation.headline import select_headline
+from stock_volume.evaluation.measures import eta_r2_of
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 
@@ -31,9 +31,8 @@ class TuningParameters(BaseModel):
     """Parameters of the search.
 
     Attributes:
-        trials: Settings tried, the one in force among them.
-        folds: Windows of a year, the last ones before the test, that a setting is
-            judged on.
+        trials: Number of settings to try, including the current one.
+        folds: Number of windows of a year, just before the test, that judge a setting.
         random_state: Seed of the sampler.
     """
 
@@ -44,39 +43,75 @@ class TuningParameters(BaseModel):
     random_state: int = 42
 
 
-class Tuned(NamedTuple):
+class TrialResult(BaseModel):
+    """A setting that was tried, and how well it forecast.
+
+    Attributes:
+        learning_rate: As in ``ForecasterParameters``, like the next five.
+        num_leaves: As there.
+        min_rows_in_leaf: As there.
+        feature_fraction: As there.
+        bagging_fraction: As there.
+        lambda_l2: As there.
+        eta_r2: eta-R2 over all windows of the plan, in per cent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float
+    num_leaves: int
+    min_rows_in_leaf: int
+    feature_fraction: float
+    bagging_fraction: float
+    lambda_l2: float
+    eta_r2: float
+
+
+class TuningTrials(BaseModel):
+    """The settings that a search tried.
+
+    Attributes:
+        plan: The windows that judged them.
+        trials: The settings, in the order tried; the first is the current one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: Plan
+    trials: tuple[TrialResult, ...]
+
+
+class TuningResult(NamedTuple):
     """What a search found.
 
     Attributes:
-        parameters: The best setting, all parameters of the forecaster.
-        trials: Each setting tried, with its eta-R2 in per cent.
-        plan: The windows that the settings were judged on.
+        parameters: The best setting, with all parameters of the forecaster.
+        search: The settings tried.
     """
 
     parameters: ForecasterParameters
-    trials: list[dict[str, Any]]
-    plan: Plan
+    search: TuningTrials
 
 
 def tune_forecaster(
     features: pl.LazyFrame,
-    forecaster: ForecasterParameters,
-    backtest: BacktestParameters,
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
     tuning: TuningParameters,
-) -> Tuned:
-    """Search for the setting of the highest eta-R2 in the years before the backtest's test.
+) -> TuningResult:
+    """Search for the setting with the highest eta-R2 in the years before the test.
 
     Args:
         features: Rows of ``forecast_features``.
-        forecaster: The setting in force, which is tried first.
-        backtest: Tells where the test begins, which no trial sees.
-        tuning: Of the search.
+        parameters: The current setting, which is tried first.
+        backtest_parameters: Windows of the backtest, whose test no trial sees.
+        tuning: Parameters of the search.
 
     Returns:
-        What was found; equal input gives an equal answer.
+        The result; equal input gives an equal result.
 
     Raises:
-        NoBacktestError: The years before the test hold too little to judge a setting by.
+        NoBacktestError: The years before the test hold too little data to judge a setting.
         TooFewRowsError: They hold too few rows to train on.
     """
     from optuna import create_study
@@ -84,26 +119,32 @@ def tune_forecaster(
     from optuna.samplers import TPESampler
 
     sessions = target_sessions(features)
-    first_test = plan_backtest(sessions, forecaster, backtest).folds[0].test_start
+    first_test = plan_backtest(sessions, parameters, backtest_parameters).folds[0].test_start
     plan = plan_backtest(
         [day for day in sessions if day < first_test],
-        forecaster,
-        BacktestParameters(test_years=tuning.folds, least_sessions=backtest.least_sessions),
+        parameters,
+        BacktestParameters(
+            test_years=tuning.folds, least_sessions=backtest_parameters.least_sessions
+        ),
     )
     if plan.note:
-        logger.warning("tuning: %s More: forecaster.feature_years", plan.note)
+        logger.warning("tuning: %s For more years, raise forecaster.feature_years", plan.note)
 
     def judge(trial: "Trial") -> float:
-        setting = _setting(trial, forecaster)
-        return _eta_r2(features, plan, setting)
+        return _measure_eta_r2(features, plan, _suggest_setting(trial, parameters))
 
     optuna_logging.disable_default_handler()
     study = create_study(direction="maximize", sampler=TPESampler(seed=tuning.random_state))
-    study.enqueue_trial({name: getattr(forecaster, name) for name in _SEARCHED})
+    study.enqueue_trial({name: getattr(parameters, name) for name in _SEARCHED})
     study.optimize(judge, n_trials=tuning.trials)
-    trials = [{**trial.params, "eta_r2": trial.value} for trial in study.trials]
-    logger.info("tuning: %.3f as it is, %.3f at best", trials[0]["eta_r2"], study.best_value)
-    return Tuned(forecaster.model_copy(update=study.best_params), trials, plan)
+    trials = tuple(
+        TrialResult.model_validate({**trial.params, "eta_r2": trial.value})
+        for trial in study.trials
+    )
+    logger.info("tuning: eta-R2 %.3f now, %.3f at best", trials[0].eta_r2, study.best_value)
+    return TuningResult(
+        parameters.model_copy(update=study.best_params), TuningTrials(plan=plan, trials=trials)
+    )
 
 
 class _Range(NamedTuple):
@@ -123,28 +164,25 @@ _SEARCHED: Final = {
 _WHOLE: Final = ("num_leaves", "min_rows_in_leaf")
 
 
-def _setting(trial: "Trial", forecaster: ForecasterParameters) -> ForecasterParameters:
-    found: dict[str, Any] = {}
+def _suggest_setting(trial: "Trial", parameters: ForecasterParameters) -> ForecasterParameters:
+    found: dict[str, float] = {}
     for name, searched in _SEARCHED.items():
-        in_force = getattr(forecaster, name)  # within reach, whatever it is
-        low, high = min(searched.low, in_force), max(searched.high, in_force)
+        current = getattr(parameters, name)  # widens the range if outside it
+        low, high = min(searched.low, current), max(searched.high, current)
         if name in _WHOLE:
             found[name] = trial.suggest_int(name, int(low), int(high), log=searched.log)
         else:
             found[name] = trial.suggest_float(name, low, high, log=searched.log)
-    # The quantiles are not judged, and one booster tells what two would.
-    return forecaster.model_copy(update={**found, "quantile_trees": 1, "boosters": 1})
+    # The quantiles are not judged, and one booster ranks settings as well as two.
+    return parameters.model_copy(update={**found, "quantile_trees": 1, "boosters": 1})
 
 
-def _eta_r2(features: pl.LazyFrame, plan: Plan, setting: ForecasterParameters) -> float:
+def _measure_eta_r2(features: pl.LazyFrame, plan: Plan, setting: ForecasterParameters) -> float:
     rows = pl.concat(run_backtest(features, plan, setting))
-    stocks = rows.filter(COMMON_STOCK)
-    eta_r2: float | None = (
-        (stocks if stocks.height else rows).select(point_measures(FORECAST)[0]).item()
-    )
+    eta_r2: float | None = select_headline(rows).select(eta_r2_of(FORECAST)).item()
     if eta_r2 is None:
         raise NoBacktestError(
-            "tuning: eta-R2, by which settings are judged, is undefined: the volumes from "
+            "tuning: eta-R2, which judges the settings, is undefined: the volumes from "
             f"{plan.folds[0].test_start} to {plan.folds[-1].test_end} do not vary"
         )
     return eta_r2

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _RESULTS: Final = (
     "prices",
-    "features",
+    "estimator_features",
     "backtest",
     "forecasts",
     "report",

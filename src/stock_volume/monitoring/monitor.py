@@ -74,10 +74,10 @@ class MonitoredForecaster:
     @classmethod
     def describe(cls, forecaster: Forecaster) -> Self:
         """Describe a trained forecaster."""
-        about = forecaster.about
+        training = forecaster.training
         return cls(
             identity=identity_of(forecaster),
-            trained_on=Period(first=about["first_session"], last=about["last_session"]),
+            trained_on=Period(first=training.first_session, last=training.last_session),
             importance=forecaster.importance(),
         )
 

@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from math import inf
 from typing import Any, Self
 
 from stock_volume import columns
+from stock_volume.boosters import Booster
 from stock_volume.errors import StockVolumeError
 from stock_volume.estimator.table import EstimateTable
 from stock_volume.exchange import Exchange
@@ -23,7 +23,12 @@ from stock_volume.serving.bodies import (
     SnapshotInfo,
 )
 from stock_volume.snapshot.lookup import Book, IncompatibleModelError
-from stock_volume.stored_model import ESTIMATOR_FILE, EXCHANGE_FILE, StoredModel
+from stock_volume.stored_model import (
+    ESTIMATOR_FILE,
+    EXCHANGE_FILE,
+    LARGEST_INPUTS,
+    StoredModel,
+)
 
 logger = logging.getLogger("bentoml.stock_volume")
 
@@ -60,9 +65,7 @@ class LoadedModels:
         Returns:
             The models, ready to answer.
         """
-        from lightgbm import Booster
-
-        table = EstimateTable(Booster(model_str=estimator.files[ESTIMATOR_FILE]))
+        table = EstimateTable(Booster.from_text(estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
         book = Book(trained, snapshot.frames, _exchange_of(snapshot))
         about = _about(estimator, forecaster, snapshot, trained, book)
@@ -141,22 +144,22 @@ def _about(
     book: Book,
 ) -> Models:
     words = {feature.name: feature.description for feature in FORECAST_FEATURES}
-    about = trained.about
+    training = trained.training
     return Models(
         estimator=EstimatorInfo(
             **_version(estimator),
             trained_from=estimator.metadata["first_session"],
             trained_to=estimator.metadata["last_session"],
             inputs=list(columns.ESTIMATOR_INPUTS),
-            largest_inputs=_largest_inputs(estimator.files[ESTIMATOR_FILE]),
+            largest_inputs=estimator.metadata[LARGEST_INPUTS],
             metrics=estimator.metadata["metrics"],
         ),
         forecaster=ForecasterInfo(
             **_version(forecaster),
-            trained_from=about["first_session"],
-            trained_to=about["last_session"],
-            rows=about["rows"],
-            symbols=about["symbols"],
+            trained_from=training.first_session,
+            trained_to=training.last_session,
+            rows=training.rows,
+            symbols=training.symbols,
             metrics=forecaster.metadata["metrics"],
             features=[
                 FeatureInfo(name=name, description=words.get(name, "")) for name in trained.features
@@ -164,14 +167,6 @@ def _about(
         ),
         snapshot=SnapshotInfo(**_version(snapshot), symbols=book.size, latest_bar=book.latest_bar),
     )
-
-
-def _largest_inputs(booster: str) -> dict[str, float]:
-    """Read the ranges that LightGBM notes of its inputs; of one that never differs it has none."""
-    (infos,) = re.findall(r"^feature_infos=(.*)$", booster, re.MULTILINE)
-    ranges = (re.fullmatch(r"\[[^:]+:([^:]+)\]", info) for info in infos.split())
-    pairs = zip(columns.ESTIMATOR_INPUTS, ranges, strict=True)
-    return {name: float(found[1]) for name, found in pairs if found}
 
 
 def _version(model: StoredModel) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def catalog(folder: Path, *manifests: dict[str, Any]) -> DataCatalog:
 
 
 def test_manifests_are_read(tmp_path: Path) -> None:
-    """Each manifest on disk is validated, those of failed runs too."""
+    """Each manifest on disk is validated, including manifests of failed runs."""
     (ok, failed) = read_manifests(
         catalog(tmp_path, first_run(1), {**first_run(2), "failed": "fit"})
     )

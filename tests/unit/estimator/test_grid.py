@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stock_volume.boosters import FittedRegressor
 from stock_volume.estimator.grid import Grid, Indices, fold, make_grid
 from stock_volume.estimator.train import EstimatorParameters, fit_cells, predict_cells
 from stock_volume.metrics import Floats
@@ -57,7 +58,7 @@ def _fit_rows(inputs: Floats, volume: Floats) -> "LGBMRegressor":
     return model.fit(inputs, volume)
 
 
-def _predict(model: "LGBMRegressor", *inputs: Floats) -> Floats:
+def _predict(model: FittedRegressor, *inputs: Floats) -> Floats:
     return np.asarray(model.booster_.predict(np.column_stack(inputs), num_threads=1))
 
 
@@ -68,7 +69,7 @@ def _predict(model: "LGBMRegressor", *inputs: Floats) -> Floats:
 def test_a_value_belongs_to_the_nearest_level(value: float, cell: int) -> None:
     """A value's cell is that of its nearest level, of the lower one at a midpoint."""
     grid = Grid((np.array([1.0, 3.0, 10.0]),))
-    assert grid.cell_of([np.array([value])]).tolist() == [cell]
+    assert grid.locate([np.array([value])]).tolist() == [cell]
 
 
 @settings(deadline=None)
@@ -83,7 +84,7 @@ def test_no_level_is_nearer_than_that_of_the_cell(
     """Of each input, the level of a row's cell is as near as any."""
     grid = Grid((np.array(first, dtype=np.float64), np.array(second, dtype=np.float64)))
     inputs = np.array(rows)
-    points = grid.points(grid.cell_of([inputs[:, 0], inputs[:, 1]]))
+    points = grid.points(grid.locate([inputs[:, 0], inputs[:, 1]]))
     for column, levels in enumerate(grid.levels):
         nearest = np.abs(levels[None, :] - inputs[:, [column]]).min(axis=1)
         np.testing.assert_allclose(np.abs(points[:, column] - inputs[:, column]), nearest)
@@ -93,7 +94,7 @@ def test_no_level_is_nearer_than_that_of_the_cell(
 def test_the_level_zero_is_for_zero_alone(value: float) -> None:
     """As LightGBM keeps a bin for zero, a small value belongs to the level above zero."""
     grid = Grid((np.array([0.0, 8.0]),))
-    assert grid.cell_of([np.array([0.0, value])]).tolist() == [0, 1]
+    assert grid.locate([np.array([0.0, value])]).tolist() == [0, 1]
 
 
 def test_cells_and_points_are_inverse() -> None:
@@ -103,7 +104,7 @@ def test_cells_and_points_are_inverse() -> None:
     points = grid.points(cells)
     assert points.shape == (24, 3)
     assert np.unique(points, axis=0).shape == (24, 3)
-    np.testing.assert_array_equal(grid.cell_of(list(points.T)), cells)
+    np.testing.assert_array_equal(grid.locate(list(points.T)), cells)
 
 
 @pytest.mark.parametrize("size", [2, 7, 251])
@@ -111,7 +112,7 @@ def test_folding_sums_as_a_group_by_does(size: int) -> None:
     """Each cell that holds rows has their number and mean target, and no other is there."""
     rows = _rows(0)
     grid = _grid_of(rows, size)
-    cells = grid.cell_of(rows.inputs)
+    cells = grid.locate(rows.inputs)
     folded = fold(grid, cells, rows.volume)
     groups = (
         pl.DataFrame({"cell": cells, "volume": rows.volume})
@@ -166,7 +167,7 @@ def test_constant_inputs_make_one_cell(volume: float, volume_share: float) -> No
     target = np.full(20, volume)
     grid = make_grid(inputs, target, 251, volume_share, seed=42)
     assert [levels.tolist() for levels in grid.levels] == [[3.0], [0.0]]
-    folded = fold(grid, grid.cell_of(inputs), target)
+    folded = fold(grid, grid.locate(inputs), target)
     assert (folded.mean.tolist(), folded.rows.tolist()) == ([volume], [20.0])
 
 
@@ -207,7 +208,7 @@ def test_trees_on_uneven_cells_are_those_on_rows(seed: int, size: int) -> None:
     """So they do where cells hold any number of rows, from one to thousands."""
     rows = _rows(seed)
     grid = _grid_of(rows, size)
-    cells = grid.cell_of(rows.inputs)
+    cells = grid.locate(rows.inputs)
     folded = fit_cells(fold(grid, cells, rows.volume), PARAMETERS)
     levels = grid.points(cells)
     plain = _predict(_fit_rows(levels, rows.volume), *levels.T)
@@ -222,20 +223,20 @@ class Fitted(NamedTuple):
     rows: Rows
     grid: Grid
     cells: Indices
-    model: "LGBMRegressor"
+    model: FittedRegressor
 
 
 @pytest.fixture(scope="module", params=[251, 12], ids=["fine", "coarse"])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     rows = _rows(5)
     grid = _grid_of(rows, request.param)
-    cells = grid.cell_of(rows.inputs)
+    cells = grid.locate(rows.inputs)
     return Fitted(rows, grid, cells, fit_cells(fold(grid, cells, rows.volume), PARAMETERS))
 
 
 def _assert_rows_predict_as_their_cells(fitted: Fitted, inputs: tuple[Floats, Floats]) -> None:
     raw = _predict(fitted.model, *inputs)
-    of_cells = predict_cells(fitted.model, fitted.grid, PARAMETERS)[fitted.grid.cell_of(inputs)]
+    of_cells = predict_cells(fitted.model, fitted.grid, PARAMETERS)[fitted.grid.locate(inputs)]
     np.testing.assert_array_equal(raw, of_cells)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stock_volume import columns
+from stock_volume.boosters import Booster, booster_of
 from stock_volume.estimator.table import EstimateTable
 from stock_volume.estimator.train import EstimatorParameters, train_estimator
 from stock_volume.features.registry import FeatureParameters, add_features
@@ -15,7 +16,7 @@ from stock_volume.metrics import Floats
 from tests.unit.forecast_oracles import random_bars
 
 if TYPE_CHECKING:
-    from lightgbm import Booster
+    import lightgbm
 
 ROWS: Final = 3000
 PLAIN: Final[dict[str, Any]] = {
@@ -55,7 +56,7 @@ def _volumes(inputs: Floats) -> Floats:
 
 def _train(
     inputs: Floats, targets: Sequence[float] | Floats, trees: int = 20, **changed: Any
-) -> "Booster":
+) -> "lightgbm.Booster":
     import lightgbm
 
     categories = changed.pop("categorical_feature", "auto")
@@ -64,7 +65,7 @@ def _train(
 
 
 @pytest.fixture(scope="module", params=KINDS.values(), ids=list(KINDS))
-def booster(request: pytest.FixtureRequest) -> "Booster":
+def booster(request: pytest.FixtureRequest) -> "lightgbm.Booster":
     inputs = _inputs(0, ROWS)
     volumes = _volumes(inputs)
     if request.param.get("objective") == "poisson":
@@ -73,17 +74,17 @@ def booster(request: pytest.FixtureRequest) -> "Booster":
 
 
 @pytest.fixture(scope="module")
-def table(booster: "Booster") -> EstimateTable:
-    return EstimateTable(booster)
+def table(booster: "lightgbm.Booster") -> EstimateTable:
+    return EstimateTable(Booster(booster))
 
 
-def _expected(booster: "Booster", inputs: Floats) -> list[int]:
+def _expected(booster: "lightgbm.Booster", inputs: Floats) -> list[int]:
     """Ask the booster itself, and round as Python does."""
     answers: Any = booster.predict(inputs, num_threads=1)
     return [max(0, round(float(answer))) for answer in answers]
 
 
-def _thresholds(booster: "Booster") -> list[list[float]]:
+def _thresholds(booster: "lightgbm.Booster") -> list[list[float]]:
     """Read the thresholds of each input from the booster's text."""
     text = booster.model_to_string()
     features = re.findall(r"^split_feature=(.*)$", text, re.MULTILINE)
@@ -105,7 +106,7 @@ def _with_neighbours(values: Sequence[float]) -> list[float]:
     return sorted({float(value) for value in np.concatenate(near)})
 
 
-def test_estimates_are_the_boosters(booster: "Booster", table: EstimateTable) -> None:
+def test_estimates_are_the_boosters(booster: "lightgbm.Booster", table: EstimateTable) -> None:
     """An estimate is the booster's answer in whole shares, or none where that is negative."""
     inputs = _inputs(1, 5000)
     expected = _expected(booster, inputs)
@@ -114,7 +115,9 @@ def test_estimates_are_the_boosters(booster: "Booster", table: EstimateTable) ->
     assert len(set(expected)) > 10
 
 
-def test_estimates_turn_where_the_booster_does(booster: "Booster", table: EstimateTable) -> None:
+def test_estimates_turn_where_the_booster_does(
+    booster: "lightgbm.Booster", table: EstimateTable
+) -> None:
     """On each threshold, and on the floats next to it, the estimate is the booster's."""
     first, second = _thresholds(booster)
     assert min(len(first), len(second)) >= 3
@@ -127,7 +130,9 @@ def test_estimates_turn_where_the_booster_does(booster: "Booster", table: Estima
         assert [table.estimate(*pair) for pair in pairs.tolist()] == expected
 
 
-def test_estimates_at_the_ends_are_the_boosters(booster: "Booster", table: EstimateTable) -> None:
+def test_estimates_at_the_ends_are_the_boosters(
+    booster: "lightgbm.Booster", table: EstimateTable
+) -> None:
     """Nothing, the least of floats and the greatest are estimated as the booster does."""
     ends = [0.0, -0.0, 5e-324, 1e-36, 1e-35, 1.0, 1e300, 1e308, np.finfo(np.float64).max]
     pairs = _pairs(ends, ends)
@@ -151,7 +156,7 @@ def test_negative_answers_are_none() -> None:
     inputs = _inputs(0, ROWS)
     booster = _train(inputs, _volumes(inputs))
     answers: Any = booster.predict(inputs, num_threads=1)
-    estimates = np.array(EstimateTable(booster).estimate_many(inputs))
+    estimates = np.array(EstimateTable(Booster(booster)).estimate_many(inputs))
     assert (answers < -1).sum() > 100
     assert (estimates[answers < 0] == 0).all()
     assert (estimates[answers > 1] > 0).all()
@@ -170,7 +175,7 @@ def test_inputs_keep_their_places(tree: int) -> None:
     other = 1 - tree
     assert _thresholds(booster)[tree]
     assert not _thresholds(booster)[other]
-    table = EstimateTable(booster)
+    table = EstimateTable(Booster(booster))
     assert table.estimate_many(inputs) == _expected(booster, inputs)
     moved = inputs.copy()
     moved[:, other] = moved[::-1, other]
@@ -184,19 +189,17 @@ def test_a_constant_target_has_one_estimate(target: float, expected: int) -> Non
     """A booster without splits has one answer, rounded to the even number where in doubt."""
     booster = _train(_inputs(4, 100), np.full(100, target), trees=3)
     assert _thresholds(booster) == [[], []]
-    table = EstimateTable(booster)
+    table = EstimateTable(Booster(booster))
     assert {table.estimate(*pair) for pair in _pairs([0, 1, 1e308], [0, 1, 1e308])} == {expected}
     assert table.estimate_many([[0.0, 0.0], [5.0, 1e9]]) == [expected, expected]
 
 
 def test_a_booster_read_from_text_has_the_same_table(
-    booster: "Booster", table: EstimateTable
+    booster: "lightgbm.Booster", table: EstimateTable
 ) -> None:
     """A booster that went through its text gives the same estimates."""
-    import lightgbm
-
     inputs = _inputs(5, 2000)
-    again = EstimateTable(lightgbm.Booster(model_str=booster.model_to_string()))
+    again = EstimateTable(Booster.from_text(booster.model_to_string()))
     assert again.estimate_many(inputs) == table.estimate_many(inputs)
 
 
@@ -205,7 +208,7 @@ def test_the_projects_own_estimator_has_a_table() -> None:
     features = add_features(random_bars(1), FeatureParameters())
     parameters = EstimatorParameters(n_estimators=30)
     trained = train_estimator(features.lazy(), parameters)
-    table = EstimateTable(trained.model.booster_)
+    table = EstimateTable(booster_of(trained.model))
     inputs = features.select(columns.ESTIMATOR_INPUTS).to_numpy()
     expected = _expected(trained.model.booster_, inputs)
     assert table.estimate_many(inputs) == expected
@@ -220,7 +223,7 @@ def test_a_booster_of_other_inputs_is_refused(count: int) -> None:
     inputs = np.random.default_rng(0).random((100, count))
     booster = _train(inputs, inputs[:, 0], trees=1)
     with pytest.raises(ValueError, match=f"has {count} inputs"):
-        EstimateTable(booster)
+        EstimateTable(Booster(booster))
 
 
 def test_a_booster_of_categories_is_refused() -> None:
@@ -230,7 +233,7 @@ def test_a_booster_of_categories_is_refused() -> None:
     targets = np.array([5.0, 1, 7, 2, 9, 3, 8, 4])[inputs[:, 0].astype(int)]
     booster = _train(inputs, targets, trees=2, categorical_feature=[0], min_data_per_group=1)
     with pytest.raises(ValueError, match="split by =="):
-        EstimateTable(booster)
+        EstimateTable(Booster(booster))
 
 
 @pytest.mark.parametrize(
@@ -245,4 +248,4 @@ def test_a_booster_that_no_table_can_tell_is_refused(setting: str, words: str) -
     parameters = {setting: True, "num_threads": 1, "verbose": -1}
     data = lightgbm.Dataset(inputs, inputs[:, 0] + inputs[:, 1], params=parameters)
     with pytest.raises(ValueError, match=words):
-        EstimateTable(lightgbm.train(parameters, data, num_boost_round=3))
+        EstimateTable(Booster(lightgbm.train(parameters, data, num_boost_round=3)))

@@ -75,7 +75,7 @@ def trained(features: pl.DataFrame) -> TrainedEstimator:
 
 @pytest.mark.parametrize("rows", [10, 11, 99, 1000, 12_345])
 def test_random_split_is_that_of_scikit_learn(rows: int) -> None:
-    """The held-out rows are those of train_test_split, the original's call."""
+    """The held-out rows are the same as in the original's call of train_test_split."""
     _, expected = train_test_split(np.arange(rows), test_size=0.2, random_state=42)
     held_out = random_test(rows, EstimatorParameters())
     assert held_out.shape == (rows,)
@@ -134,28 +134,26 @@ def test_rows_are_trained_on_or_tested_on(
     features: pl.DataFrame, trained: TrainedEstimator
 ) -> None:
     """In both splits the rows trained on and tested on add up to all rows."""
-    for split in (trained.metrics["random_split"], trained.metrics["time_split"]):
-        assert split["n_train"] + split["n_test"] == features.height
-        assert split["n_test"] == pytest.approx(0.2 * features.height, abs=25)
+    for split in (trained.metrics.random_split, trained.metrics.time_split):
+        assert split.n_train + split.n_test == features.height
+        assert split.n_test == pytest.approx(0.2 * features.height, abs=25)
 
 
 def _assert_measured(split: SplitMetrics, actual: Floats, predicted: Floats) -> None:
-    assert split["n_test"] == len(actual)
-    assert split["mae"] == pytest.approx(mean_absolute_error(actual, predicted), rel=1e-9)
-    assert split["mse"] == pytest.approx(mean_squared_error(actual, predicted), rel=1e-9)
-    assert split["r2"] == pytest.approx(r2_score(actual, predicted), rel=1e-9)
+    assert split.n_test == len(actual)
+    assert split.mae == pytest.approx(mean_absolute_error(actual, predicted), rel=1e-9)
+    assert split.mse == pytest.approx(mean_squared_error(actual, predicted), rel=1e-9)
+    assert split.r2 == pytest.approx(r2_score(actual, predicted), rel=1e-9)
 
 
 def test_random_split_is_measured_on_the_shipped_model(
     features: pl.DataFrame, trained: TrainedEstimator
 ) -> None:
-    """The figures are those of the shipped booster on the raw rows that were held out."""
+    """The figures are of the shipped booster on the raw rows that were held out."""
     held_out = random_test(features.height, PARAMETERS)
     predicted = np.asarray(trained.model.booster_.predict(_inputs(features), num_threads=1))
-    _assert_measured(
-        trained.metrics["random_split"], _volume(features)[held_out], predicted[held_out]
-    )
-    assert (trained.metrics["random_split"]["r2"] or 0) > 0.3
+    _assert_measured(trained.metrics.random_split, _volume(features)[held_out], predicted[held_out])
+    assert (trained.metrics.random_split.r2 or 0) > 0.3
 
 
 def test_split_by_time_is_measured_on_a_model_of_the_earlier_days(features: pl.DataFrame) -> None:
@@ -165,14 +163,13 @@ def test_split_by_time_is_measured_on_a_model_of_the_earlier_days(features: pl.D
         pl.when(pl.Series(held_out)).then(pl.col(columns.VOLUME) + 10**9).otherwise(columns.VOLUME)
     )
     before, after = (
-        train_estimator(frame.lazy(), PARAMETERS).metrics["time_split"]
-        for frame in (features, raised)
+        train_estimator(frame.lazy(), PARAMETERS).metrics.time_split for frame in (features, raised)
     )
-    assert before["n_test"] == held_out.sum()
+    assert before.n_test == held_out.sum()
     # The predictions p stay, so mean((y + c - p)^2) - mean((y - p)^2) = c^2 + 2c mean(y - p),
     # and y + c is above every p.
-    bias = (after["mse"] - before["mse"] - 1e18) / 2e9
-    assert after["mae"] == pytest.approx(1e9 + bias, rel=1e-9)
+    bias = (after.mse - before.mse - 1e18) / 2e9
+    assert after.mae == pytest.approx(1e9 + bias, rel=1e-9)
 
 
 def test_equal_input_gives_equal_models(features: pl.DataFrame, trained: TrainedEstimator) -> None:
@@ -204,11 +201,11 @@ def test_folding_costs_no_accuracy() -> None:
         plain = LGBMRegressor(n_estimators=100, random_state=42, n_jobs=1, verbose=-1)
         plain.fit(inputs[~held_out], volume[~held_out])
         predicted = np.asarray(plain.booster_.predict(inputs[held_out], num_threads=1))
-        folded = train_estimator(features.lazy(), parameters).metrics["random_split"]
+        folded = train_estimator(features.lazy(), parameters).metrics.random_split
         ratios.append(
             (
-                folded["mae"] / mean_absolute_error(volume[held_out], predicted),
-                folded["mse"] / mean_squared_error(volume[held_out], predicted),
+                folded.mae / mean_absolute_error(volume[held_out], predicted),
+                folded.mse / mean_squared_error(volume[held_out], predicted),
             )
         )
     mae, mse = np.mean(ratios, axis=0)
@@ -238,12 +235,12 @@ def test_too_few_rows_is_an_error_to_act_on() -> None:
 
 def test_ten_rows_are_enough(features: pl.DataFrame) -> None:
     """Ten rows of several days are trained on, with leaves that the parameters allow."""
-    split = train_estimator(features.head(10).lazy(), PARAMETERS).metrics["random_split"]
-    assert (split["n_train"], split["n_test"]) == (8, 2)
+    split = train_estimator(features.head(10).lazy(), PARAMETERS).metrics.random_split
+    assert (split.n_train, split.n_test) == (8, 2)
 
 
 def test_defaults_are_those_of_the_original() -> None:
-    """The trees' and the split's defaults are those of the original's LGBMRegressor call."""
+    """The trees and the split default to the original's LGBMRegressor call."""
     assert EstimatorParameters().model_dump(include={"n_estimators", "num_leaves"}) == {
         "n_estimators": 500,
         "num_leaves": 31,

@@ -167,7 +167,7 @@ def test_short_data_asks_for_less_history(count: int, least: int) -> None:
 
 @pytest.mark.parametrize("count", [100, 1200])
 def test_windows_asked_for_keep_their_history(count: int) -> None:
-    """Windows that are told are scored from the history asked for, however short the data."""
+    """Given windows are scored from the history asked for, however short the data."""
     sessions = EIGHT_YEARS[:count]
     plan = _plan(sessions, test_start=sessions[count // 2], least_sessions=500)
     assert plan.least_sessions == 500
@@ -200,12 +200,12 @@ def test_a_test_may_be_of_one_session() -> None:
     ],
 )
 def test_windows_beyond_the_data_are_noted(days: dict[str, str], words: str) -> None:
-    """What is cut short for want of data is told, with both days."""
+    """The note says what is shortened for lack of data, with both days."""
     assert _plan(**days).note == words
 
 
 def test_both_ends_beyond_the_data_are_noted() -> None:
-    """A training and a test that both want more data are both told of, a space between."""
+    """The note names a training and a test that both lack data, with a space between."""
     note = _plan(train_start="2010-01-01", test_start="2020-01-01", test_end="2030-01-01").note
     assert "with 2016-01-01. The test was to end on 2030-01-01" in note
 
@@ -234,7 +234,7 @@ def test_no_sessions_have_no_windows(count: int) -> None:
     ],
 )
 def test_windows_without_a_session_are_refused(days: dict[str, str], lacking: str) -> None:
-    """Where no session is in a window, the error tells which, and what the data has."""
+    """If no session is in a window, the error names the window and what the data has."""
     with pytest.raises(NoBacktestError, match=f"no session to {lacking}.*2016-01-01.*2023-12-29"):
         _plan(**days)
 
@@ -329,7 +329,7 @@ def folds(frame: pl.DataFrame, plan: Plan) -> list[pl.DataFrame]:
 
 
 def _scored(frame: pl.DataFrame, plan: Plan, fold: Fold) -> pl.DataFrame:
-    """Rows that a fold scores: told in Python, a row at a time."""
+    """Select the rows that a fold scores in plain Python, row by row."""
     places = frame.select(TARGET, ETA, SESSIONS).rows()
     return frame[
         [
@@ -404,7 +404,7 @@ def test_columns_are_what_the_layer_holds(folds: list[pl.DataFrame]) -> None:
 def test_each_fold_is_forecast_by_a_model_of_its_window(
     frame: pl.DataFrame, plan: Plan, folds: list[pl.DataFrame]
 ) -> None:
-    """Forecasts and baselines are those of models trained on the fold's window."""
+    """Forecasts and baselines come from models trained on the fold's window."""
     for rows, fold in zip(folds, plan.folds, strict=True):
         train = frame.filter(
             TARGET.is_between(fold.train_start, fold.train_end), pl.col(ETA).is_not_null()
@@ -497,7 +497,7 @@ def test_a_window_without_rows_is_refused_before_any_training(
 
 
 def test_a_test_without_history_is_refused(frame: pl.DataFrame, plan: Plan) -> None:
-    """Where no symbol has the history, the error tells how much, and of which window."""
+    """If no symbol has the history, the error names it and the window."""
     asking = plan.model_copy(update={"least_sessions": 5000})
     with pytest.raises(NoBacktestError, match=f"5000 bars.*{plan.folds[0].test_start}"):
         list(run_backtest(frame.lazy(), asking, PARAMETERS))

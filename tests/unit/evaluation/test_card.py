@@ -1,6 +1,7 @@
-"""Figures and words of the forecaster: that they show what was measured."""
+"""Figures, report and card of the forecaster show what was measured."""
 
 import re
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.evaluation.card import report_forecaster, write_card
 from stock_volume.evaluation.measures import evaluate_backtest
@@ -19,42 +20,45 @@ from stock_volume.evaluation.plots import (
     plot_reliability,
     plot_symbols,
 )
+from stock_volume.evaluation.results import BacktestMetrics, PointMetrics
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST, quantile_name
-from stock_volume.forecaster.parameters import BacktestParameters
+from stock_volume.forecaster.model import FORECAST, TrainingSummary, quantile_name
+from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.universe import BUCKETS
 from stock_volume.metrics import Floats
 from tests.unit.forecast_helpers import LEVELS, backtest_frame
 
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
-PLAN: Final[dict[str, Any]] = {
-    "folds": [
-        {
-            "train_start": "2015-01-02",
-            "train_end": "2018-11-12",
-            "test_start": "2018-11-13",
-            "test_end": "2018-12-31",
-        },
-        {
-            "train_start": "2015-02-02",
-            "train_end": "2018-12-31",
-            "test_start": "2019-01-01",
-            "test_end": "2019-02-04",
-        },
-    ],
-    "least_sessions": 252,
-    "note": "The features start late.",
-}
-ABOUT: Final[dict[str, Any]] = {
-    "first_session": "2016-02-05",
-    "last_session": "2019-02-04",
-    "validated_from": "2018-07-02",
-    "rows": 1_234_567,
-    "symbols": 2_345,
-    "trees": 321,
-    "parameters": {"boosters": 3, "quantiles": [0.1, 0.5, 0.9]},
-}
+PLAN: Final = Plan.model_validate(
+    {
+        "folds": [
+            {
+                "train_start": "2015-01-02",
+                "train_end": "2018-11-12",
+                "test_start": "2018-11-13",
+                "test_end": "2018-12-31",
+            },
+            {
+                "train_start": "2015-02-02",
+                "train_end": "2018-12-31",
+                "test_start": "2019-01-01",
+                "test_end": "2019-02-04",
+            },
+        ],
+        "least_sessions": 252,
+        "note": "The features start late.",
+    }
+)
+TRAINING: Final = TrainingSummary(
+    first_session=date(2016, 2, 5),
+    last_session=date(2019, 2, 4),
+    validated_from=date(2018, 7, 2),
+    rows=1_234_567,
+    symbols=2_345,
+    trees=321,
+    parameters=ForecasterParameters(boosters=3, quantiles=(0.1, 0.5, 0.9)),
+)
 SOME_ROWS: Final = [
     pytest.param(ROWS, id="many"),
     pytest.param(ROWS.filter(pl.col(columns.SYMBOL) == "S00"), id="one-symbol"),
@@ -64,9 +68,9 @@ SOME_ROWS: Final = [
 ]
 
 
-def _metrics(rows: pl.DataFrame = ROWS, **plan: Any) -> dict[str, Any]:
-    measured = evaluate_backtest(rows.lazy(), LEVELS, BacktestParameters(resamples=50))
-    return {**measured, "plan": PLAN | plan}
+def _metrics(rows: pl.DataFrame = ROWS, note: str = PLAN.note) -> BacktestMetrics:
+    plan = PLAN.model_copy(update={"note": note})
+    return evaluate_backtest(rows.lazy(), plan, LEVELS, BacktestParameters(resamples=50))
 
 
 METRICS: Final = _metrics()
@@ -230,14 +234,14 @@ def test_figures_are_of_all_symbols_where_none_is_common() -> None:
     assert values[0] == pytest.approx(_eta_r2(first))
 
 
-def _figures(measures: dict[str, Any]) -> list[str]:
-    """A group's cells in a table, but for its name."""
+def _figures(measures: PointMetrics) -> list[str]:
+    """Format a group's cells in a table, without its name."""
     return [
-        f"{measures['eta_r2']:.2f}",
-        f"{measures['level_r2']:.2f}",
-        f"{measures['mdape']:.1f}",
-        f"{measures['mae']:,.0f}",
-        f"{measures['qlike']:.3f}",
+        f"{measures.eta_r2:.2f}",
+        f"{measures.level_r2:.2f}",
+        f"{measures.mdape:.1f}",
+        f"{measures.mae:,.0f}",
+        f"{measures.qlike:.3f}",
     ]
 
 
@@ -246,7 +250,7 @@ def test_report_has_a_row_of_each_forecast() -> None:
     ((_, _, *rows),) = _tables(report_forecaster(METRICS))
     assert rows == [
         ["**forecaster**", *_figures(METRICS)],
-        *([name, *_figures(METRICS["baselines"][name])] for name in BASELINES),
+        *([name, *_figures(METRICS.baselines[name])] for name in BASELINES),
     ]
 
 
@@ -256,14 +260,14 @@ def test_report_has_a_row_of_each_forecast() -> None:
         f"Backtest on common stocks: {COMMON.height:,} symbol-days of 10",
         "symbols, 2018-11-13 to 2019-02-04, each forecast by a model",
         "The features start late.",
-        f"**eta-R² {METRICS['eta_r2']:.2f} %** (95 % interval ",
-        "{:.2f} to {:.2f})".format(*METRICS["intervals_95"]["eta_r2"]),
-        f"{METRICS['coverage_80']:.1f} % fell between the quantiles 10 and 90",
-        f"{METRICS['below_q50']:.1f} % below the median",
+        f"**eta-R² {METRICS.eta_r2:.2f} %** (95 % interval ",
+        "{:.2f} to {:.2f})".format(*METRICS.intervals_95.eta_r2 or ()),
+        f"{METRICS.coverage_80:.1f} % of the volumes fell between quantiles 0.1 and",
+        f"{METRICS.below_q50:.1f} % below the median",
     ],
 )
 def test_report_has_the_figures(words: str) -> None:
-    """Universe, window, note, headline with interval and shares of right are told as measured."""
+    """The report has universe, window, note, headline with interval and coverage as measured."""
     assert words in report_forecaster(METRICS)
 
 
@@ -273,30 +277,30 @@ def test_report_has_the_figures(words: str) -> None:
         "3 LightGBM booster(s) of 321 trees for the mean of eta",
         "(0.1, 0.5, 0.9)",
         "1,234,567 symbol-days of 2,345 symbols, sessions 2016-02-05\nto 2019-02-04",
-        "those from 2018-07-02 chose the number of trees",
+        "the sessions from 2018-07-02 on chose the number of\ntrees",
         "Revision of the code: 0123abc.",
-        f"is {METRICS['bias']:+.4f} (below 0: too high)",
+        f"is {METRICS.bias:+.4f} (below 0: forecasts are\ntoo high)",
         "| 2015-01-02 to 2018-11-12 | 2018-11-13 to 2018-12-31 |",
         "| 2015-02-02 to 2018-12-31 | 2019-01-01 to 2019-02-04 |",
     ],
 )
 def test_card_has_the_figures(words: str) -> None:
-    """How the forecaster came to be, its windows and its bias are told as given."""
-    assert words in write_card(METRICS, ABOUT, "0123abc")
+    """The card has the training, the windows and the bias as given."""
+    assert words in write_card(METRICS, TRAINING, "0123abc")
 
 
 def test_card_holds_the_report() -> None:
     """The card's figures of the backtest are the report's."""
-    assert report_forecaster(METRICS) in write_card(METRICS, ABOUT, "0123abc")
+    assert report_forecaster(METRICS) in write_card(METRICS, TRAINING, "0123abc")
 
 
 @pytest.mark.parametrize(("place", "name"), [(1, "by_bucket"), (2, "by_security"), (3, "by_year")])
 def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
     """Each group of the figures is a row of its table, with its count and coverage."""
-    _, _, *rows = _tables(write_card(METRICS, ABOUT, ""))[place]
+    _, _, *rows = _tables(write_card(METRICS, TRAINING, ""))[place]
     assert rows == [
-        [group, f"{measures['n']:,}", *_figures(measures), f"{measures['coverage_80']:.1f}"]
-        for group, measures in METRICS[name].items()
+        [group, f"{measures.n:,}", *_figures(measures), f"{measures.coverage_80:.1f}"]
+        for group, measures in getattr(METRICS, name).items()
     ]
 
 
@@ -312,10 +316,10 @@ def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
 def test_card_skips_groups_without_rows(rows: pl.DataFrame, there: list[str]) -> None:
     """A group that was counted as empty has no row, and every other has."""
     metrics = _metrics(rows)
-    _, *tables, _ = _tables(write_card(metrics, ABOUT, ""))
+    _, *tables, _ = _tables(write_card(metrics, TRAINING, ""))
     shown = [row[0] for _, _, *lines in tables for row in lines]
-    groups = {**metrics["by_bucket"], **metrics["by_security"], **metrics["by_year"]}
-    assert shown == [name for name, measures in groups.items() if measures["n"]]
+    groups = {**metrics.by_bucket, **metrics.by_security, **metrics.by_year}
+    assert shown == [name for name, measures in groups.items() if measures.n]
     assert len(shown) < len(groups)
     assert set(there) <= set(shown)
 
@@ -323,7 +327,7 @@ def test_card_skips_groups_without_rows(rows: pl.DataFrame, there: list[str]) ->
 @pytest.mark.parametrize("rows", SOME_ROWS[:-1])
 def test_tables_are_well_formed(rows: pl.DataFrame) -> None:
     """In each table every row has as many cells as the head, and none is empty or no number."""
-    card = write_card(_metrics(rows, note=""), ABOUT, "0123abc")
+    card = write_card(_metrics(rows, note=""), TRAINING, "0123abc")
     tables = _tables(card)
     assert len(tables) == 5
     for head, line, *lines in tables:
@@ -339,7 +343,7 @@ def test_tables_are_well_formed(rows: pl.DataFrame) -> None:
 @pytest.mark.parametrize("rows", SOME_ROWS)
 def test_card_is_tidy(rows: pl.DataFrame, note: str) -> None:
     """No line ends in a space, no two blank ones follow each other, a heading has one before it."""
-    card = write_card(_metrics(rows, note=note), ABOUT, "0123abc")
+    card = write_card(_metrics(rows, note=note), TRAINING, "0123abc")
     assert not re.search(r"[ \t]$", card, re.MULTILINE)
     assert "\n\n\n" not in card
     assert not re.search(r"[^\n]\n#", card)
@@ -347,17 +351,17 @@ def test_card_is_tidy(rows: pl.DataFrame, note: str) -> None:
 
 
 @pytest.mark.parametrize("rows", SOME_ROWS)
-def test_coverage_is_always_told(rows: pl.DataFrame) -> None:
-    """However few rows there are, the report tells how often the interval and the median held."""
+def test_coverage_is_always_reported(rows: pl.DataFrame) -> None:
+    """However few rows there are, the report has the coverage of the interval and the median."""
     metrics = _metrics(rows)
     report = report_forecaster(metrics)
-    assert f"{metrics['coverage_80']:.1f} % fell between the quantiles 10 and 90" in report
-    assert f"{metrics['below_q50']:.1f} % below the median" in report
+    assert f"{metrics.coverage_80:.1f} % of the volumes fell between quantiles 0.1 and" in report
+    assert f"{metrics.below_q50:.1f} % below the median" in report
 
 
 def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
     """A group of one row has every figure but the R2 of a level, and the card says why."""
-    card = write_card(_metrics(ROWS.head(1)), ABOUT, "")
+    card = write_card(_metrics(ROWS.head(1)), TRAINING, "")
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
     *tables, _ = _tables(card)
     assert len(tables) == 4
@@ -372,7 +376,7 @@ def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
 
 def test_card_of_varying_volumes_has_nothing_undefined() -> None:
     """Where every measure has a value the card has no word of undefined ones."""
-    assert "ndefined" not in write_card(METRICS, ABOUT, "")
+    assert "ndefined" not in write_card(METRICS, TRAINING, "")
 
 
 def test_card_of_constant_volumes_says_that_they_do_not_vary() -> None:
@@ -384,7 +388,7 @@ def test_card_of_constant_volumes_says_that_they_do_not_vary() -> None:
         pl.lit(0.0).alias(ETA),
     )
     metrics = _metrics(constant)
-    for text in (report_forecaster(metrics), write_card(metrics, ABOUT, "")):
+    for text in (report_forecaster(metrics), write_card(metrics, TRAINING, "")):
         assert "**eta-R² is undefined**" in text
         assert "Undefined: the volumes do not vary." in text
         assert not re.search(r"\b(nan|inf|None|null)\b", text)

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, r2_score
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.evaluation.measures import (
     bootstrap_intervals,
@@ -32,12 +32,24 @@ from tests.unit.forecast_helpers import LEVELS, backtest_frame
 PARAMETERS: Final = BacktestParameters(resamples=200)
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
+PLAN: Final = Plan(folds=(), least_sessions=1, note="")
 POINTS: Final = ("eta_r2", "level_r2", "mdape", "mae", "qlike", "bias")
 
 
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, Any]:
-    return evaluate_backtest(ROWS.lazy(), LEVELS, PARAMETERS)
+    return _evaluate(ROWS)
+
+
+def _evaluate(rows: pl.DataFrame) -> dict[str, Any]:
+    """Measure a backtest, as its JSON has it."""
+    return evaluate_backtest(rows.lazy(), PLAN, LEVELS, PARAMETERS).model_dump(mode="json")
+
+
+def _bootstrap(
+    rows: pl.DataFrame, parameters: BacktestParameters = PARAMETERS
+) -> dict[str, list[float] | None]:
+    return bootstrap_intervals(rows, parameters).model_dump(mode="json")
 
 
 def _values(rows: pl.DataFrame, name: str) -> Floats:
@@ -119,7 +131,7 @@ def test_levels_tell_which_measures_there_are() -> None:
 
 
 def test_a_forecast_in_shares_turns_back_to_eta() -> None:
-    """ma5 stands for an eta of zero, the volume itself for the eta that came true."""
+    """ma5 is an eta of zero, and the volume itself is the observed eta."""
     turned = ROWS.select(eta_of(columns.VOLUME).alias("volume"), eta_of(MA5).alias("ma5"))
     assert turned["volume"].to_numpy() == pytest.approx(ROWS[ETA].to_numpy())
     assert turned["ma5"].to_list() == [0.0] * ROWS.height
@@ -166,11 +178,11 @@ def test_bounds_of_the_interval_are_inside() -> None:
 
 
 def test_headline_is_of_common_stocks(metrics: dict[str, Any]) -> None:
-    """The measures at the top are those of the common stocks."""
+    """The measures at the top level are of the common stocks."""
     assert metrics["universe"] == "common stocks"
     assert 0 < COMMON.height < ROWS.height
     _assert_measures(metrics, COMMON)
-    assert metrics["intervals_95"] == bootstrap_intervals(COMMON, PARAMETERS)
+    assert metrics["intervals_95"] == _bootstrap(COMMON)
 
 
 def test_buckets_are_of_common_stocks_and_add_up(metrics: dict[str, Any]) -> None:
@@ -215,7 +227,7 @@ def test_baselines_are_measured_on_the_same_rows(metrics: dict[str, Any]) -> Non
 def test_without_common_stocks_the_headline_is_of_all_symbols() -> None:
     """Where there is no common stock, all symbols are the headline, and are said to be."""
     rows = ROWS.filter(~pl.col(COMMON_STOCK))
-    metrics = evaluate_backtest(rows.lazy(), LEVELS, PARAMETERS)
+    metrics = _evaluate(rows)
     assert metrics["universe"] == "all symbols"
     _assert_measures(metrics, rows)
     nothing = {"n": 0, "symbols": 0, "sessions": 0}
@@ -225,7 +237,7 @@ def test_without_common_stocks_the_headline_is_of_all_symbols() -> None:
 def test_empty_groups_have_counts_only() -> None:
     """A bucket or a kind without rows is counted, and not measured."""
     rows = ROWS.filter(pl.col(COMMON_STOCK), pl.col(BUCKET) == 1)
-    metrics = evaluate_backtest(rows.lazy(), LEVELS, PARAMETERS)
+    metrics = _evaluate(rows)
     empty = [*metrics["by_bucket"].values(), *metrics["by_security"].values()]
     assert [len(group) == 3 for group in empty] == [
         True,
@@ -247,7 +259,7 @@ def test_figures_of_a_single_row_are_plain() -> None:
     """A group of one row has figures that JSON can hold, too: no level R2, and all others."""
     one = COMMON.filter(pl.col(BUCKET) == 0).head(1)
     rows = pl.concat([one, COMMON.filter(pl.col(BUCKET) != 0)])
-    metrics = evaluate_backtest(rows.lazy(), LEVELS, PARAMETERS)
+    metrics = _evaluate(rows)
     single = metrics["by_bucket"][BUCKETS[0]]
     assert single["n"] == 1
     assert [name for name, value in single.items() if value is None] == ["level_r2"]
@@ -257,7 +269,7 @@ def test_figures_of_a_single_row_are_plain() -> None:
 @pytest.mark.parametrize("forecast", [FORECAST, *BASELINES])
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_level_that_does_not_vary_has_no_r2(forecast: str, count: int) -> None:
-    """Rows of one and the same level have no R2 of it; the other measures stand."""
+    """Rows of one level have no level R2; the other measures have values."""
     measured = _point(pl.concat([ROWS.head(1)] * count), forecast)
     assert measured.pop("level_r2") is None
     assert all(math.isfinite(value) for value in measured.values())
@@ -279,7 +291,7 @@ def test_intervals_hold_the_figures(seed: int) -> None:
     """Each interval is around the figure of all sessions, and not empty."""
     rows = backtest_frame(seed=seed)
     point = _headline(rows)
-    intervals = bootstrap_intervals(rows, PARAMETERS)
+    intervals = _bootstrap(rows)
     assert set(intervals) == set(point)
     for name, bounds in intervals.items():
         assert bounds is not None
@@ -288,11 +300,11 @@ def test_intervals_hold_the_figures(seed: int) -> None:
 
 def test_intervals_repeat() -> None:
     """A second bootstrap gives the same bounds, whatever the order of the rows."""
-    first = bootstrap_intervals(ROWS, PARAMETERS)
+    first = _bootstrap(ROWS)
     shuffled = ROWS.sample(fraction=1, shuffle=True, seed=1)
-    for name, bounds in bootstrap_intervals(shuffled, PARAMETERS).items():
+    for name, bounds in _bootstrap(shuffled).items():
         assert bounds == pytest.approx(first[name], rel=1e-12)
-    assert bootstrap_intervals(ROWS, PARAMETERS) == first
+    assert _bootstrap(ROWS) == first
 
 
 @pytest.mark.parametrize("block", [1, 5, 1000])
@@ -303,7 +315,7 @@ def test_sessions_that_are_all_alike_have_no_interval(block: int) -> None:
         day.with_columns(pl.lit(date(2020, 1, number)).alias(columns.TARGET_DATE))
         for number in range(1, 21)
     )
-    intervals = bootstrap_intervals(rows, BacktestParameters(block_sessions=block))
+    intervals = _bootstrap(rows, BacktestParameters(block_sessions=block))
     for name, value in _headline(rows).items():
         assert intervals[name] == pytest.approx([value] * 2)
 
@@ -311,8 +323,8 @@ def test_sessions_that_are_all_alike_have_no_interval(block: int) -> None:
 def test_intervals_are_of_sessions_and_not_of_rows() -> None:
     """Rows of a session go together: a copy of each symbol makes no interval narrower."""
     twice = pl.concat([ROWS, ROWS.with_columns(pl.col(columns.SYMBOL) + "2")])
-    for name, bounds in bootstrap_intervals(twice, PARAMETERS).items():
-        assert bounds == pytest.approx(bootstrap_intervals(ROWS, PARAMETERS)[name])
+    for name, bounds in _bootstrap(twice).items():
+        assert bounds == pytest.approx(_bootstrap(ROWS)[name])
 
 
 def test_blocks_keep_neighbouring_sessions_together() -> None:
@@ -323,7 +335,7 @@ def test_blocks_keep_neighbouring_sessions_together() -> None:
     )
     widths = []
     for block in (1, 30):
-        bounds = bootstrap_intervals(rows, BacktestParameters(block_sessions=block))["mae"]
+        bounds = _bootstrap(rows, BacktestParameters(block_sessions=block))["mae"]
         assert bounds is not None
         widths.append(bounds[1] - bounds[0])
     assert widths[1] > 1.5 * widths[0]
@@ -332,12 +344,12 @@ def test_blocks_keep_neighbouring_sessions_together() -> None:
 def test_one_session_can_be_measured() -> None:
     """A backtest of a single session has figures, with intervals of no width."""
     rows = ROWS.filter(pl.col(columns.TARGET_DATE) == ROWS[columns.TARGET_DATE].max())
-    intervals = bootstrap_intervals(rows, PARAMETERS)
+    intervals = _bootstrap(rows)
     assert intervals["mae"] == pytest.approx([_point(rows)["mae"]] * 2)
 
 
 def test_intervals_are_those_of_the_moving_block_bootstrap() -> None:
-    """Bounds of a slow bootstrap, of other draws, are near those of the fast one."""
+    """The bounds are near the bounds of a slow bootstrap with other draws."""
     days = ROWS[columns.TARGET_DATE].unique().sort().to_list()
     sums = {
         day: (_values(rows, columns.VOLUME) - _values(rows, FORECAST))
@@ -352,12 +364,12 @@ def test_intervals_are_those_of_the_moving_block_bootstrap() -> None:
             drawn += days[start : start + 5]
         resampled.append(np.mean(np.abs([sums[day] for day in drawn[: len(days)]])))
     slow = np.percentile(resampled, [2.5, 97.5])
-    fast = bootstrap_intervals(ROWS, BacktestParameters(resamples=2000))["mae"]
+    fast = _bootstrap(ROWS, BacktestParameters(resamples=2000))["mae"]
     assert fast == pytest.approx(slow, abs=0.05 * float(np.ptp(slow)))
 
 
 def _constant(rows: pl.DataFrame, rounding: float = 0.0) -> pl.DataFrame:
-    """Give all rows one volume and one price, and a base that is right but for its rounding."""
+    """Give all rows one volume and one price, and a base that is exact up to rounding."""
     return rows.with_columns(
         pl.lit(50_000).cast(pl.Int64).alias(columns.VOLUME),
         pl.lit(20.0).alias(columns.CLOSE),
@@ -370,7 +382,7 @@ def _constant(rows: pl.DataFrame, rounding: float = 0.0) -> pl.DataFrame:
 @pytest.mark.parametrize("rounding", [0.0, 1e-15, 1e-12])
 def test_volumes_that_do_not_vary_have_no_r2(rounding: float) -> None:
     """Where volumes and prices are constant both R2 are undefined, and the rest is measured."""
-    measured = evaluate_backtest(_constant(ROWS, rounding).lazy(), LEVELS, PARAMETERS)
+    measured = _evaluate(_constant(ROWS, rounding))
     assert (measured["eta_r2"], measured["level_r2"]) == (None, None)
     assert measured["mae"] == measured["mdape"] == 0
     intervals = measured["intervals_95"]
@@ -383,6 +395,6 @@ def test_an_interval_without_value_in_some_resample_is_undefined() -> None:
     """Where chance may draw constant sessions alone, eta-R2 has a value and no interval."""
     first = pl.col(columns.TARGET_DATE) == ROWS[columns.TARGET_DATE].min()
     rows = pl.concat([ROWS.filter(first), _constant(ROWS.filter(~first))])
-    measured = evaluate_backtest(rows.lazy(), LEVELS, PARAMETERS)
+    measured = _evaluate(rows)
     assert measured["eta_r2"] is not None
     assert measured["intervals_95"]["eta_r2"] is None

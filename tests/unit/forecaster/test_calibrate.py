@@ -67,12 +67,12 @@ def test_offset_rises_with_the_level(errors: list[float], levels: list[float]) -
 
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.5, 0.9, 0.99])
 def test_offset_of_a_single_row_is_its_error(level: float) -> None:
-    """One row held out tells its own error, at any level."""
+    """One held-out row gives its own error, at any level."""
     assert conformal_offset(np.array([-2.5]), level) == -2.5
 
 
 def test_groups_are_calibrated_apart() -> None:
-    """A group of enough rows has offsets of its own; one of too few has those of all rows."""
+    """A group of enough rows has its own offsets; a smaller one has the offsets of all rows."""
     random = np.random.default_rng(0)
     levels = (0.1, 0.5, 0.9)
     counts = (LEAST_ROWS, LEAST_ROWS - 1, 0, 3 * LEAST_ROWS)

@@ -81,7 +81,7 @@ def test_a_symbol_that_has_not_traded_is_not_forecast(symbols: list[str]) -> Non
 
 
 def test_each_live_symbol_is_forecast_once(forecaster: Forecaster) -> None:
-    """Forecasts are those of the latest rows, one a symbol, as the layer holds them."""
+    """There is one forecast per symbol, of its latest row, in the order of the layer."""
     frame = _stopped("S03", 6)
     forecasts = forecast_next_session(forecaster, frame.lazy(), LIVE_FIVE)
     assert Forecasts.validate(forecasts)[columns.SYMBOL].to_list() == ["S00", "S01", "S02", "S04"]

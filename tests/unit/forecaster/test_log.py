@@ -61,7 +61,7 @@ def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.Da
     for name in ("Close", "Volume"):
         assert logged[name].to_list() == latest[name].to_list()
     assert set(logged[FORECASTER]) == {identity_of(forecaster)}
-    assert set(logged[TRAINED_TO]) == {date.fromisoformat(forecaster.about["last_session"])}
+    assert set(logged[TRAINED_TO]) == {forecaster.training.last_session}
     assert list(by_latest_origin(logged)) == [str(rows["Date"].max())]
 
 
@@ -74,14 +74,14 @@ def test_a_forecaster_is_known_by_what_it_is(
     assert identity_of(train_forecaster(training, PARAMETERS)) == known
     assert identity_of(Forecaster.from_files(forecaster.to_files())) == known
     other = train_forecaster(training, small_parameters(num_leaves=6))
-    assert other.about["last_session"] == forecaster.about["last_session"]
+    assert other.training.last_session == forecaster.training.last_session
     assert identity_of(other) != known
 
 
 def test_origins_between_are_made_up_for(
     forecaster: Forecaster, rows: pl.DataFrame, origins: list[date]
 ) -> None:
-    """Each origin after the last logged one is forecast, but for the latest."""
+    """Each origin after the last logged one is forecast, except the latest."""
     made = missed(forecaster, rows, origins[: TRAINED + 3])
     assert list(made) == list(map(str, origins[TRAINED + 3 : -1]))
     for origin, forecasts in made.items():
@@ -106,7 +106,7 @@ def test_what_the_training_saw_is_not_forecast(
     """Without a log, only sessions after the training are made up for."""
     made = missed(forecaster, rows, [])
     assert list(made) == list(map(str, origins[TRAINED:-1]))
-    trained_to = date.fromisoformat(forecaster.about["last_session"])
+    trained_to = forecaster.training.last_session
     assert all((forecasts["TargetDate"] > trained_to).all() for forecasts in made.values())
 
 

@@ -4,8 +4,10 @@ import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import joblib
 import numpy as np
@@ -20,12 +22,13 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import (
     DESCRIPTION_FILE,
     FORECAST,
-    SIZE,
     Forecaster,
+    TrainingSummary,
     quantile_name,
 )
+from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.train import train_forecaster
-from stock_volume.forecaster.universe import BUCKETS
+from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY
 from stock_volume.metrics import Floats
 from stock_volume.schemas import Forecasts
 from tests.unit.forecast_helpers import (
@@ -64,7 +67,7 @@ def _shares(rows: pl.DataFrame, eta: Floats) -> Floats:
 
 def _buckets(rows: pl.DataFrame) -> list[int]:
     """Bucket of each row, by the dollars that part them."""
-    dollars = np.exp(rows[SIZE].to_numpy().astype(np.float64))
+    dollars = np.exp(rows[LIQUIDITY].to_numpy().astype(np.float64))
     return [int(bucket) for bucket in np.searchsorted([1e5, 1e6, 5e6, 1e8], dollars)]
 
 
@@ -132,7 +135,7 @@ def test_rows_come_back_in_their_order(rows: pl.DataFrame, forecaster: Forecaste
 
 
 def test_forecasts_are_what_the_layer_holds(rows: pl.DataFrame, forecaster: Forecaster) -> None:
-    """The columns and types are those of the schema, and the target's volume is no input."""
+    """The columns and types match the schema, and the target's volume is no input."""
     forecasts = forecaster.predict(rows.drop(ETA, columns.VOLUME, "next_volume"), 1)
     assert Forecasts.validate(forecasts).columns == [*KEYS, FORECAST, *QUANTILES]
 
@@ -175,6 +178,17 @@ def test_forecaster_survives_its_files(rows: pl.DataFrame, forecaster: Forecaste
     assert again.predict(rows, 1).equals(forecaster.predict(rows, 1))
 
 
+TRAINING: Final = TrainingSummary(
+    first_session=date(2018, 1, 2),
+    last_session=date(2018, 6, 29),
+    validated_from=date(2018, 5, 1),
+    rows=3,
+    symbols=1,
+    trees=2,
+    parameters=ForecasterParameters(),
+)
+
+
 def test_boosters_of_the_mean_keep_their_order() -> None:
     """Ten boosters and more are read in the order of their numbers, not of their names."""
     many = Forecaster(
@@ -183,7 +197,7 @@ def test_boosters_of_the_mean_keep_their_order() -> None:
         quantile_boosters=("lower", "upper"),
         levels=(0.025, 0.975),
         offsets=((-0.1, 0.1),) * len(BUCKETS),
-        about={"rows": 3},
+        training=TRAINING,
     )
     assert Forecaster.from_files(dict(sorted(many.to_files().items()))) == many
 
@@ -194,7 +208,9 @@ def test_description_is_json(forecaster: Forecaster) -> None:
     assert description["features"] == list(FEATURE_NAMES)
     assert description["levels"] == list(LEVELS)
     assert np.array(description["offsets"]).shape == (len(BUCKETS), len(LEVELS))
-    assert description["about"] == forecaster.about
+    summary = TrainingSummary.model_validate(description["about"])
+    assert summary == forecaster.training
+    assert description["about"]["last_session"] == str(summary.last_session)
 
 
 def test_the_exchange_is_kept(forecaster: Forecaster) -> None:

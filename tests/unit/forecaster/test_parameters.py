@@ -94,7 +94,7 @@ def test_values_at_the_bounds_are_accepted(
 
 @pytest.mark.parametrize("levels", [[0.9, 0.5, 0.1], [0.1, 0.1, 0.5, 0.9]], ids=str)
 def test_levels_ascend(levels: list[float]) -> None:
-    """Levels that descend or stand twice are refused."""
+    """Levels that descend or repeat are refused."""
     with pytest.raises(ValidationError, match="quantiles are not ascending"):
         ForecasterParameters.model_validate({"quantiles": levels})
 

@@ -1,6 +1,5 @@
 """Training of the forecaster: what it learns from, what it must not see, and that it repeats."""
 
-import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,7 +8,8 @@ import polars as pl
 import pytest
 from lightgbm import Booster
 
-from stock_volume import columns
+from stock_volume import boosters, columns
+from stock_volume.boosters import lightgbm_parameters
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.exchange import ScheduledEvent
 from stock_volume.features.quantities import ABNORMAL_STD, BASE, SESSIONS
@@ -17,19 +17,21 @@ from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.calibrate import LEAST_ROWS
 from stock_volume.forecaster.model import (
     FORECAST,
-    SIZE,
     Forecaster,
+    TrainingSummary,
     predict_each,
     quantile_name,
 )
+from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.train import (
     latest_training_rows,
-    mean_parameters,
-    quantile_parameters,
+    mean_settings,
+    quantile_settings,
     row_weights,
     train_forecaster,
     training_rows,
 )
+from stock_volume.forecaster.universe import LIQUIDITY
 from stock_volume.metrics import Floats
 from stock_volume.schemas import ForecastFeatures
 from tests.unit.forecast_helpers import (
@@ -155,7 +157,7 @@ def test_signal_is_learnt(frame: pl.DataFrame) -> None:
 
 def test_late_targets_choose_and_calibrate_only(rows: pl.DataFrame, trained: Forecaster) -> None:
     """The quantiles' boosters do not see the sessions that calibrate them; the mean does."""
-    first = date.fromisoformat(trained.about["validated_from"])
+    first = trained.training.validated_from
     changed = change_targets(rows, first <= TARGET)
     other = train_forecaster(changed, PARAMETERS)
     assert other.quantile_boosters == trained.quantile_boosters
@@ -169,11 +171,11 @@ def test_late_targets_choose_and_calibrate_only(rows: pl.DataFrame, trained: For
 def test_quantiles_hold_on_the_sessions_that_calibrate_them() -> None:
     """Of the late rows of each bucket of many rows, the share below a quantile is its level."""
     rows = forecast_frame(sessions=400).filter(pl.col(ETA).is_not_null())
-    erratic = pl.col(SIZE).is_between(np.log(5e6), np.log(1e8))
+    erratic = pl.col(LIQUIDITY).is_between(np.log(5e6), np.log(1e8))
     rows = rows.with_columns(pl.when(erratic).then(3 * pl.col(ETA)).otherwise(ETA).alias(ETA))
     forecaster = train_forecaster(rows, small_parameters(validation_share=0.5))
-    first = date.fromisoformat(forecaster.about["validated_from"])
-    for bucket in (erratic, pl.col(SIZE).is_between(np.log(1e5), np.log(1e6))):
+    first = forecaster.training.validated_from
+    for bucket in (erratic, pl.col(LIQUIDITY).is_between(np.log(1e5), np.log(1e6))):
         late = rows.filter(first <= TARGET, bucket)
         assert late.height > LEAST_ROWS
         shares = forecaster.predict(late, num_threads=1)
@@ -186,9 +188,9 @@ def test_quantiles_hold_on_the_sessions_that_calibrate_them() -> None:
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
 def test_last_sessions_validate(rows: pl.DataFrame, share: float) -> None:
     """The sessions that validate are the last ones, and about the share asked for."""
-    about = train_forecaster(rows, small_parameters(validation_share=share)).about
+    training = train_forecaster(rows, small_parameters(validation_share=share)).training
     sessions = rows[columns.TARGET_DATE].unique().sort().to_list()
-    late = sum(str(session) >= about["validated_from"] for session in sessions)
+    late = sum(session >= training.validated_from for session in sessions)
     assert late == pytest.approx(share * len(sessions), abs=1)
 
 
@@ -196,27 +198,27 @@ def test_last_sessions_validate(rows: pl.DataFrame, share: float) -> None:
 def test_some_session_comes_early(sessions: int, share: float) -> None:
     """However large the share that validates, the first session is fitted to."""
     rows = forecast_frame(symbols=30, sessions=sessions + 1).filter(pl.col(ETA).is_not_null())
-    about = train_forecaster(rows, small_parameters(validation_share=share)).about
-    assert about["validated_from"] > about["first_session"]
+    training = train_forecaster(rows, small_parameters(validation_share=share)).training
+    assert training.validated_from > training.first_session
 
 
 @pytest.mark.parametrize("most", [1, 3, 20])
 def test_mean_has_the_trees_that_early_stopping_found(rows: pl.DataFrame, most: int) -> None:
-    """The mean's booster has the number of trees that is told, and no more than allowed."""
+    """The mean's booster has the number of trees in the summary, and no more than allowed."""
     forecaster = train_forecaster(rows, small_parameters(n_estimators=most))
     trees = Booster(model_str=forecaster.boosters[0]).num_trees()
-    assert trees == forecaster.about["trees"]
+    assert trees == forecaster.training.trees
     assert 1 <= trees <= most
 
 
 def test_training_on_noise_stops_early(rows: pl.DataFrame) -> None:
     """Where there is nothing to learn, fewer trees are grown than allowed."""
     forecaster = train_forecaster(_noise(rows), small_parameters(learning_rate=0.5))
-    assert forecaster.about["trees"] <= 5
+    assert forecaster.training.trees <= 5
 
 
 def test_quantiles_have_the_trees_asked_for(trained: Forecaster) -> None:
-    """Early stopping looks at the mean; the quantiles' boosters are as large as told."""
+    """Early stopping applies to the mean; the quantiles' boosters have the trees asked for."""
     trees = [Booster(model_str=text).num_trees() for text in trained.quantile_boosters]
     assert trees == [PARAMETERS.quantile_trees] * len(LEVELS)
 
@@ -227,7 +229,7 @@ def test_boosters_have_seeds_of_their_own(rows: pl.DataFrame, trained: Forecaste
     assert len({_trees(text) for text in several.boosters}) == 3
     assert several.boosters[0] == trained.boosters[0]
     matrix = rows.select(FEATURE_NAMES).to_numpy()
-    each = predict_each([Booster(model_str=text) for text in several.boosters], matrix, 1)
+    each = predict_each([boosters.Booster.from_text(text) for text in several.boosters], matrix, 1)
     assert _eta(several, rows) == pytest.approx(each.mean(axis=1), abs=1e-9)
 
 
@@ -255,7 +257,7 @@ def test_quantized_gradients_can_be_summed(rows: pl.DataFrame) -> None:
     ],
 )
 def test_too_few_rows_are_refused(symbols: int, sessions: int, kept: int, words: str) -> None:
-    """Fewer than fifty rows, or those of one session, are refused with their number."""
+    """Fewer than fifty rows, or rows of one session only, are refused with their number."""
     rows = forecast_frame(symbols, sessions).filter(pl.col(ETA).is_not_null()).head(kept)
     with pytest.raises(TooFewRowsError, match=words):
         train_forecaster(rows, PARAMETERS)
@@ -271,7 +273,7 @@ def test_too_few_rows_tell_which_parameter_asks_for_history(rows: pl.DataFrame, 
 def test_fifty_rows_are_enough(rows: pl.DataFrame) -> None:
     """Fifty rows of several sessions are trained on."""
     forecaster = train_forecaster(rows.head(50), PARAMETERS)
-    assert forecaster.about["rows"] == 50
+    assert forecaster.training.rows == 50
     assert np.isfinite(_eta(forecaster, rows)).all()
 
 
@@ -283,21 +285,20 @@ def test_too_few_rows_is_an_error_to_act_on() -> None:
 @pytest.mark.parametrize("value", [None, 1.5], ids=["unknown", "constant"])
 def test_features_that_tell_nothing_are_survived(rows: pl.DataFrame, value: float | None) -> None:
     """Of features without information a forecast is made, the same for all rows."""
-    told = pl.lit(value, dtype=pl.Float32)
-    empty = rows.with_columns(told.alias(name) for name in FEATURE_NAMES)
+    constant = pl.lit(value, dtype=pl.Float32)
+    empty = rows.with_columns(constant.alias(name) for name in FEATURE_NAMES)
     forecaster = train_forecaster(empty, PARAMETERS)
     assert np.ptp(_eta(forecaster, empty)) == pytest.approx(0, abs=1e-9)
 
 
-def test_about_tells_how_it_came_to_be(rows: pl.DataFrame, trained: Forecaster) -> None:
-    """The windows, the numbers of rows and symbols and the parameters are told, as JSON."""
-    targets = rows[columns.TARGET_DATE]
-    told = {name: trained.about[name] for name in ("rows", "symbols")}
-    assert told == {"rows": rows.height, "symbols": rows[columns.SYMBOL].n_unique()}
-    assert trained.about["first_session"] == str(targets.min())
-    assert trained.about["last_session"] == str(targets.max())
-    assert type(PARAMETERS).model_validate(trained.about["parameters"]) == PARAMETERS
-    assert json.loads(json.dumps(trained.about)) == trained.about
+def test_training_is_summarised(rows: pl.DataFrame, trained: Forecaster) -> None:
+    """The summary has the windows, the numbers of rows and symbols and the parameters."""
+    summary = trained.training
+    targets = rows[columns.TARGET_DATE].to_list()
+    assert (summary.first_session, summary.last_session) == (min(targets), max(targets))
+    assert (summary.rows, summary.symbols) == (rows.height, rows[columns.SYMBOL].n_unique())
+    assert summary.parameters == PARAMETERS
+    assert TrainingSummary.model_validate_json(summary.model_dump_json()) == summary
 
 
 def _rows_to_weigh(spread: list[float | None], days: list[int] | None = None) -> pl.DataFrame:
@@ -329,8 +330,8 @@ def test_weight_halves_with_age(half_life: float) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0, 2.0])
-def test_etfs_weigh_as_told(weight: float) -> None:
-    """An ETF's row counts as much as told of a stock's of the same spread, known or not."""
+def test_etfs_weigh_as_given(weight: float) -> None:
+    """An ETF's row weighs the given share of a stock's of the same spread, known or not."""
     stocks = _rows_to_weigh([0.5, 1.0, None])
     etfs = stocks.with_columns(~pl.col(columns.ETF))
     of_stocks, of_etfs = (
@@ -360,7 +361,7 @@ def test_weights_are_learnt_with(
 
 @pytest.mark.parametrize("least", [1, 30, 79, 500])
 def test_training_rows_have_history_and_target(least: int) -> None:
-    """Rows without a target are left out, and those of symbols with fewer bars than asked."""
+    """Rows without a target, or of symbols with fewer bars than asked for, are left out."""
     frame = forecast_frame(symbols=3, history=0)
     kept = training_rows(frame.lazy(), small_parameters(least_sessions=least)).collect()
     places = frame.select(SESSIONS, pl.col(ETA).is_null()).rows()
@@ -370,7 +371,7 @@ def test_training_rows_have_history_and_target(least: int) -> None:
 
 @pytest.mark.parametrize("years", [0.05, 0.1, 3.0])
 def test_latest_training_rows_are_of_the_latest_years(years: float) -> None:
-    """The window ends with the last session whose volume is known, and is as long as told."""
+    """The window ends with the last session whose volume is known, and is as long as given."""
     frame = forecast_frame(symbols=3)
     known = frame.filter(pl.col(ETA).is_not_null())
     last = known[columns.TARGET_DATE].to_list()[-1]
@@ -387,6 +388,18 @@ def test_latest_training_rows_have_history() -> None:
     assert rows[SESSIONS].min() == 40
 
 
+def _mean_parameters(
+    rows: int, parameters: ForecasterParameters, number: int = 0
+) -> dict[str, Any]:
+    return lightgbm_parameters(mean_settings(rows, parameters, number))
+
+
+def _quantile_parameters(
+    rows: int, level: float, parameters: ForecasterParameters
+) -> dict[str, Any]:
+    return lightgbm_parameters(quantile_settings(rows, level, parameters))
+
+
 @pytest.mark.parametrize(
     ("rows", "asked", "expected"),
     [(0, 500, 20), (1000, 500, 20), (10_000, 500, 100), (10**6, 500, 500), (10**6, 5, 5)],
@@ -394,7 +407,7 @@ def test_latest_training_rows_have_history() -> None:
 def test_leaves_are_smaller_on_small_data(rows: int, asked: int, expected: int) -> None:
     """A leaf has a hundredth of few rows at the least, twenty of very few, or what is asked."""
     parameters = small_parameters(min_rows_in_leaf=asked)
-    for made in (mean_parameters(rows, parameters), quantile_parameters(rows, 0.1, parameters)):
+    for made in (_mean_parameters(rows, parameters), _quantile_parameters(rows, 0.1, parameters)):
         assert made["min_data_in_leaf"] == expected
 
 
@@ -421,13 +434,13 @@ def test_parameters_reach_lightgbm(
     """A parameter changes what it is said to change, in the mean and the quantiles, only."""
     before, after = small_parameters(), small_parameters(**{name: value})
     assert (
-        dict(mean_parameters(10**6, after).items() - mean_parameters(10**6, before).items())
+        dict(_mean_parameters(10**6, after).items() - _mean_parameters(10**6, before).items())
         == of_mean
     )
     assert (
         dict(
-            quantile_parameters(10**6, 0.1, after).items()
-            - quantile_parameters(10**6, 0.1, before).items()
+            _quantile_parameters(10**6, 0.1, after).items()
+            - _quantile_parameters(10**6, 0.1, before).items()
         )
         == of_quantile
     )
@@ -435,7 +448,7 @@ def test_parameters_reach_lightgbm(
 
 def test_boosters_of_the_mean_differ_by_their_seed() -> None:
     """The number of a booster moves its seed, and the level of a quantile its objective."""
-    first, third = (mean_parameters(1000, PARAMETERS, number) for number in (0, 2))
+    first, third = (_mean_parameters(1000, PARAMETERS, number) for number in (0, 2))
     assert dict(third.items() - first.items()) == {"seed": PARAMETERS.random_state + 2}
-    made = quantile_parameters(1000, 0.9, PARAMETERS)
+    made = _quantile_parameters(1000, 0.9, PARAMETERS)
     assert (made["objective"], made["alpha"]) == ("quantile", 0.9)

@@ -18,7 +18,12 @@ from stock_volume.evaluation.baselines import MA5
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.forecaster.tuning import Tuned, TuningParameters, tune_forecaster
+from stock_volume.forecaster.tuning import (
+    TrialResult,
+    TuningParameters,
+    TuningResult,
+    tune_forecaster,
+)
 from tests.unit.forecast_helpers import (
     FEATURE_NAMES,
     change_targets,
@@ -52,12 +57,12 @@ def _tune(
     forecaster: ForecasterParameters = IN_FORCE,
     backtest: BacktestParameters = BACKTEST,
     **tuning: Any,
-) -> Tuned:
+) -> TuningResult:
     return tune_forecaster(frame.lazy(), forecaster, backtest, TUNING.model_copy(update=tuning))
 
 
-def _setting(trial: dict[str, Any]) -> dict[str, Any]:
-    return {name: trial[name] for name in SEARCHED}
+def _setting(trial: TrialResult) -> dict[str, float]:
+    return trial.model_dump(include=set(SEARCHED))
 
 
 def _eta_r2(rows: pl.DataFrame) -> float:
@@ -67,47 +72,47 @@ def _eta_r2(rows: pl.DataFrame) -> float:
 
 
 @pytest.fixture(scope="module")
-def tuned() -> Tuned:
+def tuned() -> TuningResult:
     return _tune()
 
 
-def test_there_are_as_many_trials_as_asked(tuned: Tuned) -> None:
+def test_there_are_as_many_trials_as_asked(tuned: TuningResult) -> None:
     """Each trial has a setting of its own, within the bounds, and a figure."""
-    assert len(tuned.trials) == TUNING.trials
-    assert len({tuple(_setting(trial).values()) for trial in tuned.trials}) == TUNING.trials
-    for trial in tuned.trials:
-        assert set(trial) == {*SEARCHED, "eta_r2"}
-        assert np.isfinite(trial["eta_r2"])
+    assert len(tuned.search.trials) == TUNING.trials
+    assert len({tuple(_setting(trial).values()) for trial in tuned.search.trials}) == TUNING.trials
+    for trial in tuned.search.trials:
+        assert set(trial.model_dump()) == {*SEARCHED, "eta_r2"}
+        assert np.isfinite(trial.eta_r2)
         for name, (least, most) in SEARCHED.items():
-            assert least <= trial[name] <= most
+            assert least <= getattr(trial, name) <= most
 
 
-def test_first_trial_is_the_setting_in_force(tuned: Tuned) -> None:
+def test_first_trial_is_the_setting_in_force(tuned: TuningResult) -> None:
     """What is in force is tried first, so that nothing worse is recommended."""
-    assert _setting(tuned.trials[0]) == IN_FORCE.model_dump(include=set(SEARCHED))
-    (only,) = _tune(trials=1).trials
-    assert only == tuned.trials[0]
+    assert _setting(tuned.search.trials[0]) == IN_FORCE.model_dump(include=set(SEARCHED))
+    (only,) = _tune(trials=1).search.trials
+    assert only == tuned.search.trials[0]
 
 
-def test_a_trial_is_judged_by_its_backtest(tuned: Tuned) -> None:
+def test_a_trial_is_judged_by_its_backtest(tuned: TuningResult) -> None:
     """Its figure is eta-R2 of common stocks over all windows of the plan."""
-    for trial in tuned.trials:
+    for trial in tuned.search.trials:
         setting = IN_FORCE.model_copy(update=_setting(trial))
-        rows = pl.concat(run_backtest(FRAME.lazy(), tuned.plan, setting))
-        assert trial["eta_r2"] == pytest.approx(_eta_r2(rows.filter(pl.col(COMMON_STOCK))))
+        rows = pl.concat(run_backtest(FRAME.lazy(), tuned.search.plan, setting))
+        assert trial.eta_r2 == pytest.approx(_eta_r2(rows.filter(pl.col(COMMON_STOCK))))
 
 
 def test_without_common_stocks_all_symbols_judge() -> None:
     """Where there are only other securities, they are what a trial is judged by."""
     etfs = FRAME.with_columns(pl.lit(value=True).alias(columns.ETF))
     found = _tune(etfs, trials=1)
-    rows = pl.concat(run_backtest(etfs.lazy(), found.plan, IN_FORCE))
-    assert found.trials[0]["eta_r2"] == pytest.approx(_eta_r2(rows))
+    rows = pl.concat(run_backtest(etfs.lazy(), found.search.plan, IN_FORCE))
+    assert found.search.trials[0].eta_r2 == pytest.approx(_eta_r2(rows))
 
 
-def test_best_setting_is_returned(tuned: Tuned) -> None:
+def test_best_setting_is_returned(tuned: TuningResult) -> None:
     """The setting of the highest figure is returned, with all that was not searched."""
-    best = max(tuned.trials, key=lambda trial: float(trial["eta_r2"]))
+    best = max(tuned.search.trials, key=lambda trial: trial.eta_r2)
     assert tuned.parameters == IN_FORCE.model_copy(update=_setting(best))
     assert ForecasterParameters.model_validate(tuned.parameters.model_dump()) == tuned.parameters
 
@@ -116,23 +121,23 @@ def test_best_setting_may_be_another() -> None:
     """A setting in force that learns next to nothing is not the one returned."""
     slow = IN_FORCE.model_copy(update={"learning_rate": 0.01, "feature_fraction": 0.1})
     found = _tune(forecaster=slow)
-    assert found.trials[0]["eta_r2"] < max(trial["eta_r2"] for trial in found.trials)
+    assert found.search.trials[0].eta_r2 < max(trial.eta_r2 for trial in found.search.trials)
     assert found.parameters != slow
 
 
-def test_equal_seeds_give_equal_answers(tuned: Tuned) -> None:
+def test_equal_seeds_give_equal_answers(tuned: TuningResult) -> None:
     """A second search gives the same trials; one of another seed tries other settings."""
     assert _tune() == tuned
     other = _tune(random_state=7)
-    assert other.trials[0] == tuned.trials[0]
-    assert other.trials[1] != tuned.trials[1]
+    assert other.search.trials[0] == tuned.search.trials[0]
+    assert other.search.trials[1] != tuned.search.trials[1]
 
 
-def test_windows_end_before_the_test(tuned: Tuned) -> None:
+def test_windows_end_before_the_test(tuned: TuningResult) -> None:
     """The last session judged on is the one before the test, with the test's least history."""
-    assert tuned.plan.least_sessions == BACKTEST.least_sessions
-    assert SESSIONS.index(tuned.plan.folds[-1].test_end) == SESSIONS.index(FIRST_TEST) - 1
-    for fold in tuned.plan.folds:
+    assert tuned.search.plan.least_sessions == BACKTEST.least_sessions
+    assert SESSIONS.index(tuned.search.plan.folds[-1].test_end) == SESSIONS.index(FIRST_TEST) - 1
+    for fold in tuned.search.plan.folds:
         assert fold.train_end < fold.test_start
 
 
@@ -142,9 +147,9 @@ def test_windows_are_years_before_the_test() -> None:
     short = IN_FORCE.model_copy(update={"train_years": 0.5})
     backtest = BacktestParameters(test_years=1, least_sessions=100)
     found = _tune(frame, short, backtest, trials=1, folds=2)
-    assert found.plan.note == ""
-    assert len(found.plan.folds) == 2
-    for fold in found.plan.folds:
+    assert found.search.plan.note == ""
+    assert len(found.search.plan.folds) == 2
+    for fold in found.search.plan.folds:
         assert (fold.test_end - fold.test_start).days == pytest.approx(365, abs=5)
 
 
@@ -153,7 +158,7 @@ def test_windows_are_years_before_the_test() -> None:
     [BACKTEST, BacktestParameters(test_start=FIRST_TEST, least_sessions=10)],
     ids=["rolling", "fixed"],
 )
-def test_the_test_is_not_seen(tuned: Tuned, backtest: BacktestParameters) -> None:
+def test_the_test_is_not_seen(tuned: TuningResult, backtest: BacktestParameters) -> None:
     """Other features and volumes from the first session of the test on change no trial."""
     changed = change_targets(FRAME, TESTED).with_columns(
         pl.when(TESTED).then(-2 * pl.col(name)).otherwise(name).alias(name)
@@ -164,16 +169,16 @@ def test_the_test_is_not_seen(tuned: Tuned, backtest: BacktestParameters) -> Non
     assert _tune(changed, backtest=backtest) == tuned
 
 
-def test_what_is_before_the_test_is_seen(tuned: Tuned) -> None:
+def test_what_is_before_the_test_is_seen(tuned: TuningResult) -> None:
     """Other volumes before the test do change the trials, which the test above rests on."""
     changed = change_targets(FRAME, ~TESTED)
-    assert _tune(changed, trials=1).trials[0] != tuned.trials[0]
+    assert _tune(changed, trials=1).search.trials[0] != tuned.search.trials[0]
 
 
 def test_a_setting_in_force_without_regularisation_is_tried() -> None:
     """Any valid setting in force can be tried first."""
     found = _tune(forecaster=IN_FORCE.model_copy(update={"lambda_l2": 0.0}), trials=1)
-    assert found.trials[0]["lambda_l2"] == 0
+    assert found.search.trials[0].lambda_l2 == 0
 
 
 @pytest.mark.parametrize(
@@ -194,14 +199,14 @@ def test_a_setting_in_force_without_regularisation_is_tried() -> None:
 def test_a_setting_in_force_out_of_bounds_is_tried(name: str, value: float) -> None:
     """A setting in force that the search would not suggest is tried first, without a warning."""
     found = _tune(forecaster=IN_FORCE.model_copy(update={name: value}), trials=1)
-    assert found.trials[0][name] == value
+    assert getattr(found.search.trials[0], name) == value
 
 
-def test_trials_have_one_booster(tuned: Tuned) -> None:
+def test_trials_have_one_booster(tuned: TuningResult) -> None:
     """Trials are judged by one booster, and what is returned keeps those in force."""
     several = IN_FORCE.model_copy(update={"boosters": 3})
     found = _tune(forecaster=several)
-    assert found.trials == tuned.trials
+    assert found.search.trials == tuned.search.trials
     assert found.parameters == tuned.parameters.model_copy(update={"boosters": 3})
 
 

@@ -23,7 +23,7 @@ def _is_common(name: str | None, *, etf: bool = False) -> bool:
 
 def _buckets(sizes: list[float | None], dtype: Any = pl.Float32) -> list[int]:
     frame = pl.DataFrame({"size": pl.Series(sizes, dtype=dtype)})
-    return frame.select(bucket_number("size")).to_series().to_list()
+    return frame.select(bucket_number()).to_series().to_list()
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ def fail_at_the_second_chunk(_: object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("function", [fail, fail_at_the_second_chunk])
-def test_an_error_says_which_node_it_ended(tmp_path: Path, function: Any) -> None:
-    """A node that yields chunks fails while these are saved, and is named too."""
+def test_an_error_names_the_failed_node(tmp_path: Path, function: Any) -> None:
+    """A node that fails while its chunks are saved is named, too."""
     failing = Pipeline([Node(function, "after_0", "never", name="failing", tags="two")])
     with pytest.raises(ArithmeticError) as caught:
         run(tmp_path, stages("one: a") + failing, start(), FailedNodeHook())

@@ -27,7 +27,7 @@ TEXT = {"type": "text.TextDataset"}
 
 
 class Tagged(MemoryDataset):
-    """A dataset in a store, which knows it by a tag."""
+    """A dataset in a store, identified by a tag."""
 
     tag = "model:v1"
 
@@ -84,7 +84,7 @@ Manifest = Callable[[Pipeline], dict[str, Any]]
 
 
 def test_manifest_sums_rows_over_chunks(manifest_of: Manifest) -> None:
-    """The rows of a frame are those of all its chunks; what is no frame has none."""
+    """The rows of a frame are summed over its chunks; other outputs have no rows."""
     nodes = manifest_of(lettering())["nodes"]
     assert list(nodes) == ["read", "count", "store"]
     assert {name: node["rows"] for name, node in nodes.items()} == {
@@ -95,7 +95,7 @@ def test_manifest_sums_rows_over_chunks(manifest_of: Manifest) -> None:
 
 
 def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
-    """A hook that has seen a run before starts from nothing."""
+    """A hook that has recorded a run starts the next one with empty records."""
     hook = RunManifestHook()
     path = tmp_path / "manifest.json"
     catalog = DataCatalog(
@@ -114,7 +114,7 @@ def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:
 
 
 def test_manifest_has_digests_of_files_and_tags(manifest_of: Manifest, tmp_path: Path) -> None:
-    """Inputs and outputs in files have digests, those in a store tags; others have neither."""
+    """Files have digests, versions in a store have tags, and data in memory has neither."""
     manifest = manifest_of(lettering())
     content = (tmp_path / "counts.json").read_bytes()
     assert manifest["inputs"] == {
@@ -139,15 +139,15 @@ def test_manifest_has_digests_of_files_and_tags(manifest_of: Manifest, tmp_path:
 
 
 def test_manifest_is_of_the_nodes_that_ran(manifest_of: Manifest) -> None:
-    """Of a run of some nodes the manifest has these, their inputs and outputs."""
+    """The manifest of a partial run has only its nodes, their inputs and outputs."""
     manifest = manifest_of(lettering().filter(node_names=["count"]))
     assert list(manifest["nodes"]) == ["count"]
     assert manifest["inputs"] == {}
     assert list(manifest["outputs"]) == ["counts"]
 
 
-def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
-    """Run, parameters (a date as text), and versions are written down."""
+def test_manifest_has_run_parameters_and_versions(manifest_of: Manifest) -> None:
+    """The run, the parameters (a date as text) and the versions are recorded."""
     manifest = manifest_of(lettering())
     assert manifest["run_id"] == "2020-01-02T00.00.00"
     assert manifest["parameters"] == {"size": 3, "as_of": "2020-01-02"}
@@ -156,7 +156,7 @@ def test_manifest_has_what_the_run_was_made_from(manifest_of: Manifest) -> None:
 
 
 def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
-    """A parameter that is infinite, or no number, is a word in the manifest."""
+    """A parameter that is infinite or NaN is a word in the manifest."""
     path = tmp_path / "manifest.json"
     catalog = DataCatalog(
         {
@@ -175,7 +175,7 @@ def test_manifest_of_a_parameter_without_bound_is_json(tmp_path: Path) -> None:
 def test_manifest_has_the_seconds_of_run_and_nodes(
     manifest_of: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node takes from its first input to its last output, the run from start to end."""
+    """A node is timed from its first input to its last output, the run from start to end."""
     ticks = iter(range(100))
     monkeypatch.setattr(
         manifest_hook, "time", SimpleNamespace(perf_counter=lambda: next(ticks) + 0.25)
@@ -188,7 +188,7 @@ def test_manifest_has_the_seconds_of_run_and_nodes(
 
 
 def test_manifest_links_nodes_to_datasets(manifest_of: Manifest) -> None:
-    """Each node has the names of what it was given and of what it saved."""
+    """Each node has the names of its inputs and of the outputs that it saved."""
     nodes = manifest_of(lettering())["nodes"]
     assert {name: (node["inputs"], node["outputs"]) for name, node in nodes.items()} == {
         "read": (["text", "params:all"], ["letters"]),
@@ -215,13 +215,13 @@ def sha256(text: str) -> str:
 
 
 def digests(content: list[dict[str, Any]]) -> dict[str, str]:
-    """The SHA-256 of each file, by the file's name."""
+    """Return the SHA-256 of each file, by its name."""
     return {Path(digest["path"]).name: digest["sha256"] for digest in content}
 
 
 @pytest.fixture
 def keeping(tmp_path: Path) -> DataCatalog:
-    """Make a catalog of layers that are held and replaced, which keeps all manifests."""
+    """Make a catalog whose prices are read and then replaced, and which keeps all manifests."""
     prices = {"type": "stock_volume.datasets.AtomicDataset", "dataset": TEXT}
     prices["filepath"] = str(tmp_path / "prices.txt")
     entries: dict[str, dict[str, Any]] = {
@@ -252,14 +252,14 @@ def merging() -> Node:
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """The only manifest in a folder."""
+    """Return the only manifest in a folder."""
     (path,) = (folder / "manifests").iterdir()
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return manifest
 
 
 def test_every_manifest_is_kept(tmp_path: Path, keeping: DataCatalog) -> None:
-    """The latest manifest is also one of those that are kept, whole, under its run's name."""
+    """The latest manifest is also kept, complete, under the name of its run."""
     run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == [
         "2020-01-02T00.00.00.json"
@@ -270,7 +270,7 @@ def test_every_manifest_is_kept(tmp_path: Path, keeping: DataCatalog) -> None:
 def test_replaced_input_has_the_digest_that_it_was_read_with(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """Where a run replaces a file that it has read, the manifest has both contents."""
+    """If a run replaces a file that it has read, the manifest has both contents."""
     run(tmp_path, Pipeline([merging()]), keeping, RunManifestHook())
     manifest = kept(tmp_path)
     assert digests(manifest["inputs"]["held_prices"]) == {"prices.txt": sha256("old")}
@@ -280,7 +280,7 @@ def test_replaced_input_has_the_digest_that_it_was_read_with(
 def test_replaced_output_has_the_digest_that_it_was_made_with(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """Where a run makes a file twice, under two names, each has its own content."""
+    """If a run writes a file twice, under two names, each name has its own content."""
     settle = Node(str.upper, "prices", "settled_prices", name="settle")
     run(tmp_path, Pipeline([merging(), settle]), keeping, RunManifestHook())
     outputs = {name: digests(content) for name, content in kept(tmp_path)["outputs"].items()}
@@ -292,7 +292,7 @@ def test_replaced_output_has_the_digest_that_it_was_made_with(
 
 
 def test_manifest_has_no_secret_of_an_address(tmp_path: Path, keeping: DataCatalog) -> None:
-    """A key in a query and a password stay out of the manifests, wherever the address stands."""
+    """A key in a query and a password stay out of the manifests, wherever the address is."""
     keeping["parameters"] = MemoryDataset(
         {
             "url": "https://me:PASSWORD@host/{symbol}.csv?apikey=KEY",
@@ -312,19 +312,19 @@ def test_manifest_has_no_secret_of_an_address(tmp_path: Path, keeping: DataCatal
 
 
 def nothing(_: str, __: str) -> Iterator[str]:
-    """Yield nothing, as an update does that found nothing new."""
+    """Yield nothing, like an update without new data."""
     yield from ()
 
 
 def test_run_that_saved_nothing_leaves_no_manifest(tmp_path: Path, keeping: DataCatalog) -> None:
-    """Nodes that yield nothing have made nothing, and no manifest says otherwise."""
+    """If no node yields anything, no manifest is written."""
     node = Node(nothing, ["held_prices", "recent"], "prices", name="merge")
     run(tmp_path, Pipeline([node]), keeping, RunManifestHook())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["prices.txt"]
 
 
 def test_what_was_not_saved_is_an_input_of_what_was(tmp_path: Path, keeping: DataCatalog) -> None:
-    """A layer that stayed as it was is no output, and an input of the nodes that read it."""
+    """An unchanged layer is not an output, but an input of the nodes that read it."""
     merge = Node(nothing, ["held_prices", "recent"], "prices", name="merge")
     settle = Node(str.upper, "prices", "settled_prices", name="settle")
     run(tmp_path, Pipeline([merge, settle]), keeping, RunManifestHook())
@@ -343,7 +343,7 @@ def partition(text: str) -> dict[str, str]:
 def test_partitions_saved_are_outputs_and_all_are_inputs(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """A node that adds to a folder made what it added; one that reads it was given all."""
+    """A node that adds to a folder made only what it added; a reader was given all of it."""
     (tmp_path / "log").mkdir()
     (tmp_path / "log/2020-01-01.txt").write_text("earlier", encoding="utf-8")
     add = Node(partition, "recent", "log", name="add")
@@ -361,7 +361,7 @@ def test_partitions_saved_are_outputs_and_all_are_inputs(
 def test_failed_run_keeps_a_manifest_of_what_was_complete(
     tmp_path: Path, keeping: DataCatalog
 ) -> None:
-    """Later runs may build on what a failed one made; the latest manifest stays as it was."""
+    """Later runs may use the outputs of a failed run; the latest manifest is unchanged."""
 
     def fail(_: str) -> Iterator[str]:
         yield "half"
@@ -378,23 +378,23 @@ def test_failed_run_keeps_a_manifest_of_what_was_complete(
 
 
 def test_run_that_failed_at_once_keeps_no_manifest(tmp_path: Path, keeping: DataCatalog) -> None:
-    """Without anything complete there is nothing to tell."""
+    """If no node completed, there is nothing to record."""
     failing = Node(lambda text: text / 0, "held_prices", "half", name="fail")
     with pytest.raises(TypeError):
         run(tmp_path, Pipeline([failing]), keeping, RunManifestHook())
     assert not (tmp_path / "manifests").exists()
 
 
-def test_no_manifest_where_the_catalog_has_none(tmp_path: Path) -> None:
-    """A catalog without the manifest's entry runs without one."""
+def test_no_manifest_without_its_dataset(tmp_path: Path) -> None:
+    """If the catalog has no entry for the manifest, none is written."""
     run(tmp_path, stages("one: a"), start(), RunManifestHook())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_run_ends_with_where_things_are(
+def test_the_run_ends_with_the_places_of_its_results(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The last messages say where report, Bento and manifest are, and how to serve."""
+    """The last messages name report, Bento and manifest, and the command to serve."""
     catalog = DataCatalog(
         {
             "start": MemoryDataset("go"),

@@ -13,7 +13,7 @@ from tests.unit.hook_helpers import fail, run, stages, start
 
 
 def log_lines(folder: Path) -> dict[str, list[str]]:
-    """The messages of each stage's log."""
+    """Return the messages in the log of each stage."""
     return {
         log.name: [
             line.split("stock_volume.test: ")[1]
@@ -25,13 +25,13 @@ def log_lines(folder: Path) -> dict[str, list[str]]:
 
 
 def test_each_stage_has_a_log_of_its_own(tmp_path: Path) -> None:
-    """Messages of a stage's nodes are in the stage's log, in order, and in no other."""
+    """Messages of a stage's nodes are in its log, in order, and in no other log."""
     run(tmp_path, stages("one: a", "one: b", "two: c"), start(), StageLogHook())
     assert log_lines(tmp_path) == {"one.log": ["one: a", "one: b"], "two.log": ["two: c"]}
 
 
 def test_a_line_of_a_log_has_time_level_and_logger(tmp_path: Path) -> None:
-    """A line can be read without the code."""
+    """Each line has time, level, logger and message."""
     run(tmp_path, stages("one: a"), start(), StageLogHook())
     (line,) = [
         line
@@ -42,8 +42,8 @@ def test_a_line_of_a_log_has_time_level_and_logger(tmp_path: Path) -> None:
     assert datetime.fromisoformat(line.split(",")[0])
 
 
-def test_a_run_starts_its_logs_anew(tmp_path: Path) -> None:
-    """The log is the last run's; that of a stage which did not run is left alone."""
+def test_a_run_overwrites_its_logs(tmp_path: Path) -> None:
+    """A log is overwritten by the next run of its stage, and left alone by other stages."""
     hook = StageLogHook()
     run(tmp_path, stages("one: a", "two: b"), start(), hook)
     run(tmp_path, stages("two: c"), start(), hook)
@@ -51,7 +51,7 @@ def test_a_run_starts_its_logs_anew(tmp_path: Path) -> None:
 
 
 def test_a_node_without_a_tag_has_no_log(tmp_path: Path) -> None:
-    """Without a stage nothing is written."""
+    """Without a stage, no log is written."""
     run(tmp_path, stages(": untagged"), start(), StageLogHook())
     assert not (tmp_path / "logs").exists()
 
@@ -59,7 +59,7 @@ def test_a_node_without_a_tag_has_no_log(tmp_path: Path) -> None:
 def test_the_traceback_is_in_the_log_of_the_stage_that_failed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The failing stage's log has it, other logs do not, and the exception goes on."""
+    """The log of the failed stage has it, other logs do not, and the exception is raised."""
     failing = Pipeline([Node(fail, "after_0", "never", name="fail", tags="two")])
     with pytest.raises(ArithmeticError):
         run(tmp_path, stages("one: a") + failing, start(), StageLogHook())
@@ -72,7 +72,7 @@ def test_the_traceback_is_in_the_log_of_the_stage_that_failed(
 
 @pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
 def test_no_handler_stays_behind(tmp_path: Path, fails: bool) -> None:  # noqa: FBT001
-    """After a run the root logger has the handlers that it had before."""
+    """After a run, the root logger has the same handlers as before."""
     before = list(logging.getLogger().handlers)
     catalog = DataCatalog({"start": MemoryDataset()}) if fails else start()
     try:

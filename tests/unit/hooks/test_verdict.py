@@ -1,4 +1,4 @@
-"""The hook that says the verdict and exits by it, through runs of a small pipeline."""
+"""The verdict as last message and exit code, through runs of a small pipeline."""
 
 import logging
 from contextlib import nullcontext
@@ -25,11 +25,12 @@ CODES: Final = {"ok": 0, "watch": 3, "retrain": 4}
 
 def _pipeline(verdict: str, codes: dict[str, int]) -> Pipeline:
     def monitor(log: dict[str, Any]) -> MonitoringReport:
-        return MonitoringReport.model_construct(
-            verdict=Verdict(verdict),
-            reasons=(f"{len(log)} logged", "second"),
-            parameters=MonitorParameters(exit_codes=ExitCodes(**codes)),
-        )
+        fields: dict[str, Any] = {  # those that the hook reads
+            "verdict": Verdict(verdict),
+            "reasons": (f"{len(log)} logged", "second"),
+            "parameters": MonitorParameters(exit_codes=ExitCodes(**codes)),
+        }
+        return MonitoringReport.model_construct(**fields)
 
     return Pipeline([Node(monitor, FORECAST_LOG, MONITORING, name="monitor")])
 
@@ -55,7 +56,7 @@ def _catalog(log: Any = None) -> DataCatalog:
 @pytest.mark.parametrize("runner", [SequentialRunner(), ThreadRunner()])
 @pytest.mark.parametrize("verdict", ["watch", "retrain"])
 def test_a_code_ends_the_process(verdict: str, runner: Any) -> None:
-    """The exit code of ``kedro run`` is the one that the parameters give the verdict."""
+    """``kedro run`` exits with the code that the parameters assign to the verdict."""
     with click.Context(click.Command("run")), pytest.raises(SystemExit) as exit_:
         _run(_pipeline(verdict, CODES), _catalog(), runner)
     assert exit_.value.code == CODES[verdict]
@@ -63,7 +64,7 @@ def test_a_code_ends_the_process(verdict: str, runner: Any) -> None:
 
 @pytest.mark.parametrize("command", [None, "start"], ids=["a program", "kedro server start"])
 def test_only_kedro_run_is_ended(command: str | None, caplog: pytest.LogCaptureFixture) -> None:
-    """A server or a notebook goes on after a run, which says its verdict all the same."""
+    """A server or a notebook continues after a run, and the verdict is logged all the same."""
     context = click.Context(click.Command(command)) if command else nullcontext()
     with context, caplog.at_level(logging.INFO, "stock_volume.hooks.verdict"):
         _run(_pipeline("retrain", CODES), _catalog())
@@ -72,7 +73,7 @@ def test_only_kedro_run_is_ended(command: str | None, caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("verdict", ["ok", "watch", "retrain"])
 def test_a_code_of_0_lets_the_run_end(verdict: str) -> None:
-    """By default a verdict ends nothing."""
+    """By default no verdict ends the process."""
     with click.Context(click.Command("run")):
         _run(_pipeline(verdict, {}), _catalog())
 
@@ -83,7 +84,7 @@ def test_a_code_of_0_lets_the_run_end(verdict: str) -> None:
 def test_the_verdict_is_logged_with_its_reasons(
     verdict: str, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each reason is a line with the verdict, a warning unless it is ok."""
+    """Each reason is one message with the verdict, a warning unless the verdict is ok."""
     with caplog.at_level(logging.INFO, "stock_volume.hooks.verdict"):
         _run(_pipeline(verdict, {}), _catalog())
     lines = [
@@ -98,7 +99,7 @@ def test_the_verdict_is_logged_with_its_reasons(
 
 
 def test_a_run_without_monitoring_is_left_alone() -> None:
-    """An old report in the catalog does not end a run that made none."""
+    """An old report in the catalog does not end a run that did not monitor."""
     pipeline = Pipeline([Node(lambda log: log, FORECAST_LOG, "other", name="other")])
     catalog = DataCatalog(
         {
@@ -111,12 +112,12 @@ def test_a_run_without_monitoring_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["no folder", "empty folder"])
-def test_a_log_that_is_not_there_is_empty(
+def test_a_missing_log_is_empty(
     made: bool,  # noqa: FBT001
     tmp_path: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A dataset of partitions without one refuses to load; the run goes on, and says so."""
+    """A partitioned dataset without partitions refuses to load; the run warns and continues."""
     folder = tmp_path / "log"
     if made:
         folder.mkdir()
@@ -128,11 +129,11 @@ def test_a_log_that_is_not_there_is_empty(
     )
     _run(_pipeline("watch", {}), catalog)
     assert "no forecast has been logged yet" in caplog.text
-    assert catalog.load(MONITORING)["reasons"][0] == "0 logged"
+    assert catalog.load(MONITORING).reasons[0] == "0 logged"
 
 
-def test_a_log_that_is_there_is_left_alone(tmp_path: Any) -> None:
-    """Partitions reach the node as they are."""
+def test_an_existing_log_is_left_alone(tmp_path: Any) -> None:
+    """The partitions reach the node unchanged."""
     pl.DataFrame({"Symbol": ["A"]}).write_parquet(tmp_path / "2021-01-04.parquet")
     catalog = _catalog()
     catalog[FORECAST_LOG] = PartitionedDataset(
@@ -141,11 +142,11 @@ def test_a_log_that_is_there_is_left_alone(tmp_path: Any) -> None:
         filename_suffix=".parquet",
     )
     _run(_pipeline("ok", {}), catalog)
-    assert catalog.load(MONITORING)["reasons"][0] == "1 logged"
+    assert catalog.load(MONITORING).reasons[0] == "1 logged"
 
 
-def test_a_log_that_the_run_itself_makes_is_not_replaced() -> None:
-    """Where an update comes first in the same run, its log is the one."""
+def test_a_log_that_the_run_writes_is_not_replaced() -> None:
+    """If an update runs first in the same run, its log is used."""
     pipeline = Pipeline(
         [Node(lambda start: {"a": start, "b": start}, "start", FORECAST_LOG, name="update")]
     ) + _pipeline("ok", {})
@@ -153,4 +154,4 @@ def test_a_log_that_the_run_itself_makes_is_not_replaced() -> None:
         {"start": MemoryDataset(1), FORECAST_LOG: MemoryDataset(), MONITORING: MemoryDataset()}
     )
     _run(pipeline, catalog)
-    assert catalog.load(MONITORING)["reasons"][0] == "2 logged"
+    assert catalog.load(MONITORING).reasons[0] == "2 logged"

@@ -139,7 +139,7 @@ def test_path_of_a_changed_file_means_what_was_made_there() -> None:
 
 @pytest.mark.parametrize("text", ["nothing", "service:v2", "/d/none.parquet", "0123456789"])
 def test_unknown_artefact_is_an_error_that_lists_the_known(text: str) -> None:
-    """Who asks for what no manifest has is told what there is."""
+    """The error lists the artefacts that the manifests have."""
     with pytest.raises(UnknownArtefactError) as error:
         history_of([first_run()]).find(text, disk())
     assert str(error.value).splitlines() == [

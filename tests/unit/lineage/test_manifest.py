@@ -91,6 +91,6 @@ def test_parameters_of_a_node_have_their_values() -> None:
 @pytest.mark.parametrize(
     ("dataset", "expected"), [("parameters", True), ("params:a.b", True), ("prices", False)]
 )
-def test_parameters_are_told_from_data(dataset: str, expected: bool) -> None:  # noqa: FBT001
-    """Kedro's names of parameters are no artefacts."""
+def test_parameters_are_distinguished_from_data(dataset: str, expected: bool) -> None:  # noqa: FBT001
+    """Kedro's datasets of parameters are recognized by name."""
     assert is_parameter(dataset) is expected

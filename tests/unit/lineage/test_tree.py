@@ -62,7 +62,7 @@ def test_tree_in_full_has_every_run_and_file() -> None:
 
 
 def test_long_chains_are_followed_to_their_end() -> None:
-    """Thousands of updates are followed, however deep they stand."""
+    """A chain of thousands of updates is followed without recursion."""
     runs = [first_run()]
     for number in range(2, 5001):
         run = update(2, f"prices {number - 1}")
@@ -75,7 +75,7 @@ def test_long_chains_are_followed_to_their_end() -> None:
 
 
 def test_failed_run_is_named_as_such() -> None:
-    """The chain tells that a run did not come to its end."""
+    """The list of runs names the node at which a run failed."""
     assert "failed at forecast" in drawn(
         history_of([{**first_run(), "failed": "forecast"}]), "prices"
     )

@@ -21,7 +21,7 @@ from stock_volume.bars.update import (
 from stock_volume.exchange import ExchangeMismatchError, find_exchange
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.live import forecast_next_session
-from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.model import Forecaster, TrainingSummary
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.pipelines.feature_engineering.nodes import engineer_forecast_features
@@ -49,7 +49,22 @@ HELD_TO = 30
 """Sessions that every symbol has; later ones come with updates."""
 
 UPDATE = UpdateParameters(live_days=30)
-FORECASTER = Forecaster((), (), (), (), (), {})
+FORECASTER = Forecaster(
+    (),
+    (),
+    (),
+    (),
+    (),
+    TrainingSummary(
+        first_session=DAYS[0],
+        last_session=DAYS[9],
+        validated_from=DAYS[8],
+        rows=1,
+        symbols=1,
+        trees=1,
+        parameters=PARAMETERS,
+    ),
+)
 """One that forecasts nothing, for NYSE."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stock_volume.boosters import Booster
 from stock_volume.estimator.table import EstimateTable
 from stock_volume.stored_model import ESTIMATOR_FILE, ESTIMATOR_NAME
 from tests.unit.service_helpers import (
@@ -223,10 +224,8 @@ def test_many_bad_rows_are_told_by_the_first(client: "TestClient") -> None:
 
 def test_estimates_are_never_negative() -> None:
     """Where the booster answers below zero the estimate is zero."""
-    import lightgbm
-
     text = model_text(lambda average, price: average - price - 5e5)
-    table = EstimateTable(lightgbm.Booster(model_str=text))
+    table = EstimateTable(Booster.from_text(text))
     estimates = [table.estimate(average, 1e6 - average) for average in np.linspace(0, 1e6, 21)]
     assert min(estimates) == 0
     assert max(estimates) > 0

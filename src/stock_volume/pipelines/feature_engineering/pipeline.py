@@ -16,8 +16,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 engineer_features,
                 inputs=["prices", "params:features", "params:feature_chunk_rows"],
-                outputs="features",
-                confirms="features",
+                outputs="estimator_features",
+                confirms="estimator_features",
                 name="engineer_features",
             ),
             Node(

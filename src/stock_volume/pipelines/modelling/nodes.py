@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from stock_volume import columns
 from stock_volume.bars.ledger import SHA256
 from stock_volume.bars.quality import QualityReport
 from stock_volume.bars.report import report_data
+from stock_volume.boosters import FittedRegressor, booster_of
 from stock_volume.estimator.report import report_estimator
 from stock_volume.estimator.train import (
     EstimatorMetrics,
@@ -34,6 +35,7 @@ from stock_volume.evaluation.plots import (
     plot_reliability,
     plot_symbols,
 )
+from stock_volume.evaluation.results import BacktestMetrics, ModelMetrics
 from stock_volume.exchange import Exchange
 from stock_volume.features.market import check_targets
 from stock_volume.features.registry import ETA
@@ -45,20 +47,18 @@ from stock_volume.forecaster.train import check_enough, latest_training_rows, tr
 from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
 from stock_volume.snapshot.snapshot import take_snapshot
-from stock_volume.stored_model import ESTIMATOR_FILE, EXCHANGE_FILE, BentoContents, StoredModel
+from stock_volume.stored_model import (
+    ESTIMATOR_FILE,
+    EXCHANGE_FILE,
+    LARGEST_INPUTS,
+    BentoContents,
+    StoredModel,
+)
 
 logger = logging.getLogger(__name__)
 
 Plot = Any
-"""A plotly figure, which would take half a second to import for its name."""
-
-
-class FittedRegressor(Protocol):
-    """A fitted ``LGBMRegressor``, which would take a second to import for its name."""
-
-    @property
-    def booster_(self) -> Any:
-        """The booster."""
+"""A plotly figure; importing plotly for its name would take half a second."""
 
 
 def fit_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> TrainedEstimator:
@@ -73,34 +73,36 @@ def register_estimator(
     files: pl.LazyFrame,
     parameters: EstimatorParameters,
 ) -> StoredModel:
-    """Put the estimator into words that the model store keeps."""
+    """Describe the estimator for the model store."""
     day = pl.col(columns.DATE)
     first, last = (
         features.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
     )
-    return _stored(
-        {ESTIMATOR_FILE: model.booster_.model_to_string()},
+    booster = booster_of(model)
+    return _describe_origin(
+        {ESTIMATOR_FILE: booster.to_text()},
         files,
-        {"time_split_r2": in_words(metrics["time_split"]["r2"], ".4f")},
+        {"time_split_r2": in_words(metrics.time_split.r2, ".4f")},
         {
             "inputs": list(columns.ESTIMATOR_INPUTS),
+            LARGEST_INPUTS: booster.largest_inputs(),
             "target": columns.VOLUME,
             "first_session": str(first),
             "last_session": str(last),
             "parameters": parameters.model_dump(),
-            "metrics": metrics,
+            "metrics": metrics.model_dump(),
         },
     )
 
 
-def _stored(
+def _describe_origin(
     texts: dict[str, str],
     files: pl.LazyFrame,
     labels: dict[str, str] | None = None,
     metadata: dict[str, Any] | None = None,
     frames: dict[str, pl.LazyFrame] | None = None,
 ) -> StoredModel:
-    """Add to a model what it was made from."""
+    """Add to a model which data, code and packages made it."""
     data = fingerprint(files.select(columns.FILE, SHA256).collect().iter_rows())
     revision = git_revision(Path(__file__).parent)
     return StoredModel(
@@ -117,73 +119,81 @@ def _stored(
 
 
 def plan_windows(
-    features: pl.LazyFrame, forecaster: ForecasterParameters, backtest: BacktestParameters
+    forecast_features: pl.LazyFrame,
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
 ) -> Plan:
-    """Lay out the windows of the backtest; fails if a model cannot be trained or tested."""
-    plan = plan_backtest(target_sessions(features), forecaster, backtest)
+    """Lay out the windows of the backtest; fail if a model cannot be trained or tested."""
+    plan = plan_backtest(target_sessions(forecast_features), parameters, backtest_parameters)
     if plan.note:
         logger.warning("backtest: %s", plan.note)
-    check_windows(features, plan, forecaster)
-    check_enough(latest_training_rows(features, forecaster), "the forecaster", forecaster)
+    check_windows(forecast_features, plan, parameters)
+    check_enough(latest_training_rows(forecast_features, parameters), "the forecaster", parameters)
     return plan
 
 
 def backtest_forecaster(
-    features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
+    forecast_features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
 ) -> Iterator[pl.DataFrame]:
-    """Forecast the windows of the backtest, each with a model of its own."""
-    yield from run_backtest(features, plan, parameters)
+    """Forecast the windows of the backtest, each with its own model."""
+    yield from run_backtest(forecast_features, plan, parameters)
 
 
 def evaluate_forecaster(
     backtest: pl.LazyFrame,
     plan: Plan,
-    forecaster: ForecasterParameters,
-    parameters: BacktestParameters,
-) -> dict[str, Any]:
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
+) -> BacktestMetrics:
     """Measure the backtest."""
-    metrics = evaluate_backtest(backtest, forecaster.quantiles, parameters)
-    logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics["eta_r2"], ".2f"))
-    return {**metrics, "plan": plan.model_dump(mode="json")}
+    metrics = evaluate_backtest(backtest, plan, parameters.quantiles, backtest_parameters)
+    logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics.eta_r2, ".2f"))
+    return metrics
 
 
 def fit_forecaster(
-    features: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
     plan: Plan,
     parameters: ForecasterParameters,
     exchange: Exchange,
 ) -> Forecaster:
-    """Train the forecaster that is shipped, on the latest years."""
-    del plan  # nothing is trained before the plan has shown that there are rows enough
-    check_targets(features, exchange)
-    rows = latest_training_rows(features, parameters).collect(engine="streaming")
+    """Train the shipped forecaster on the latest years."""
+    del plan  # an input so that training waits until the plan shows that there are enough rows
+    check_targets(forecast_features, exchange)
+    rows = latest_training_rows(forecast_features, parameters).collect(engine="streaming")
     return train_forecaster(rows, parameters, exchange.code)
 
 
 def register_forecaster(
-    forecaster: Forecaster, metrics: dict[str, Any], files: pl.LazyFrame
+    forecaster: Forecaster, metrics: BacktestMetrics, files: pl.LazyFrame
 ) -> StoredModel:
-    """Put the forecaster into words that the model store keeps."""
-    return _stored(
+    """Describe the forecaster for the model store."""
+    return _describe_origin(
         forecaster.to_files(),
         files,
-        {"backtest_eta_r2": in_words(metrics["eta_r2"], ".2f"), "exchange": forecaster.exchange},
-        {"target": ETA, "exchange": forecaster.exchange, **forecaster.about, "metrics": metrics},
+        {"backtest_eta_r2": in_words(metrics.eta_r2, ".2f"), "exchange": forecaster.exchange},
+        {
+            "target": ETA,
+            "exchange": forecaster.exchange,
+            **forecaster.training.model_dump(mode="json"),
+            "metrics": metrics.model_dump(mode="json"),
+        },
     )
 
 
 def forecast_live_symbols(
-    forecaster: Forecaster, features: pl.LazyFrame, parameters: ForecasterParameters
+    forecaster: Forecaster, forecast_features: pl.LazyFrame, parameters: ForecasterParameters
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
-    """Forecast the next session of every live symbol, and log what was forecast."""
-    forecasts = forecast_next_session(forecaster, features, parameters)
-    return forecasts, by_latest_origin(logged_forecasts(forecaster, forecasts, features))
+    """Forecast the next session of every live symbol and log the forecasts."""
+    forecasts = forecast_next_session(forecaster, forecast_features, parameters)
+    logged = logged_forecasts(forecaster, forecasts, forecast_features)
+    return forecasts, by_latest_origin(logged)
 
 
 def draw_backtest(
     backtest: pl.LazyFrame, forecaster: Forecaster
 ) -> tuple[Plot, Plot, Plot, Plot, Plot]:
-    """Draw the figures of the backtest, and what the forecaster rests on."""
+    """Draw the figures of the backtest and the importance of the features."""
     return (
         plot_calibration(backtest, forecaster.levels),
         plot_reliability(backtest),
@@ -193,9 +203,9 @@ def draw_backtest(
     )
 
 
-def write_model_card(forecaster: Forecaster, metrics: dict[str, Any]) -> str:
+def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:
     """Write the model card of the forecaster."""
-    return write_card(metrics, forecaster.about, git_revision(Path(__file__).parent))
+    return write_card(metrics, forecaster.training, git_revision(Path(__file__).parent))
 
 
 def register_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
@@ -206,9 +216,9 @@ def register_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
     files: pl.LazyFrame,
     exchange: Exchange,
 ) -> StoredModel:
-    """Take what the service needs to know of the symbols."""
+    """Take a snapshot of the symbols for the service."""
     snapshot = take_snapshot(features, sessions, forecast_features, backtest, exchange)
-    return _stored(
+    return _describe_origin(
         {EXCHANGE_FILE: exchange.model_dump_json(indent=2)},
         files,
         {"exchange": exchange.code},
@@ -217,11 +227,11 @@ def register_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
 
 
 def package_service(
-    estimator: StoredModel, forecaster: StoredModel, snapshot: StoredModel
+    estimator_model: StoredModel, forecaster_model: StoredModel, snapshot_model: StoredModel
 ) -> BentoContents:
-    """Name the models that the Bento pins, and label it by them."""
+    """List the models that the Bento pins and label it with their tags."""
     estimator_tag, forecaster_tag, snapshot_tag = (
-        str(model.tag) for model in (estimator, forecaster, snapshot)
+        str(model.tag) for model in (estimator_model, forecaster_model, snapshot_model)
     )
     return BentoContents(
         models=(estimator_tag, forecaster_tag, snapshot_tag),
@@ -229,20 +239,23 @@ def package_service(
             "estimator": estimator_tag.replace(":", "-"),
             "forecaster": forecaster_tag.replace(":", "-"),
             "snapshot": snapshot_tag.replace(":", "-"),
-            **estimator.labels,
-            **forecaster.labels,
+            **estimator_model.labels,
+            **forecaster_model.labels,
         },
     )
 
 
 def write_report(
-    estimator: EstimatorMetrics, forecaster: dict[str, Any], data_quality: QualityReport
-) -> tuple[dict[str, Any], str]:
-    """Gather the models' errors, as figures and in words."""
-    words = [
+    estimator_metrics: EstimatorMetrics,
+    forecaster_metrics: BacktestMetrics,
+    data_quality: QualityReport,
+) -> tuple[ModelMetrics, str]:
+    """Collect the errors of both models, as figures and as a report."""
+    sections = [
         report_data(data_quality),
-        report_estimator(estimator),
+        report_estimator(estimator_metrics),
         "\n",
-        report_forecaster(forecaster),
+        report_forecaster(forecaster_metrics),
     ]
-    return {"estimator": estimator, "forecaster": forecaster}, "".join(words)
+    metrics = ModelMetrics(estimator=estimator_metrics, forecaster=forecaster_metrics)
+    return metrics, "".join(sections)

@@ -30,7 +30,7 @@ def _model() -> Pipeline:
         [
             Node(
                 fit_estimator,
-                inputs=["features", "params:estimator"],
+                inputs=["estimator_features", "params:estimator"],
                 outputs=["lightgbm_predictor", "estimator_metrics"],
                 name="fit_estimator",
             ),
@@ -120,7 +120,7 @@ def _package() -> Pipeline:
                 inputs=[
                     "lightgbm_predictor",
                     "estimator_metrics",
-                    "features",
+                    "estimator_features",
                     "files",
                     "params:estimator",
                 ],
@@ -136,7 +136,7 @@ def _package() -> Pipeline:
             Node(
                 register_snapshot,
                 inputs=[
-                    "features",
+                    "estimator_features",
                     "sessions",
                     "forecast_features",
                     "backtest",

@@ -1,22 +1,17 @@
 """Nodes of the pipeline tuning."""
 
-from typing import Any
-
 import polars as pl
 
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.forecaster.tuning import TuningParameters, tune_forecaster
+from stock_volume.forecaster.tuning import TuningParameters, TuningTrials, tune_forecaster
 
 
 def tune(
-    features: pl.LazyFrame,
-    forecaster: ForecasterParameters,
-    backtest: BacktestParameters,
+    forecast_features: pl.LazyFrame,
+    parameters: ForecasterParameters,
+    backtest_parameters: BacktestParameters,
     tuning: TuningParameters,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Search for a better setting, and write it where only ``--env tuned`` reads it."""
-    tuned = tune_forecaster(features, forecaster, backtest, tuning)
-    return (
-        {"forecaster": tuned.parameters.model_dump(mode="json")},
-        {"plan": tuned.plan.model_dump(mode="json"), "trials": tuned.trials},
-    )
+) -> tuple[dict[str, object], TuningTrials]:
+    """Search for a better setting, which only ``--env tuned`` reads."""
+    result = tune_forecaster(forecast_features, parameters, backtest_parameters, tuning)
+    return {"forecaster": result.parameters.model_dump(mode="json")}, result.search

@@ -76,8 +76,8 @@ def _update_features() -> Pipeline:
                 # Computing all costs less than finding out which have changed.
                 when_pending(engineer_features),
                 inputs=["files", "prices", "params:features", "params:feature_chunk_rows"],
-                outputs="features",
-                confirms="features",
+                outputs="estimator_features",
+                confirms="estimator_features",
                 name="update_features",
             ),
             Node(
@@ -180,7 +180,7 @@ def _package() -> Pipeline:
                 when_pending(register_snapshot),
                 inputs=[
                     "files",
-                    "features",
+                    "estimator_features",
                     "sessions",
                     "forecast_features",
                     "backtest",

@@ -32,21 +32,21 @@ def test_estimator_report_has_the_figures_of_both_splits() -> None:
 
 
 def test_estimator_report_says_that_it_is_no_forecast() -> None:
-    """The report says that the estimator is told part of its answer."""
+    """The report says that the estimator sees part of its answer."""
     assert "Neither row is the error of a forecast" in report_estimator(_metrics())
 
 
 @pytest.mark.parametrize(
     ("random_r2", "time_r2", "words"),
     [
-        (0.9, 0.7, "random split flattered: R² 0.9000 against 0.7000"),
-        (0.7, 0.9, "random split did not flatter: R² 0.7000 against 0.9000"),
+        (0.9, 0.7, "random split was optimistic: R² 0.9000 against 0.7000"),
+        (0.7, 0.9, "random split was not optimistic: R² 0.7000 against 0.9000"),
     ],
 )
 def test_estimator_report_judges_by_the_figures(
     random_r2: float, time_r2: float, words: str
 ) -> None:
-    """Whether the random split flatters is said of the figures at hand."""
+    """The report says of the figures at hand whether the random split was optimistic."""
     assert words in report_estimator(_metrics(random_r2, time_r2))
 
 
@@ -65,4 +65,4 @@ def test_estimator_report_says_what_is_undefined(
     cells = ["undefined" if r2 is None else "0.9000" for r2 in (random_r2, time_r2)]
     assert [row[3] for row in _table_rows(report)] == cells
     assert "Where R² is undefined, the volumes held out do not vary." in report
-    assert "flattered:" not in report
+    assert "optimistic:" not in report

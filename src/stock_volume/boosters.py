@@ -1,0 +1,387 @@
+"""Gradient-boosted trees: fit, load, predict and inspect them.
+
+This is the one module that calls LightGBM. Another library takes its place here: the rest of
+the package knows boosters by their text, their predictions and the functions below.
+
+LightGBM takes a second to import, and most runs need none of it: it is imported where used.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from stock_volume.metrics import Floats
+
+if TYPE_CHECKING:
+    import lightgbm
+
+LIBRARY: Final = "LightGBM"
+
+_MOST_BINS: Final = 255
+_RESERVED_BINS: Final = 4
+"""Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_regressor)."""
+
+MOST_LEVELS: Final = _MOST_BINS - _RESERVED_BINS
+"""Distinct values of an input that ``fit_regressor`` can distinguish."""
+
+_ZERO: Final = float(np.float32(1e-35))
+"""Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
+
+Matrix = npt.NDArray[np.floating]
+Node = dict[str, Any]
+"""A node of a tree as LightGBM dumps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoosterSettings:
+    """How a booster is grown.
+
+    Attributes:
+        trees: Number of trees.
+        learning_rate: Shrinkage of each tree.
+        leaves: Maximum number of leaves of a tree.
+        seed: Seed of all sampling.
+        min_rows_in_leaf: Minimum number of rows in a leaf.
+        feature_fraction: Share of the features that a tree may use.
+        bagging_fraction: Share of the rows that a tree is grown on.
+        lambda_l2: L2 regularisation of the leaves.
+        max_bin: Maximum number of bins of a feature.
+        quantized: Whether to sum quantized gradients.
+        num_threads: Threads; 0 for all cores.
+        quantile: Level of the quantile to predict; None to predict the mean.
+    """
+
+    trees: int
+    learning_rate: float
+    leaves: int
+    seed: int
+    min_rows_in_leaf: int
+    feature_fraction: float
+    bagging_fraction: float
+    lambda_l2: float
+    max_bin: int
+    quantized: bool
+    num_threads: int
+    quantile: float | None = None
+
+
+class Booster:
+    """A trained booster."""
+
+    def __init__(self, trained: "lightgbm.Booster") -> None:
+        """Wrap what the library trained.
+
+        Args:
+            trained: The library's booster.
+        """
+        self._trained = trained
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Load a booster.
+
+        Args:
+            text: What ``to_text`` returned.
+
+        Returns:
+            An equal booster.
+        """
+        from lightgbm import Booster as LightGBMBooster
+
+        return cls(LightGBMBooster(model_str=text))
+
+    def to_text(self) -> str:
+        """Return the booster in the library's text format."""
+        return self._trained.model_to_string()
+
+    def predict(self, inputs: Matrix, num_threads: int = 0) -> Floats:
+        """Predict rows.
+
+        Args:
+            inputs: Features, shape (n, features).
+            num_threads: Threads; 0 for all cores.
+
+        Returns:
+            Predictions, shape (n,).
+        """
+        return np.asarray(self._trained.predict(inputs, num_threads=num_threads), dtype=np.float64)
+
+    def gains(self) -> Floats:
+        """Return the total gain of the splits of each feature, shape (features,)."""
+        return np.asarray(self._trained.feature_importance("gain"), dtype=np.float64)
+
+    def thresholds(self) -> list[Floats]:
+        """List the thresholds of each feature, ascending.
+
+        Predictions are constant between neighbouring thresholds: a row goes left where its
+        value is at most the threshold.
+
+        Returns:
+            One array per feature.
+
+        Raises:
+            ValueError: A split is not a threshold, or a leaf is not a constant.
+        """
+        found: list[set[float]] = [set() for _ in range(self._trained.num_feature())]
+        for tree in self._trained.dump_model()["tree_info"]:
+            for node in _walk(tree["tree_structure"]):
+                _check_constant_between_thresholds(node)
+                if "split_feature" in node:
+                    found[node["split_feature"]].add(node["threshold"])
+        return [np.array(sorted(thresholds)) for thresholds in found]
+
+    def largest_inputs(self) -> dict[str, float]:
+        """Return the largest value of each feature in training.
+
+        Returns:
+            Values by feature; a feature that did not vary may be left out.
+        """
+        infos = self._trained.dump_model(num_iteration=1)["feature_infos"]
+        return {name: float(info["max_value"]) for name, info in infos.items()}
+
+
+def _walk(tree: Node) -> Iterator[Node]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if "split_feature" in node:
+            waiting += [node["left_child"], node["right_child"]]
+
+
+def _check_constant_between_thresholds(node: Node) -> None:
+    """Refuse splits by category, zeros taken for missing, and linear leaves."""
+    if "split_feature" in node and node["decision_type"] != "<=":
+        raise ValueError(f"the booster has a split by {node['decision_type']}")
+    if node.get("missing_type") == "Zero":
+        raise ValueError("the booster takes zero for missing")
+    if "leaf_const" in node:
+        raise ValueError("the booster has linear leaves")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Rows to fit boosters to, binned once; parts of them share the bins.
+
+    Attributes:
+        binned: The library's data set; see ``bin_rows``.
+    """
+
+    binned: "lightgbm.Dataset"
+
+    def subset(self, rows: npt.NDArray[np.intp]) -> "TrainingSet":
+        """Select rows.
+
+        Args:
+            rows: Their positions, ascending.
+
+        Returns:
+            The rows, with the bins of all.
+        """
+        return TrainingSet(self.binned.subset(rows))  # type: ignore[arg-type]  # not only lists
+
+    def fit(self, settings: BoosterSettings) -> Booster:
+        """Fit a booster to the rows.
+
+        Args:
+            settings: How to grow it.
+
+        Returns:
+            The booster.
+        """
+        import lightgbm
+
+        return Booster(lightgbm.train(lightgbm_parameters(settings), self.binned))
+
+    def count_trees(self, late: "TrainingSet", settings: BoosterSettings, patience: int) -> int:
+        """Count the trees of a booster of these rows that predict other rows best.
+
+        Args:
+            late: Rows of the same bins, not among these.
+            settings: How to grow the booster; ``trees`` is the most.
+            patience: Trees without progress before the search stops.
+
+        Returns:
+            The number of trees with the lowest squared error on ``late``.
+        """
+        import lightgbm
+
+        booster = lightgbm.train(
+            {**lightgbm_parameters(settings), "metric": "l2"},
+            self.binned,
+            valid_sets=[late.binned],
+            callbacks=[lightgbm.early_stopping(patience, verbose=False)],
+        )
+        return booster.best_iteration
+
+
+def bin_rows(
+    inputs: Matrix,
+    target: Floats,
+    weights: Floats,
+    names: Sequence[str],
+    settings: BoosterSettings,
+) -> TrainingSet:
+    """Bin rows for training.
+
+    Args:
+        inputs: Features, shape (n, features).
+        target: Targets, shape (n,).
+        weights: Weights of the rows, shape (n,).
+        names: Names of the features.
+        settings: How boosters are grown, of which the number of bins matters here.
+
+    Returns:
+        The training set.
+    """
+    from lightgbm import Dataset
+
+    binned = Dataset(
+        inputs,
+        target,
+        weight=weights,
+        feature_name=list(names),
+        params=_common_parameters(settings),
+        free_raw_data=True,
+    )
+    return TrainingSet(binned.construct())
+
+
+def _common_parameters(settings: BoosterSettings) -> dict[str, Any]:
+    return {
+        "min_data_in_leaf": settings.min_rows_in_leaf,
+        "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.bagging_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": settings.lambda_l2,
+        "max_bin": settings.max_bin,
+        "use_quantized_grad": settings.quantized,
+        "num_threads": settings.num_threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+
+
+def lightgbm_parameters(settings: BoosterSettings) -> dict[str, Any]:
+    """Translate settings to the parameters of ``lightgbm.train``.
+
+    Args:
+        settings: How to grow a booster.
+
+    Returns:
+        Parameters by LightGBM's names.
+    """
+    is_mean = settings.quantile is None
+    objective = {"objective": "regression"} if is_mean else {"objective": "quantile"}
+    return {
+        **_common_parameters(settings),
+        **objective,
+        **({} if is_mean else {"alpha": settings.quantile}),
+        "num_iterations": settings.trees,
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.leaves,
+        "seed": settings.seed,
+    }
+
+
+class FittedRegressor(Protocol):
+    """The fitted scikit-learn regressor that ``fit_regressor`` returns."""
+
+    @property
+    def booster_(self) -> Any:
+        """The library's booster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegressorSettings:
+    """How a regressor of weighted cells is grown.
+
+    Attributes:
+        trees: Number of trees.
+        learning_rate: Shrinkage of each tree.
+        leaves: Maximum number of leaves of a tree.
+        min_weight_in_leaf: Minimum sum of the weights in a leaf.
+        seed: Seed of all sampling.
+        num_threads: Threads; with one, equal input gives equal regressors.
+    """
+
+    trees: int
+    learning_rate: float
+    leaves: int
+    min_weight_in_leaf: float
+    seed: int
+    num_threads: int
+
+
+def fit_regressor(
+    inputs: Floats,
+    target: Floats,
+    weights: Floats,
+    names: Sequence[str],
+    settings: RegressorSettings,
+) -> FittedRegressor:
+    """Fit a scikit-learn regressor to weighted cells.
+
+    Args:
+        inputs: Non-negative inputs, shape (n, inputs), of at most ``MOST_LEVELS`` distinct
+            values each.
+        target: Targets, shape (n,).
+        weights: Weights, shape (n,).
+        names: Names of the inputs.
+        settings: How to grow the trees.
+
+    Returns:
+        The fitted regressor.
+    """
+    from lightgbm import LGBMRegressor
+
+    model = LGBMRegressor(
+        n_estimators=settings.trees,
+        num_leaves=settings.leaves,
+        learning_rate=settings.learning_rate,
+        min_child_weight=settings.min_weight_in_leaf,
+        min_child_samples=0,
+        min_data_in_bin=1,
+        random_state=settings.seed,
+        n_jobs=settings.num_threads,
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+    )
+    # LightGBM guesses the rows of a leaf from its weight, rounded bin by bin; where the
+    # guesses add up to too many, its search stops before the lowest levels. It searches
+    # from both ends where an input has a NaN and zero is not its first level, so two
+    # rows without weight are added, which no leaf can be made of.
+    width = inputs.shape[1]
+    fitted: FittedRegressor = model.fit(
+        np.vstack([inputs, np.full(width, np.nan), np.full(width, -1.0)]),
+        np.append(target, [0.0, 0.0]),
+        sample_weight=np.append(weights, [0.0, 0.0]),
+        feature_name=list(names),
+    )
+    return fitted
+
+
+def booster_of(regressor: FittedRegressor) -> Booster:
+    """Return the booster of a fitted regressor."""
+    return Booster(regressor.booster_)
+
+
+def split_between(levels: Floats) -> Floats:
+    """Compute where the library splits neighbouring levels: midway, but close beside zero.
+
+    Args:
+        levels: Levels of an input, ascending, shape (n,).
+
+    Returns:
+        Thresholds, shape (n - 1,); a value belongs to the lower level up to its threshold.
+    """
+    midways: Floats = np.nextafter((levels[:-1] + levels[1:]) / 2, np.inf)
+    midways[levels[:-1] == 0] = _ZERO
+    midways[levels[1:] == 0] = -_ZERO
+    return midways
