@@ -32,8 +32,8 @@ PARAMETERS: Final = "parameters"
 _OWN: Final = "stock_volume."
 _PATHS: Final = ("filepath", "path", "landing")
 """Arguments of datasets that are paths: Kedro's two, and the landing folder of a source."""
-_OWN_PATHS: Final = ("source", "symbols")
-"""Arguments of this project's datasets that may be paths."""
+_OWN_PATHS: Final = ("location", "symbols")
+"""Arguments of this project's sources that may be paths."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -228,7 +228,7 @@ def _make_paths_absolute(entry: Any, project: Path, name: str) -> Any:
 
 def _make_absolute(value: Any, project: Path, name: str, key: str) -> Any:
     text = check_text(f"the catalog's {name}", value, several=key == "symbols")
-    if not isinstance(text, str) or is_remote(text) or (key, text) == ("source", SAMPLE):
+    if not isinstance(text, str) or is_remote(text) or (key, text) == ("location", SAMPLE):
         return text
     path = Path(text)
     with suppress(RuntimeError):  # ~name, and there is no such user

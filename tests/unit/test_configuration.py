@@ -21,9 +21,11 @@ from stock_volume.settings import CONFIG_LOADER_CLASS, HOOKS
 PROJECT = Path(__file__).parents[2]
 LOCAL = """
 raw_bars:
-  type: stock_volume.datasets.ArchiveDataset
-  source: {source}
-  landing: data/01_raw
+  type: stock_volume.datasets.SourceDataset
+  source:
+    type: stock_volume.sources.archive.ArchiveSource
+    location: {source}
+    landing: data/01_raw
 """
 
 
@@ -67,7 +69,7 @@ def test_layers_go_where_data_root_was_typed(
     catalog = loaded(conf, data_root=RawValue(typed))["catalog"]
     root = conf.parent / expected
     assert catalog["prices"]["filepath"] == f"{root}/02_intermediate/prices.parquet"
-    assert catalog["raw_bars"]["landing"] == f"{root}/01_raw"
+    assert catalog["raw_bars"]["source"]["landing"] == f"{root}/01_raw"
     assert catalog["forecast_log"]["path"] == f"{root}/07_model_output/forecast_log"
 
 
@@ -76,21 +78,25 @@ def test_relative_paths_mean_the_project(conf: Path) -> None:
     root = conf.parent
     catalog = loaded(conf, source=RawValue("007"))["catalog"]
     assert catalog["raw_bars"] | {"metadata": None} == {
-        "type": "stock_volume.datasets.ArchiveDataset",
-        "source": f"{root}/007",
-        "landing": f"{root}/data/01_raw",
+        "type": "stock_volume.datasets.SourceDataset",
+        "source": {
+            "type": "stock_volume.sources.archive.ArchiveSource",
+            "location": f"{root}/007",
+            "landing": f"{root}/data/01_raw",
+        },
         "metadata": None,
     }
     assert catalog["service_bento"]["path"] == f"{root}/bentofile.yaml"
     assert catalog["tuned_parameters"]["filepath"].startswith(f"{root}/conf/tuned/")
     asked = loaded(conf, "yahoo", symbols=RawValue("lists/a b.csv"))["catalog"]["raw_bars"]
-    assert asked["symbols"] == f"{root}/lists/a b.csv"
+    assert asked["source"]["symbols"] == f"{root}/lists/a b.csv"
 
 
 @pytest.mark.parametrize("source", ["sample", "s3://bucket/a#b.zip", "https://x.org/a.zip?k=1,2"])
 def test_an_address_and_the_sample_are_no_paths(conf: Path, source: str) -> None:
     """They stay as typed."""
-    assert loaded(conf, source=RawValue(source))["catalog"]["raw_bars"]["source"] == source
+    entry = loaded(conf, source=RawValue(source))["catalog"]["raw_bars"]
+    assert entry["source"]["location"] == source
 
 
 def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path) -> None:
@@ -104,8 +110,9 @@ def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path) -> None:
 
 def test_the_landing_of_a_source_of_ones_own_is_rooted(tmp_path: Path) -> None:
     """What else such a dataset takes is its own affair."""
-    entry = {"type": "mine.Bars", "landing": "data/01_raw", "source": "a", "symbols": [7]}
-    expected = {**entry, "landing": f"{tmp_path}/data/01_raw"}
+    source = {"type": "mine.Bars", "landing": "data/01_raw", "location": "a", "symbols": [7]}
+    entry = {"type": "stock_volume.datasets.SourceDataset", "source": source}
+    expected = {**entry, "source": {**source, "landing": f"{tmp_path}/data/01_raw"}}
     assert make_paths_absolute({"raw_bars": entry}, tmp_path) == {"raw_bars": expected}
 
 
@@ -117,14 +124,14 @@ def test_symbols_and_an_address_reach_their_dataset(conf: Path) -> None:
         url=RawValue("https://x.org/{symbol}.csv?a=1,2"),
         symbols=RawValue("[AAPL, ON, 0050]"),
     )["catalog"]["raw_bars"]
-    assert entry["server"]["url"] == "https://x.org/{symbol}.csv?a=1,2"
-    assert entry["symbols"] == ["AAPL", "ON", "0050"]
+    assert entry["source"]["server"]["url"] == "https://x.org/{symbol}.csv?a=1,2"
+    assert entry["source"]["symbols"] == ["AAPL", "ON", "0050"]
 
 
 def test_a_share_is_a_number(conf: Path) -> None:
     """A value whose default is a number is one."""
     entry = loaded(conf, "yahoo", max_failed_share=RawValue("0.5"))["catalog"]["raw_bars"]
-    assert entry["max_failed_share"] == 0.5
+    assert entry["source"]["max_failed_share"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -167,7 +174,9 @@ def test_parameters_that_are_not_configured_exist_by_their_model(conf: Path) -> 
 def test_a_catalog_that_yaml_broke_is_refused(conf: Path, source: str) -> None:
     """An entry of one's own without quotes is not taken for another file."""
     (conf / "local" / "catalog.yml").write_text(LOCAL.format(source=source), encoding="utf-8")
-    with pytest.raises(ParameterError, match=r"raw_bars\.source must be text.* source: '007'"):
+    with pytest.raises(
+        ParameterError, match=r"raw_bars\.source\.location must be text.* location: '007'"
+    ):
         loaded(conf)
 
 
@@ -175,7 +184,7 @@ def test_an_entry_of_ones_own_is_rooted_and_makes_source_idle(conf: Path) -> Non
     """Its paths mean the project too, and a parameter that it replaces is refused."""
     (conf / "local" / "catalog.yml").write_text(LOCAL.format(source="a/b.zip"), encoding="utf-8")
     entry = loaded(conf)["catalog"]["raw_bars"]
-    assert entry["source"] == f"{conf.parent}/a/b.zip"
+    assert entry["source"]["location"] == f"{conf.parent}/a/b.zip"
     with pytest.raises(ParameterError, match="environment local has another entry raw_bars"):
         loaded(conf, source="x.zip")
 
@@ -188,7 +197,7 @@ def test_parameters_of_ones_own_exist(conf: Path) -> None:
         encoding="utf-8",
     )
     loader = loaded(conf, folder=RawValue("a #1"), number=RawValue("2"), mine={"a": 3})
-    assert loader["catalog"]["raw_bars"]["source"] == f"{conf.parent}/a #1/2.zip"
+    assert loader["catalog"]["raw_bars"]["source"]["location"] == f"{conf.parent}/a #1/2.zip"
     assert loader["parameters"]["mine"] == {"a": 3}
 
 

@@ -1,1 +1,1 @@
-"""Where raw bars come from: other machines. None of it knows Kedro or BentoML."""
+"""Sources of raw bars; none imports Kedro or BentoML."""

@@ -11,7 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -28,6 +28,7 @@ from stock_volume.sources.address import (
 from stock_volume.sources.answer import explain_no_bars
 from stock_volume.sources.requested import Answer, Request, RequestedSource
 from stock_volume.sources.retry import (
+    REMOTE_EXTRA_MISSING,
     RetryParameters,
     attempts,
     is_transient_status,
@@ -164,19 +165,29 @@ class HttpCsvSource(RequestedSource):
     """A server with one CSV file per symbol."""
 
     def __init__(
-        self, parameters: HttpCsvParameters, symbols: Sequence[str] | str | None, landing: Path
+        self,
+        server: HttpCsvParameters | Mapping[str, Any],
+        symbols: Sequence[str] | str | None = None,
+        *,
+        landing: str | Path,
+        credentials: Mapping[str, str] | None = None,
     ) -> None:
         """Configure the source.
 
         Args:
-            parameters: Server, address template and limits.
+            server: Server, address template and limits, or fields of them.
             symbols: Symbols of a first run, or the path of a listing.
             landing: Folder of the fetched archives.
+            credentials: Values of ``{name}`` in the address, and of headers, unless
+                ``server`` has them.
+
+        Raises:
+            ValidationError: A parameter is invalid; the message shows no value.
         """
-        super().__init__(
-            redact_address(parameters.url), symbols, landing, parameters.max_failed_share
-        )
-        self._parameters = parameters
+        if isinstance(server, Mapping):
+            server = HttpCsvParameters.model_validate({"credentials": credentials or {}, **server})
+        super().__init__(redact_address(server.url), symbols, landing, server.max_failed_share)
+        self._parameters = server
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
         """Fetch the bars of some symbols concurrently.
@@ -193,17 +204,17 @@ class HttpCsvSource(RequestedSource):
         parameters = self._parameters
         workers = parameters.connections
         with _open_client(parameters) as client:
-            ask = partial(_fetch_symbol, client, parameters=parameters)
-            yield from map_ahead(ask, requests, workers, ahead=_QUEUED_PER_CONNECTION * workers)
+            fetch_symbol = partial(_fetch_symbol, client, parameters=parameters)
+            yield from map_ahead(
+                fetch_symbol, requests, workers, ahead=_QUEUED_PER_CONNECTION * workers
+            )
 
 
 def _open_client(parameters: HttpCsvParameters) -> "httpx.Client":
     try:
         import httpx
     except ModuleNotFoundError as error:
-        raise SourceError(
-            "sources on other machines need an extra: pip install 'stock_volume[remote]'"
-        ) from error
+        raise SourceError(REMOTE_EXTRA_MISSING) from error
     # httpx logs each address with its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     headers = parameters.build_headers()
@@ -252,8 +263,8 @@ def _fetch_symbol(
     def should_retry(error: Exception) -> bool | float:
         if isinstance(error, _AnswerError) and error.wait is not None:
             return error.wait
-        may_pass = isinstance(error, (httpx.TransportError, httpx.DecodingError, _AnswerError))
-        return may_pass and not isinstance(error, httpx.UnsupportedProtocol)
+        is_transient = isinstance(error, (httpx.TransportError, httpx.DecodingError, _AnswerError))
+        return is_transient and not isinstance(error, httpx.UnsupportedProtocol)
 
     try:
         for attempt in attempts(parameters.retry, should_retry):

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from stock_volume.bars.archive import BarArchive
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import redact_text
 from stock_volume.sources.answer import INSPECTED_BYTES, is_page_or_json, quote_beginning
+from stock_volume.sources.archive import open_with_warning
 from stock_volume.sources.retry import RetryParameters, attempts, is_transient_status
 
 _VERSIONED: Final = re.compile(r"[\w-]+/[\w-]+/versions/\d+")
@@ -25,6 +27,41 @@ _MAKE_A_KEY: Final = (
     "into ~/.kaggle"
 )
 _DAMAGE_ERRORS: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
+
+
+class KaggleSource:
+    """A version of a Kaggle dataset, downloaded into kagglehub's cache.
+
+    Attributes:
+        name: ``owner/dataset/versions/number``.
+    """
+
+    def __init__(self, handle: str, seconds: float = 15.0) -> None:
+        """Configure the source.
+
+        Args:
+            handle: ``owner/dataset/versions/number``.
+            seconds: Time limit of each request.
+        """
+        self.name = handle
+        self._seconds = seconds
+
+    @property
+    def path(self) -> Path:
+        """Folder of the files, which are downloaded first if necessary."""
+        return download(self.name, self._seconds)
+
+    def exists(self) -> bool:
+        """Return True: Kaggle is requested later."""
+        return True
+
+    def open(self) -> BarArchive:
+        """Open the archive, downloading it first if necessary.
+
+        Returns:
+            The archive, with its files listed and none read.
+        """
+        return open_with_warning(self.path)
 
 
 def download(handle: str, seconds: float, retry: RetryParameters | None = None) -> Path:
@@ -133,8 +170,8 @@ def _is_transient(error: Exception) -> bool:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return is_transient_status(error.response.status_code)
-    may_pass = isinstance(error, (requests.RequestException, DataCorruptionError))
-    return may_pass or _is_damage(error)
+    is_request_error = isinstance(error, (requests.RequestException, DataCorruptionError))
+    return is_request_error or _is_damage(error)
 
 
 def _explain(error: Exception) -> str:

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import polars as pl
 
@@ -123,7 +123,7 @@ class RequestedSource(ABC):
         self,
         name: str,
         symbols: Sequence[str] | str | None,
-        landing: Path,
+        landing: str | Path,
         max_failed_share: float,
     ) -> None:
         """Configure the source.
@@ -136,8 +136,22 @@ class RequestedSource(ABC):
         """
         self.name = name
         self._symbols = symbols
-        self._landing = landing
+        self._landing = Path(landing)
         self._max_failed_share = max_failed_share
+
+    @property
+    def path(self) -> Path:
+        """Path of the latest archive of answers; the folder of all before the first."""
+        archives = sorted(self._landing.glob("*.zip"), key=lambda path: path.stat().st_mtime_ns)
+        return archives[-1] if archives else self._landing
+
+    def exists(self) -> bool:
+        """Return True: the source is requested later."""
+        return True
+
+    def open(self) -> Self:
+        """Return the source itself, which is requested later."""
+        return self
 
     def everything(self) -> BarArchive:
         """Fetch all bars of the configured symbols.

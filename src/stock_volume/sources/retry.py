@@ -23,6 +23,9 @@ MAX_WAIT_SECONDS: Final = 60.0
 """Longest wait between two requests, whatever the server asks for."""
 
 
+REMOTE_EXTRA_MISSING: Final = "remote sources need an extra: pip install 'stock_volume[remote]'"
+
+
 class RetryParameters(BaseModel):
     """Number and pace of retries.
 
@@ -56,9 +59,7 @@ def attempts(
     try:
         import stamina
     except ModuleNotFoundError as error:
-        raise SourceError(
-            "sources on other machines need an extra: pip install 'stock_volume[remote]'"
-        ) from error
+        raise SourceError(REMOTE_EXTRA_MISSING) from error
     # Stamina's own hook logs errors unredacted, with whole addresses.
     stamina.instrumentation.set_on_retry_hooks([_log_retry])
     return stamina.retry_context(

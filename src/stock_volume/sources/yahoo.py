@@ -36,11 +36,12 @@ class YahooSource(RequestedSource):
 
     def __init__(
         self,
-        symbols: Sequence[str] | str | None,
-        landing: Path,
+        symbols: Sequence[str] | str | None = None,
+        *,
+        landing: str | Path,
         max_failed_share: float = 0.1,
         retry: RetryParameters | None = None,
-        exchange: Exchange = NYSE,
+        exchange: Exchange | str = NYSE,
     ) -> None:
         """Configure the source.
 
@@ -49,12 +50,12 @@ class YahooSource(RequestedSource):
             landing: Folder of the fetched archives.
             max_failed_share: Maximum share of symbols without bars; beyond it the fetch fails.
             retry: Retries of symbols without any bar.
-            exchange: Exchange of the symbols.
+            exchange: Exchange of the symbols, or its code.
         """
         super().__init__("Yahoo Finance", symbols, landing, max_failed_share)
         # Yahoo lifts a block after minutes, not seconds.
         self._retry = retry or RetryParameters(attempts=4, wait_seconds=5)
-        self._exchange = exchange
+        self._exchange = Exchange.model_validate(exchange)
 
     def fetch(self, requests: Sequence[Request]) -> Generator[Answer]:
         """Fetch the bars of some symbols, one batch at a time.

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import pytest
 
 from stock_volume.bars.archive import ArchiveLimits, BarFile, open_archive
-from stock_volume.datasets import ArchiveDataset
 from stock_volume.errors import SourceError, UnreadableFileError
+from stock_volume.sources.archive import ArchiveSource
 from tests.unit.helpers import LISTING_HEADER, bars, csv_of, write_folder, write_zip
 
 Writer: TypeAlias = Callable[[Path, dict[str, str | bytes]], Path]
@@ -123,7 +123,7 @@ def test_what_is_ignored_is_told(
     """A file that is not read is no secret: a warning counts them and names the first."""
     names = ["stocks/A.csv", "stocks/.B.csv", "stocks/notes.txt"]
     path = write(tmp_path / "raw", dict.fromkeys(names, BARS))
-    ArchiveDataset(str(path), str(tmp_path)).load()
+    ArchiveSource(str(path), tmp_path).open()
     assert f"{path}: 2 files are not read" in caplog.text
     assert "first stocks/.B.csv" in caplog.text
 

@@ -1,6 +1,7 @@
-"""Datasets: what they write appears whole or not at all, and comes back as it was."""
+"""Datasets write files atomically and load what they saved."""
 
 import math
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -20,10 +21,10 @@ from polars.testing import assert_frame_equal
 
 from stock_volume.bars.archive import FolderArchive, ZipArchive
 from stock_volume.datasets import (
-    ArchiveDataset,
     AtomicDataset,
     BentoModelDataset,
     ChunkedParquetDataset,
+    SourceDataset,
     parquet,
 )
 from stock_volume.errors import SourceError
@@ -47,7 +48,7 @@ class TestChunkedParquetDataset:
     """A file of row groups, invisible until it is complete."""
 
     def test_nothing_is_visible_before_it_is_confirmed(self, tmp_path: Path) -> None:
-        """A file appears at its confirmation, with all chunks, and not before."""
+        """A file appears when it is confirmed, with all chunks, and not before."""
         dataset = ChunkedParquetDataset((tmp_path / "deep" / "prices.parquet").as_posix())
         for chunk in (FIRST, SECOND):
             dataset.save(chunk)
@@ -69,7 +70,7 @@ class TestChunkedParquetDataset:
         assert_frame_equal(dataset.load().collect(), FIRST)
 
     def test_a_dataset_can_be_written_again(self, tmp_path: Path) -> None:
-        """What is saved after a confirmation begins a new file."""
+        """A save after a confirmation begins a new file."""
         dataset = saved(tmp_path / "prices.parquet", FIRST)
         dataset.save(SECOND)
         dataset.confirm()
@@ -78,8 +79,8 @@ class TestChunkedParquetDataset:
     def test_small_chunks_fill_a_row_group_together(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Chunks wait until they have the rows of a row group; those without rows leave none."""
-        monkeypatch.setattr(parquet, "LEAST_ROWS", 2)
+        """Chunks are buffered until they fill a row group; empty chunks make no row group."""
+        monkeypatch.setattr(parquet, "MIN_ROW_GROUP_ROWS", 2)
         empty = FIRST.clear()
         dataset = saved(tmp_path / "a.parquet", empty, FIRST, empty, SECOND, SECOND, SECOND)
         metadata = pq.read_metadata(dataset.path)
@@ -87,7 +88,7 @@ class TestChunkedParquetDataset:
         assert [metadata.row_group(group).num_rows for group in groups] == [2, 2, 1]
 
     def test_chunks_without_rows_make_a_file_without_rows(self, tmp_path: Path) -> None:
-        """A layer of no rows has its columns all the same."""
+        """A layer without rows still has its columns."""
         dataset = saved(tmp_path / "a.parquet", FIRST.clear(), FIRST.clear())
         loaded = dataset.load().collect()
         assert loaded.is_empty()
@@ -106,7 +107,7 @@ class TestChunkedParquetDataset:
         assert loaded["Open"].to_list() == [None, 10.0]
 
     def test_loading_is_lazy(self, tmp_path: Path) -> None:
-        """A load reads no row: one from a file that lost its rows fails when collected."""
+        """Loading reads no rows: a truncated file fails only when collected."""
         rows = 20_000
         chunk = pl.DataFrame({"a": range(rows), "b": [math.sin(row) for row in range(rows)]})
         dataset = saved(tmp_path / "a.parquet", chunk)
@@ -120,7 +121,7 @@ class TestChunkedParquetDataset:
             frame.collect()
 
     def test_other_columns_are_refused(self, tmp_path: Path) -> None:
-        """A chunk with other columns is no part of the file."""
+        """A chunk with other columns is an error."""
         dataset = ChunkedParquetDataset((tmp_path / "a.parquet").as_posix())
         dataset.save(FIRST)
         with pytest.raises(DatasetError):
@@ -129,14 +130,14 @@ class TestChunkedParquetDataset:
         assert_frame_equal(dataset.load().collect(), FIRST)
 
     def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
-        """Loading a layer that is not there names the file and the remedy."""
+        """Loading a missing layer is an error that names the file and the remedy."""
         dataset = ChunkedParquetDataset((tmp_path / "a.parquet").as_posix())
         assert not dataset.exists()
         with pytest.raises(DatasetError, match=r"a\.parquet: no such file; run the node"):
             dataset.load()
 
     def test_nothing_saved_leaves_the_earlier_file(self, tmp_path: Path) -> None:
-        """A node that yields nothing leaves the file as it was."""
+        """A node that yields nothing leaves the file unchanged."""
         path = tmp_path / "a.parquet"
         saved(path, EARLIER)
         written = path.stat().st_mtime_ns
@@ -147,7 +148,7 @@ class TestChunkedParquetDataset:
         assert_frame_equal(ChunkedParquetDataset(path.as_posix()).load().collect(), EARLIER)
 
     def test_a_lazy_frame_leaves_the_earlier_file(self, tmp_path: Path) -> None:
-        """A layer that is said to be unchanged is not written, unless there is none yet."""
+        """A lazy frame, which is the layer as loaded, is written only if there is no file."""
         path = tmp_path / "a.parquet"
         saved(path, EARLIER)
         written = path.stat().st_mtime_ns
@@ -186,7 +187,7 @@ class TestChunksFromANode:
         SequentialRunner().run(Pipeline([node]), catalog)
 
     def test_a_node_that_ends_well_makes_the_file(self, tmp_path: Path) -> None:
-        """Every chunk that the node yields is in the file, which replaces the earlier."""
+        """The new file has every chunk of the node and replaces the previous one."""
         path = tmp_path / "layer.parquet"
         saved(path, EARLIER)
         self.run(path, iter([FIRST, SECOND]))
@@ -210,7 +211,7 @@ class TestChunksFromANode:
 
 
 class Unpicklable:
-    """What fails halfway through a pickle."""
+    """An object that fails halfway through a pickle."""
 
     def __reduce__(self) -> NoReturn:
         """Fail."""
@@ -235,13 +236,13 @@ INNER = [
 
 
 class TestAtomicDataset:
-    """A file that is replaced at once."""
+    """A file that each save replaces atomically."""
 
     @pytest.mark.parametrize(("inner", "good", "bad"), INNER)
     def test_round_trip(
         self, tmp_path: Path, inner: dict[str, Any], good: object, bad: object
     ) -> None:
-        """What is saved is loaded, from the one file in its place."""
+        """A load returns what was saved, from one file."""
         assert good != bad
         path = tmp_path / "deep" / "file"
         dataset = AtomicDataset(path.as_posix(), inner)
@@ -281,7 +282,7 @@ class TestAtomicDataset:
     def test_a_failed_replacement_leaves_the_old_content(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where the complete file cannot take its place, the earlier one stays."""
+        """If the rename fails, the previous file stays."""
         dataset = AtomicDataset((tmp_path / "file").as_posix(), {"type": "text.TextDataset"})
         dataset.save("old")
 
@@ -296,25 +297,33 @@ class TestAtomicDataset:
         assert list(tmp_path.iterdir()) == [dataset.path]
 
     def test_options_reach_the_inner_dataset(self, tmp_path: Path) -> None:
-        """Arguments of the inner dataset are its own: here, the indent of JSON."""
+        """Arguments of the entry reach the inner dataset, such as the indent of JSON."""
         entry = {"type": "json.JSONDataset", "save_args": {"indent": 2}}
         dataset = AtomicDataset((tmp_path / "file").as_posix(), entry)
         dataset.save({"a": 1})
         assert dataset.path.read_text() == '{\n  "a": 1\n}'
 
     def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
-        """Loading what was never saved is an error that names the file."""
+        """Loading a missing file is an error that names it."""
         dataset = AtomicDataset((tmp_path / "file").as_posix(), {"type": "text.TextDataset"})
         with pytest.raises(DatasetError, match="file"):
             dataset.load()
 
 
-class TestArchiveDataset:
-    """The raw layer, whatever it is given as."""
+def archive_dataset(
+    location: str, landing: Path | str = "unused", **arguments: object
+) -> SourceDataset:
+    """Make the dataset of an archive."""
+    source = {"type": "stock_volume.sources.archive.ArchiveSource", "location": location}
+    return SourceDataset({**source, "landing": str(landing), **arguments})
+
+
+class TestSourceDataset:
+    """The raw layer, from any source."""
 
     def test_the_sample_is_laid_out(self, tmp_path: Path) -> None:
-        """The source `sample` is laid out in the landing folder when it is first loaded."""
-        dataset = ArchiveDataset("sample", (tmp_path / "01_raw").as_posix())
+        """The first load writes the embedded sample to the landing folder."""
+        dataset = archive_dataset("sample", tmp_path / "01_raw")
         assert dataset.exists()
         assert list(tmp_path.iterdir()) == []
         archive = dataset.load()
@@ -322,20 +331,20 @@ class TestArchiveDataset:
         assert archive.path == tmp_path / "01_raw" / "sample"
         assert len(archive.files) == 5
 
-    def test_a_folder_is_read_where_it_is(self, tmp_path: Path) -> None:
-        """A folder is opened in its place; nothing lands."""
+    def test_a_folder_is_read_in_place(self, tmp_path: Path) -> None:
+        """A folder is opened in place, without a copy."""
         folder = write_folder(tmp_path / "mine", {"stocks/A.csv": csv_of(*bars(2))})
-        dataset = ArchiveDataset(folder.as_posix(), (tmp_path / "01_raw").as_posix())
+        dataset = archive_dataset(folder.as_posix(), tmp_path / "01_raw")
         archive = dataset.load()
         assert isinstance(archive, FolderArchive)
         assert archive.path == folder
         assert [file.symbol for file in archive.files] == ["A"]
         assert list(tmp_path.iterdir()) == [folder]
 
-    def test_a_zip_is_read_where_it_is(self, tmp_path: Path) -> None:
-        """A zip is opened in its place; nothing is unpacked."""
+    def test_a_zip_is_read_in_place(self, tmp_path: Path) -> None:
+        """A zip is opened in place and never unpacked."""
         path = write_zip(tmp_path / "archive.zip", {"etfs/B.csv": csv_of(*bars(2))})
-        dataset = ArchiveDataset(path.as_posix(), (tmp_path / "01_raw").as_posix())
+        dataset = archive_dataset(path.as_posix(), tmp_path / "01_raw")
         assert dataset.exists()
         archive = dataset.load()
         assert isinstance(archive, ZipArchive)
@@ -343,33 +352,76 @@ class TestArchiveDataset:
         assert list(tmp_path.iterdir()) == [path]
 
     def test_home_is_expanded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A source below the home folder may be written with a tilde."""
+        """A location may begin with a tilde for the home folder."""
         monkeypatch.setenv("HOME", tmp_path.as_posix())
         write_folder(tmp_path / "mine", {"stocks/A.csv": csv_of()})
-        assert ArchiveDataset("~/mine", "unused").load().path == tmp_path / "mine"
+        assert archive_dataset("~/mine").load().everything().path == tmp_path / "mine"
 
     def test_limits_are_passed_on(self, tmp_path: Path) -> None:
         """Limits from the catalog bound the archive."""
         folder = write_folder(tmp_path / "mine", {"stocks/A.csv": bytes(2**20 + 1)})
-        within = ArchiveDataset(folder.as_posix(), "unused", {"max_total_mib": 2})
-        assert within.load().files
-        dataset = ArchiveDataset(folder.as_posix(), "unused", {"max_total_mib": 1})
+        within = archive_dataset(folder.as_posix(), limits={"max_total_mib": 2})
+        assert within.load().everything().files
+        dataset = archive_dataset(folder.as_posix(), limits={"max_total_mib": 1})
         with pytest.raises(DatasetError, match="max_total_mib = 1"):
             dataset.load()
 
     def test_a_missing_source_is_named(self, tmp_path: Path) -> None:
-        """A source that is not there does not exist, and its path is in the error."""
-        dataset = ArchiveDataset((tmp_path / "gone.zip").as_posix(), "unused")
+        """A missing archive does not exist, and the error names its path."""
+        dataset = archive_dataset((tmp_path / "gone.zip").as_posix())
         assert not dataset.exists()
         with pytest.raises(DatasetError, match=r"gone\.zip: no such file or folder"):
             dataset.load()
 
     def test_saving_is_refused(self, tmp_path: Path) -> None:
         """Nothing is ever written to a source."""
-        dataset: Any = ArchiveDataset("sample", tmp_path.as_posix())
+        dataset: Any = archive_dataset("sample", tmp_path)
         with pytest.raises(DatasetError, match="read-only"):
             dataset.save("anything")
         assert list(tmp_path.iterdir()) == []
+
+    def test_credentials_reach_the_source(self, tmp_path: Path) -> None:
+        """Credentials of the entry are an argument of the source, and stay out of its name."""
+        entry = {
+            "type": "stock_volume.datasets.SourceDataset",
+            "source": {
+                "type": "stock_volume.sources.http_csv.HttpCsvSource",
+                "server": {"url": "https://example.org/{symbol}?apikey={key}"},
+                "symbols": ["A"],
+                "landing": str(tmp_path),
+            },
+            "credentials": "server",
+        }
+        catalog = DataCatalog.from_config({"raw_bars": entry}, {"server": {"key": "SECRET"}})
+        dataset: Any = catalog["raw_bars"]
+        assert dataset.load()._parameters.list_secrets() >= {"SECRET"}  # noqa: SLF001
+        assert "https://example.org/{symbol}?" in repr(dataset)
+        assert "SECRET" not in repr(dataset)
+
+    def test_the_path_of_a_requested_source_is_its_latest_archive(self, tmp_path: Path) -> None:
+        """Lineage digests the latest archive of answers, and the folder before the first."""
+        source = {"type": "stock_volume.sources.yahoo.YahooSource", "symbols": ["A"]}
+        dataset = SourceDataset({**source, "landing": str(tmp_path), "exchange": "XNYS"})
+        assert dataset.path == tmp_path
+        for seconds, name in enumerate(("b.zip", "a.zip")):
+            (tmp_path / name).touch()
+            os.utime(tmp_path / name, (seconds, seconds))
+        assert dataset.path == tmp_path / "a.zip"
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ("archive.zip", "source: must have a `type`"),
+            ({"location": "archive.zip"}, "source: must have a `type`"),
+            ({"type": "stock_volume.sources.archive.Missing"}, "archive.Missing: .*no attribute"),
+            ({"type": "no_such_module.Source"}, "No module named 'no_such_module'"),
+            ({"type": "stock_volume.sources.kaggle.KaggleSource", "handel": "x"}, "'handel'"),
+        ],
+    )
+    def test_an_invalid_entry_is_an_error(self, source: Any, message: str) -> None:
+        """An entry without a usable source names what is wrong."""
+        with pytest.raises(DatasetError, match=message):
+            SourceDataset(source)
 
 
 @pytest.fixture
@@ -389,7 +441,7 @@ def model_store(tmp_path: Path) -> Iterator[Path]:
 
 
 def model_dataset(folder: Path, name: str) -> BentoModelDataset:
-    """The dataset of a model, its tag in a file of the folder."""
+    """Make the dataset of a model, with its tag file in the folder."""
     return BentoModelDataset(name, str(folder / f"{name}.json"))
 
 
@@ -403,7 +455,7 @@ class TestBentoModelDataset:
     )
 
     def test_round_trip(self, model_store: Path, tmp_path: Path) -> None:
-        """Text, labels and metadata come back, with the tag that the store gave."""
+        """A loaded model has its text, labels and metadata, and the tag from the store."""
         dataset = model_dataset(tmp_path, "estimator")
         assert not dataset.exists()
         dataset.save(self.MODEL)
@@ -417,7 +469,7 @@ class TestBentoModelDataset:
         assert (model_store / name / version).is_dir()
 
     def test_the_latest_version_is_loaded(self, model_store: Path, tmp_path: Path) -> None:
-        """Each save makes a new version, and a load takes the newest."""
+        """Each save creates a version, and a load returns the newest."""
         dataset = model_dataset(tmp_path, "estimator")
         dataset.save(self.MODEL)
         first = dataset.tag
@@ -428,7 +480,7 @@ class TestBentoModelDataset:
         assert len(versions) == 2
 
     def test_frames_come_back(self, model_store: Path, tmp_path: Path) -> None:
-        """Frames come back beside the text, each from a file of its own in the store."""
+        """A loaded model has its frames, each from its own file in the store."""
         dataset = model_dataset(tmp_path, "snapshot")
         frames = {"history": FIRST.lazy(), "sessions": SECOND.lazy().select("Date")}
         dataset.save(replace(self.MODEL, frames=frames))
@@ -453,7 +505,7 @@ class TestBentoModelDataset:
     @pytest.mark.usefixtures("model_store")
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_metadata_that_json_cannot_hold_are_refused(self, tmp_path: Path, value: float) -> None:
-        """A number that is not finite stores no model, and is named."""
+        """A number that is not finite is an error that names it, and stores no model."""
         dataset = model_dataset(tmp_path, "forecaster")
         with pytest.raises(DatasetError, match="eta_r2 is"):
             dataset.save(replace(self.MODEL, metadata={"metrics": {"eta_r2": value}}))
@@ -461,7 +513,7 @@ class TestBentoModelDataset:
 
     @pytest.mark.usefixtures("model_store")
     def test_frames_alone_are_a_model(self, tmp_path: Path) -> None:
-        """A model may be frames and no text, and the next version has none of the earlier's."""
+        """A model may have only frames, and a version has no frames of an earlier one."""
         dataset = model_dataset(tmp_path, "snapshot")
         dataset.save(StoredModel(frames={"history": FIRST.lazy()}))
         first = dataset.load()
@@ -474,7 +526,7 @@ class TestBentoModelDataset:
 
     @pytest.mark.usefixtures("model_store")
     def test_a_loaded_model_has_tag_and_time(self, tmp_path: Path) -> None:
-        """A stored model has the tag and the time of its version; it has neither before."""
+        """A stored model has a tag and a time; a new one has neither."""
         dataset = model_dataset(tmp_path, "snapshot")
         assert (self.MODEL.tag, self.MODEL.created) == (None, None)
         before = datetime.now(tz=UTC).replace(microsecond=0)
@@ -486,7 +538,7 @@ class TestBentoModelDataset:
 
     @pytest.mark.usefixtures("model_store")
     def test_a_frame_that_fails_makes_no_version(self, tmp_path: Path) -> None:
-        """Where a frame cannot be computed no version is stored, and the earlier one stays."""
+        """If a frame cannot be computed, no version is stored and the previous one stays."""
         dataset = model_dataset(tmp_path, "snapshot")
         broken = replace(self.MODEL, frames={"history": FIRST.lazy().select("Missing")})
         with pytest.raises(DatasetError):
@@ -500,7 +552,7 @@ class TestBentoModelDataset:
 
     @pytest.mark.usefixtures("model_store")
     def test_another_data_root_changes_nothing(self, tmp_path: Path) -> None:
-        """What is saved below another data root, in the same store, is not loaded below this."""
+        """A load ignores versions of other data roots in the same store."""
         here, there = (model_dataset(tmp_path / root, "estimator") for root in ("here", "there"))
         here.save(self.MODEL)
         tag = here.tag
@@ -511,7 +563,7 @@ class TestBentoModelDataset:
 
     @pytest.mark.usefixtures("model_store")
     def test_a_data_root_without_a_model_is_named(self, tmp_path: Path) -> None:
-        """A model that was never saved below a data root is missing, whatever the store has."""
+        """A data root without a saved model has none, whatever the store holds."""
         model_dataset(tmp_path / "there", "estimator").save(self.MODEL)
         dataset = model_dataset(tmp_path / "here", "estimator")
         assert not dataset.exists()
@@ -521,7 +573,7 @@ class TestBentoModelDataset:
             _ = dataset.tag
 
     def test_a_version_that_is_gone_is_named(self, model_store: Path, tmp_path: Path) -> None:
-        """A version that is gone from the store is named; no other one is loaded in its place."""
+        """A version missing from the store is an error; no other version replaces it."""
         dataset = model_dataset(tmp_path, "estimator")
         dataset.save(self.MODEL)
         tag = dataset.tag
@@ -534,7 +586,7 @@ class TestBentoModelDataset:
     @pytest.mark.usefixtures("model_store")
     @pytest.mark.parametrize("text", ["", "{}", "[]", '{"tag": 1}', '{"tag": "other:a"}', "\xff"])
     def test_a_damaged_tag_file_is_named(self, tmp_path: Path, text: str) -> None:
-        """A file that names no version of the model is refused, and does not exist for Kedro."""
+        """A tag file without a version of the model is an error, and does not exist for Kedro."""
         dataset = model_dataset(tmp_path, "estimator")
         dataset.save(self.MODEL)
         (tmp_path / "estimator.json").write_text(text, encoding="latin-1")
@@ -543,8 +595,8 @@ class TestBentoModelDataset:
             dataset.load()
 
 
-def test_release_gives_up_what_is_not_confirmed(tmp_path: Path) -> None:
-    """A released dataset forgets the chunks of a failed node, and leaves no file of them."""
+def test_release_discards_unconfirmed_chunks(tmp_path: Path) -> None:
+    """Releasing a dataset discards the chunks of a failed node and their file."""
     dataset = ChunkedParquetDataset(str(tmp_path / "layer.parquet"))
     dataset.save(pl.DataFrame({"a": [1]}))
     dataset.release()
@@ -570,7 +622,7 @@ def test_release_gives_up_what_is_not_confirmed(tmp_path: Path) -> None:
 def test_a_file_is_previewed_where_it_is_text(
     tmp_path: Path, name: str, entry: dict[str, Any], data: object, shown: str
 ) -> None:
-    """A preview is the description, and the beginning of a text, escaped."""
+    """A preview is the description and the beginning of a text file, escaped."""
     metadata = {"description": "A file."}
     dataset = AtomicDataset((tmp_path / name).as_posix(), entry, metadata)
     assert dataset.preview() == "<p>A file.</p>"

@@ -1,10 +1,11 @@
-"""Addresses: what they name, and what of them may be shown."""
+"""Redaction of addresses, and which server may receive secrets."""
 
 import pytest
 
 from stock_volume.sources.address import (
     is_remote,
     is_same_server,
+    list_headers_to_strip,
     redact_address,
     redact_text,
     strip_secrets,
@@ -32,7 +33,7 @@ def test_an_address_names_a_protocol(source: str, remote: bool) -> None:  # noqa
         ("https://h/@scope/a", "https://h/@scope/a"),
     ],
 )
-def test_secrets_are_cut_off(address: str, rest: str) -> None:
+def test_secrets_are_removed_from_addresses(address: str, rest: str) -> None:
     """Query, user and password are removed, and the rest stays."""
     assert redact_address(address) == rest
     assert strip_secrets(address) == rest.removesuffix("?…")
@@ -50,8 +51,8 @@ def test_secrets_are_cut_off(address: str, rest: str) -> None:
         ("", ""),
     ],
 )
-def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
-    """Errors of other packages keep their words and lose the keys in addresses."""
+def test_secrets_are_redacted_in_texts(text: str, rest: str) -> None:
+    """Error messages of other packages keep their words without keys in addresses."""
     assert redact_text(text) == rest
 
 
@@ -69,5 +70,15 @@ def test_secrets_are_cut_out_of_texts(text: str, rest: str) -> None:
     ],
 )
 def test_a_server_is_identified_by_its_origin(home: str, address: str, same: bool) -> None:  # noqa: FBT001
-    """What is meant for one server goes to no other, and not from HTTPS to HTTP."""
+    """Scheme, host and port identify a server; HTTPS may replace HTTP, not the reverse."""
     assert is_same_server(home, address) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "stripped"),
+    [("https://a.org/x", []), ("https://b.org/x", ["X-Key"]), ("http://a.org/x", ["X-Key"])],
+)
+def test_secret_headers_stay_with_their_server(address: str, stripped: list[str]) -> None:
+    """Another server receives Accept and User-Agent, and no other header."""
+    headers = {"X-Key": "c", "Accept": "text/csv", "user-agent": "me"}
+    assert list_headers_to_strip("https://a.org", address, headers) == stripped

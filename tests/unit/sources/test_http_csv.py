@@ -20,7 +20,6 @@ from pydantic import ValidationError
 
 from stock_volume.bars.archive import SINCE
 from stock_volume.bars.listing import read_listing
-from stock_volume.datasets import HttpCsvDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources.http_csv import HttpCsvParameters, HttpCsvSource
 from stock_volume.sources.retry import RetryParameters
@@ -39,11 +38,11 @@ def parameters(url: str, **changes: object) -> HttpCsvParameters:
 def source(
     url: str, symbols: list[str] | str | None, folder: Path, **changes: object
 ) -> HttpCsvSource:
-    return HttpCsvSource(parameters(url, **changes), symbols, folder)
+    return HttpCsvSource(parameters(url, **changes), symbols, landing=folder)
 
 
 def test_each_symbol_is_fetched_into_one_archive(tmp_path: Path) -> None:
-    """The answers become one archive in the Kaggle layout, byte for byte as they were sent."""
+    """The answers form one archive in the Kaggle layout, byte for byte as sent."""
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, ["A", "B"], tmp_path).everything()
     assert [file.name for file in archive.files] == ["stocks/A.csv", "stocks/B.csv"]
@@ -53,7 +52,7 @@ def test_each_symbol_is_fetched_into_one_archive(tmp_path: Path) -> None:
 
 
 def test_the_same_answers_leave_one_archive(tmp_path: Path) -> None:
-    """What was fetched before is not kept twice, and other content gets another name."""
+    """Identical answers are stored once; different content gets a different name."""
     with answering(lambda _path, _headers, before: Answer(BARS * (1 + before // 2))) as server:
         asked = source(server.url, ["A"], tmp_path)
         first, second, third = (asked.everything().path for _ in range(3))
@@ -62,7 +61,7 @@ def test_the_same_answers_leave_one_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_failure_that_may_pass_is_asked_again(
+def test_a_temporary_failure_is_retried(
     tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A request to a busy or failing server is retried, and each retry is logged."""
@@ -80,7 +79,7 @@ def test_a_failure_that_may_pass_is_asked_again(
 
 
 def test_the_server_says_how_long_to_wait(tmp_path: Path) -> None:
-    """A Retry-After is waited for."""
+    """The wait before a retry follows Retry-After."""
 
     def answer(_path: str, _headers: dict[str, str], before: int) -> Answer:
         return Answer(BARS) if before else Answer(status=429, headers={"Retry-After": "0.3"})
@@ -91,8 +90,8 @@ def test_the_server_says_how_long_to_wait(tmp_path: Path) -> None:
     assert time.monotonic() - start >= 0.3
 
 
-def test_an_answer_that_is_cut_short_is_asked_for_again(tmp_path: Path) -> None:
-    """Less than was announced is no answer, however well it reads."""
+def test_a_truncated_answer_is_retried(tmp_path: Path) -> None:
+    """An answer shorter than its announced length is retried, even if it parses."""
 
     def answer(_path: str, _headers: dict[str, str], before: int) -> Answer:
         return Answer(BARS, cut=None if before else len(BARS) - 10)
@@ -102,8 +101,8 @@ def test_an_answer_that_is_cut_short_is_asked_for_again(tmp_path: Path) -> None:
     assert archive.read("stocks/A.csv") == BARS
 
 
-def test_a_server_that_drips_is_not_waited_for(tmp_path: Path) -> None:
-    """The time limit is of the whole answer, not of each byte."""
+def test_a_slow_server_times_out(tmp_path: Path) -> None:
+    """The time limit applies to the whole answer, not to each part."""
     slow = threading.Event()
 
     def answer(_path: str, _headers: dict[str, str], before: int) -> Answer:
@@ -125,7 +124,7 @@ def test_a_silent_server_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_ends_at_once(tmp_path: Path, status: int) -> None:
-    """A server that wants a key is not asked a thousand times."""
+    """A refusal ends the run after one request."""
     symbols = [f"S{number}" for number in range(200)]
     with (
         answering(lambda *_: Answer(status=status)) as server,
@@ -135,7 +134,7 @@ def test_a_refusal_ends_at_once(tmp_path: Path, status: int) -> None:
     assert len(server.asked) < 50
 
 
-def test_a_symbol_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_an_absent_symbol_is_reported(tmp_path: Path) -> None:
     """Some symbols may be absent, each with its reason; the others are fetched."""
 
     def answer(path: str, _headers: dict[str, str], _before: int) -> Answer:
@@ -150,7 +149,7 @@ def test_a_symbol_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_too_many_absent_symbols_are_a_failure(tmp_path: Path) -> None:
-    """Where more than the allowed share is missing, nothing is kept."""
+    """If more than the allowed share is absent, the run fails and stores nothing."""
 
     def answer(path: str, _headers: dict[str, str], _before: int) -> Answer:
         return Answer(status=404) if path == "/S3.csv" else Answer(BARS)
@@ -163,8 +162,8 @@ def test_too_many_absent_symbols_are_a_failure(tmp_path: Path) -> None:
         source(server.url, symbols, tmp_path).everything()
 
 
-def test_an_endless_answer_is_refused(tmp_path: Path) -> None:
-    """An answer beyond the bound is given up."""
+def test_an_oversized_answer_is_rejected(tmp_path: Path) -> None:
+    """An answer larger than max_mib is abandoned."""
     with (
         answering(lambda *_: Answer(b"x" * 20_000)) as server,
         pytest.raises(SourceError, match=r"longer than max_mib = 0\.01 allows"),
@@ -173,7 +172,7 @@ def test_an_endless_answer_is_refused(tmp_path: Path) -> None:
 
 
 def test_columns_and_headers_are_the_servers(tmp_path: Path) -> None:
-    """The server's names of columns become ours, and it gets the headers it wants."""
+    """The server's column names become ours, and it receives the configured headers."""
     theirs = (
         b"\xef\xbb\xbftimestamp, open,High,Low,Close,adjusted,Volume\r\n2021-01-04,1,2,1,2,2,1\r\n"
     )
@@ -188,15 +187,15 @@ def test_columns_and_headers_are_the_servers(tmp_path: Path) -> None:
     assert server.headers[0]["x-key"] == "secret"
 
 
-def test_an_update_asks_for_what_is_wanted(tmp_path: Path) -> None:
-    """An update asks for the symbols that are held, since their dates, ETFs in their folder."""
+def test_an_update_requests_recent_bars(tmp_path: Path) -> None:
+    """An update requests each known symbol since its date, and stores ETFs in their folder."""
     wanted = pl.DataFrame(
         {"Symbol": ["A/B", "SPY"], "ETF": [False, True], SINCE: [date(2021, 1, 4)] * 2}
     )
     url = "/{symbol}?from={since}&to={until}"
     with answering(lambda *_: Answer(BARS)) as server:
         asked = HttpCsvParameters(url=server.url + url, retry=QUICK)
-        archive = HttpCsvSource(asked, None, tmp_path).recent(
+        archive = HttpCsvSource(asked, None, landing=tmp_path).recent(
             wanted.with_columns(pl.col("Symbol").str.replace("/", "-"))
         )
     today = datetime.now(tz=UTC).date().isoformat()
@@ -208,7 +207,7 @@ def test_an_update_asks_for_what_is_wanted(tmp_path: Path) -> None:
 
 
 def test_symbols_are_quoted(tmp_path: Path) -> None:
-    """No symbol changes the address."""
+    """A symbol is percent-encoded in the address."""
     with answering(lambda *_: Answer(BARS)) as server:
         source(server.url, ["A?B"], tmp_path).everything()
     assert server.asked == [("GET", "/A%3FB.csv")]
@@ -226,8 +225,8 @@ def test_symbols_come_from_a_listing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("symbols", [None, [], ""])
 def test_a_first_run_needs_symbols(tmp_path: Path, symbols: list[str] | str | None) -> None:
-    """Without symbols there is nothing to ask for, and the error says how to name some."""
-    with pytest.raises(SourceError, match="name some under `symbols`"):
+    """Without symbols a first run fails, and the error says how to list some."""
+    with pytest.raises(SourceError, match="list some under `symbols`"):
         source("http://localhost", symbols, tmp_path).everything()
 
 
@@ -249,14 +248,14 @@ def test_a_listing_of_nothing_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_an_update_without_symbols_is_an_error(tmp_path: Path) -> None:
-    """Where nothing is held there is nothing to ask for."""
+    """An update of empty layers has no symbol to fetch."""
     wanted = pl.DataFrame(schema={"Symbol": pl.String, "ETF": pl.Boolean, SINCE: pl.Date})
     with pytest.raises(SourceError, match="no symbol to fetch"):
         source("http://localhost", None, tmp_path).recent(wanted)
 
 
-def test_a_symbol_that_is_listed_twice_is_asked_for_once(tmp_path: Path) -> None:
-    """A symbol has one file, which would not be read if it stood twice in the archive."""
+def test_a_symbol_listed_twice_is_requested_once(tmp_path: Path) -> None:
+    """A symbol has one file in the archive, however often it is listed."""
     with answering(lambda *_: Answer(BARS)) as server:
         archive = source(server.url, ["A", "B", "A"], tmp_path).everything()
     assert server.times("/A.csv") == 1
@@ -304,15 +303,15 @@ def among(failing: Answer, tmp_path: Path, **changes: object) -> dict[str, str]:
         (Answer(status=429, headers={"Retry-After": "nan"}), "429, 3 times"),
     ],
 )
-def test_a_broken_answer_is_one_symbols(tmp_path: Path, answer: Answer, reason: str) -> None:
+def test_a_bad_answer_affects_one_symbol(tmp_path: Path, answer: Answer, reason: str) -> None:
     """Whatever a server answers for one symbol, the others are fetched and it is reported."""
     absent = among(answer, tmp_path)
     assert absent.keys() == {"S3"}
     assert re.search(reason, absent["S3"])
 
 
-def test_a_dead_server_is_not_asked_for_all(tmp_path: Path) -> None:
-    """Once more symbols have failed than may, no other is asked for."""
+def test_a_dead_server_ends_the_run_early(tmp_path: Path) -> None:
+    """Requests stop once too many symbols have failed."""
     symbols = [f"S{number}" for number in range(1000)]
     with (
         answering(lambda *_: Answer(status=404)) as server,
@@ -323,8 +322,8 @@ def test_a_dead_server_is_not_asked_for_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
-    """What was fetched is on the disk before the last is asked for: memory stays flat."""
+def test_answers_are_written_as_they_arrive(tmp_path: Path) -> None:
+    """Fetched files are on disk before the last request, so memory stays flat."""
     sizes: list[int] = []
     noise = os.urandom(50_000)
     bars = BARS + noise.hex().encode()  # which is compressed to about half its size
@@ -340,7 +339,7 @@ def test_answers_are_written_as_they_come(tmp_path: Path) -> None:
 
 
 def test_keys_stay_with_their_server(tmp_path: Path) -> None:
-    """A server that redirects to another does not hand it our headers."""
+    """After a redirect, another server does not receive our headers."""
     with answering(lambda *_: Answer(BARS)) as other:
         away = Answer(status=302, headers={"Location": f"{other.url}/x.csv"})
         with answering(lambda *_: away) as server:
@@ -361,7 +360,7 @@ def test_keys_stay_with_their_server(tmp_path: Path) -> None:
 
 
 def test_keys_follow_within_a_server(tmp_path: Path) -> None:
-    """A redirect to another path of the same server needs the key too."""
+    """A redirect within a server keeps the key."""
 
     def answer(path: str, headers: dict[str, str], _before: int) -> Answer:
         if headers.get("x-key") != "SECRET":
@@ -376,12 +375,12 @@ def test_keys_follow_within_a_server(tmp_path: Path) -> None:
 def test_a_key_goes_into_the_address(tmp_path: Path) -> None:
     """A credential named in the address is inserted there, quoted; others become headers."""
     with answering(lambda *_: Answer(BARS)) as server:
-        HttpCsvDataset(
+        HttpCsvSource(
             {"url": server.url + "/{symbol}?apikey={key}"},
-            str(tmp_path),
             ["A"],
-            {"key": "a&b", "X-Key": "c"},
-        ).load().everything()
+            landing=tmp_path,
+            credentials={"key": "a&b", "X-Key": "c"},
+        ).everything()
     assert server.asked == [("GET", "/A?apikey=a%26b")]
     assert server.headers[0]["x-key"] == "c"
     assert "key" not in server.headers[0]
@@ -399,7 +398,7 @@ def test_no_message_shows_a_key(
             {"url": url, "retry": QUICK, "credentials": {"key": "SECRET", "X-Key": "SECRET"}}
         )
         with pytest.raises(SourceError, match=rf"{server.url}/.symbol..csv\?….* A\b") as caught:
-            HttpCsvSource(asked, ["A"], tmp_path).everything()
+            HttpCsvSource(asked, ["A"], landing=tmp_path).everything()
     assert "SECRET" in server.asked[0][1]
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
     assert "SECRET" not in caplog.text
@@ -418,7 +417,7 @@ def test_no_message_shows_a_key(
         {"url": "http://host/{symbol.csv?key=1234567890"},
     ],
 )
-def test_no_refusal_of_parameters_shows_a_key(changes: dict[str, Any]) -> None:
+def test_no_parameter_error_shows_a_key(changes: dict[str, Any]) -> None:
     """An error about parameters shows their names and never their values."""
     with pytest.raises(ValidationError) as caught:
         HttpCsvParameters.model_validate({"url": "http://host/{symbol}", **changes})
@@ -439,7 +438,7 @@ REST = b",High,Low,Close,Adj Close,Volume"
     ],
 )
 def test_a_header_is_renamed_however_it_is_written(tmp_path: Path, header: bytes) -> None:
-    """Quotes, spaces and marks around the server's names do not hide them."""
+    """Quotes, spaces and a byte order mark around the server's names do not matter."""
     row = b"\n2021-01-04,1,2,1,2,2,100\n"
     with answering(lambda *_: Answer(header + row)) as server:
         archive = source(server.url, ["A"], tmp_path, columns=THEIRS).everything()
@@ -470,10 +469,10 @@ PAGE = b"<!DOCTYPE html><html><head><style>p {x}</style></head>\n<p>Slow&nbsp;do
     ],
 )
 @pytest.mark.parametrize("ours", [{}, THEIRS])
-def test_an_answer_without_bars_is_one_symbols_failure(
+def test_an_answer_without_bars_affects_one_symbol(
     tmp_path: Path, content: bytes, reason: str, ours: dict[str, str]
 ) -> None:
-    """What a server calls a success and is no bars is asked for again, and quoted on one line."""
+    """A successful response without bars is retried, then quoted on one line."""
     absent = among(Answer(content), tmp_path, columns=ours)
     assert absent.keys() == {"S3"}
     assert re.fullmatch(rf"HTTP 200, but {reason}.*, 3 times", absent["S3"])
@@ -481,14 +480,14 @@ def test_an_answer_without_bars_is_one_symbols_failure(
 
 
 def test_a_long_note_is_shortened(tmp_path: Path) -> None:
-    """A quotation ends after about a hundred characters."""
+    """A quotation is limited to about a hundred characters."""
     note = among(Answer(b'{"Note": "' + b"wait " * 100 + b'"}'), tmp_path)["S3"]
     assert len(note) < 160
     assert note.endswith("wait …, 3 times")
 
 
-def test_bars_after_a_note_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A limit that passes costs a wait, as long as the server asks for, and no symbol."""
+def test_bars_after_a_note_are_fetched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A temporary limit costs the wait that the server asks for, and no symbol."""
     caplog.set_level(logging.INFO)
     note = Answer(b"No data", headers={"Retry-After": "0.2"})
     with answering(lambda _path, _headers, before: Answer(BARS) if before else note) as server:
@@ -501,7 +500,7 @@ def test_bars_after_a_note_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_many_notes_are_a_failure(tmp_path: Path) -> None:
-    """A server that gives notes in place of most symbols ends the run, and nothing is kept."""
+    """Notes in place of most symbols end the run, and nothing is stored."""
 
     def answer(path: str, _headers: dict[str, str], _before: int) -> Answer:
         return Answer(BARS if path < "/S05" else NOTE)
@@ -519,7 +518,7 @@ def test_many_notes_are_a_failure(tmp_path: Path) -> None:
 
 
 def test_many_notes_end_an_update(tmp_path: Path) -> None:
-    """The share of symbols that may fail is that of an update, too."""
+    """The maximum share of failed symbols applies to updates too."""
     symbols = [f"S{number}" for number in range(5)]
     wanted = pl.DataFrame({"Symbol": symbols, "ETF": False, SINCE: date(2021, 1, 4)})
     with (
@@ -545,7 +544,7 @@ def test_many_notes_end_an_update(tmp_path: Path) -> None:
 def test_no_quotation_shows_a_key(
     tmp_path: Path, note: str, secret: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that repeats a key in its note is quoted without it, wherever the key was given."""
+    """A quoted note never shows a key that the server echoes, however the key was sent."""
     caplog.set_level(logging.INFO)
     content = note.replace("{}", html.escape(secret) if note.startswith("<") else secret)
     places: list[dict[str, Any]] = [
@@ -560,14 +559,14 @@ def test_no_quotation_shows_a_key(
                 {"retry": QUICK, **place, "url": server.url + place["url"]}
             )
             with pytest.raises(SourceError, match="HTTP 200, but ") as caught:
-                HttpCsvSource(asked, ["A"], tmp_path).everything()
+                HttpCsvSource(asked, ["A"], landing=tmp_path).everything()
             assert "SECRET" not in str(caught.value)
     assert "SECRET" not in caplog.text
 
 
 @pytest.mark.parametrize("place", ["all.csv", "{ticker}", "{", "{symbol.x}", "{symbol!r}", "{}"])
-def test_an_address_has_a_place_for_the_symbol(place: str) -> None:
-    """An address that would be the same for all symbols, or has other places, is refused."""
+def test_an_address_contains_the_symbol(place: str) -> None:
+    """An address without {symbol} or with unknown placeholders is rejected."""
     with pytest.raises(ValidationError, match="symbol"):
         HttpCsvParameters(url=f"http://host/{place}")
 
@@ -583,12 +582,12 @@ def test_an_address_has_a_place_for_the_symbol(place: str) -> None:
     ],
 )
 def test_an_address_names_a_server(url: str) -> None:
-    """An address that nobody could be asked by is refused before anybody is."""
+    """An address without a valid server is rejected before any request."""
     with pytest.raises(ValidationError, match="must begin with http:// or https://"):
         HttpCsvParameters(url=url)
 
 
-def test_a_symbol_names_no_server() -> None:
-    """Keys go to one server, which no symbol changes."""
+def test_a_symbol_is_never_part_of_the_server() -> None:
+    """The server's name cannot contain {symbol}, because keys go to one server."""
     with pytest.raises(ValidationError, match="part of the server's name"):
         HttpCsvParameters(url="http://{symbol}.example.org/")

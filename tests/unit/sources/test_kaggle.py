@@ -16,9 +16,8 @@ import pytest
 from kagglesdk import kaggle_env
 from requests.adapters import HTTPAdapter
 
-from stock_volume.datasets import KaggleDataset
 from stock_volume.errors import SourceError
-from stock_volume.sources.kaggle import download
+from stock_volume.sources.kaggle import KaggleSource, download
 from stock_volume.sources.retry import RetryParameters
 from tests.unit.servers import Answer, Server, answering
 
@@ -51,7 +50,7 @@ CHECKED = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own, and no credentials."""
+    """An empty cache of its own, and no credentials."""
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_API_V1_TOKEN"):
@@ -75,20 +74,20 @@ def downloads(server: Server) -> int:
 
 
 def test_the_archive_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dataset downloads the version, and the next time finds it without any request."""
-    dataset = KaggleDataset(HANDLE)
+    """The source downloads a version once, then finds it without a request."""
+    source = KaggleSource(HANDLE)
     with kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)) as server:
-        first = dataset.load()
+        first = source.open()
         asked = len(server.asked)
-        dataset.load()
+        source.open()
         assert len(server.asked) == asked
-    assert dataset.load().path == first.path  # the server is gone
+    assert source.open().path == first.path  # the server is gone
     assert first.read("stocks/A.csv") == BARS
     assert first.path.name == "2"
 
 
-def test_a_broken_download_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has arrived before the connection broke is not sent again."""
+def test_a_broken_download_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry requests only the bytes that are missing."""
     ranges: list[str] = []
 
     def answer(_path: str, headers: dict[str, str], _before: int) -> Answer:
@@ -107,11 +106,11 @@ def test_a_broken_download_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_damaged_download_is_not_used(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """What does not have Kaggle's checksum is asked for again, and then given up."""
+    """A download with a wrong checksum is retried, then reported."""
     damaged = CONTENT[:500] + b"!" + CONTENT[501:]
     with (
         kaggle(monkeypatch, lambda *_: Answer(damaged, headers=CHECKED)) as server,
-        pytest.raises(SourceError, match="not what Kaggle sent"),
+        pytest.raises(SourceError, match="the download is corrupt"),
     ):
         download(HANDLE, 5, QUICK)
     assert downloads(server) == 3
@@ -130,7 +129,7 @@ def test_a_damaged_download_is_not_used(monkeypatch: pytest.MonkeyPatch, cache: 
 def test_a_refusal_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, status: int, words: str
 ) -> None:
-    """A refusal is not repeated; its error says what to do."""
+    """A refusal is not retried, and its error says what to do."""
     with (
         kaggle(monkeypatch, lambda *_: Answer(status=status)) as server,
         pytest.raises(SourceError, match=words),
@@ -139,8 +138,8 @@ def test_a_refusal_says_what_to_do(
     assert downloads(server) == 1
 
 
-def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many requests and failures of the server pass."""
+def test_a_busy_server_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statuses 429 and 5xx are retried."""
     statuses = iter([429, 503])
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
@@ -154,7 +153,7 @@ def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Kaggle cannot be reached, the error says how else to get the archive."""
+    """If Kaggle cannot be reached, the error says how else to get the archive."""
     with kaggle(monkeypatch, lambda *_: Answer()):
         pass  # the port is closed from here on
     with pytest.raises(SourceError, match=r"cannot be reached.*--params source=archive\.zip"):
@@ -162,7 +161,7 @@ def test_without_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
 
 def test_every_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that answers other requests and never the one for the archive is given up."""
+    """A request for the archive without an answer times out."""
     end = threading.Event()
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
@@ -180,7 +179,7 @@ def test_every_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_download_that_stops_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that falls silent half-way is given up too."""
+    """A download that stalls times out."""
     end = threading.Event()
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
@@ -196,7 +195,7 @@ def test_a_download_that_stops_has_a_time_limit(monkeypatch: pytest.MonkeyPatch)
 def test_damaged_credentials_are_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
-    """A kaggle.json that cannot be read ends in an error that says what to do."""
+    """The error about an unreadable kaggle.json says what to do."""
     (tmp_path / "kaggle.json").write_text(content, encoding="utf-8")
     with (
         kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)),
@@ -209,7 +208,7 @@ def test_damaged_credentials_are_named(
 def test_an_archive_that_cannot_be_unpacked_is_fetched_again(
     monkeypatch: pytest.MonkeyPatch, cache: Path, content: bytes
 ) -> None:
-    """What came whole and is no sound zip is an error, and is not kept for the next run."""
+    """A complete download that is not a valid zip is an error and is removed."""
     unchecked = {"Content-Type": "application/zip", "Accept-Ranges": "bytes"}
     with (
         kaggle(monkeypatch, lambda *_: Answer(content, headers=unchecked)),
@@ -222,7 +221,7 @@ def test_an_archive_that_cannot_be_unpacked_is_fetched_again(
 
 
 def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """Where the archive does not fit, the error says where and how to choose another place."""
+    """If the disk is full, the error names the folder and how to choose another."""
 
     def full(*_: object, **__: object) -> Never:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -236,10 +235,10 @@ def test_a_full_disk_is_reported(monkeypatch: pytest.MonkeyPatch, cache: Path) -
     assert downloads(server) == 1
 
 
-def test_a_page_in_place_of_the_archive_is_asked_for_again(
+def test_a_page_in_place_of_the_archive_is_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A page that passes costs a wait, and one that stays is quoted in the error."""
+    """A page in place of the archive is retried, then quoted in the error."""
     unchecked = {"Content-Type": "application/zip", "Accept-Ranges": "bytes"}
     page = Answer(b"<html><p>Back\nsoon</p></html>", headers=unchecked)
     with kaggle(monkeypatch, lambda *_: page) as server:
@@ -255,7 +254,7 @@ def test_a_page_in_place_of_the_archive_is_asked_for_again(
 
 @pytest.mark.parametrize("handle", ["owner/bars", "bars", "owner/bars/versions/latest"])
 def test_a_version_is_needed(handle: str) -> None:
-    """A handle without version would not be found offline, and is refused."""
+    """A handle without a version is rejected, because it would not be found offline."""
     with pytest.raises(SourceError, match="name the version"):
         download(handle, 5)
 
@@ -263,7 +262,7 @@ def test_a_version_is_needed(handle: str) -> None:
 def test_progress_is_not_logged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No progress bar goes where nobody watches."""
+    """No progress bar is written unless the output is a terminal."""
     logging.getLogger("kagglehub").setLevel(logging.ERROR)
     with kaggle(monkeypatch, lambda *_: Answer(CONTENT, headers=CHECKED)):
         download(HANDLE, 5, QUICK)

@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[3] / "docs/sources/your-own.md"
 
 @pytest.fixture
 def example() -> dict[str, Any]:
-    """What the page's Python defines."""
+    """Names that the page's Python code defines."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, PAGE, "exec"), names)  # noqa: S102 (a page of ours)
@@ -27,7 +27,7 @@ def example() -> dict[str, Any]:
 
 
 def test_the_example_is_a_source(example: dict[str, Any], tmp_path: Path) -> None:
-    """The documented source gives all bars of a symbol, recent ones, and reasons for none."""
+    """The documented source returns all bars, recent bars, and reasons for absent symbols."""
     database = tmp_path / "bars.sqlite"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(
@@ -38,15 +38,14 @@ def test_the_example_is_a_source(example: dict[str, Any], tmp_path: Path) -> Non
         ]
         connection.executemany("INSERT INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.commit()
-    dataset = example["SqliteDataset"](str(database), str(tmp_path / "landing"), ["A", "B"])
+    source = example["SqliteSource"](str(database), ["A", "B"], str(tmp_path / "landing"))
     header = "Date,Open,High,Low,Close,Adj Close,Volume\n"
-    everything = dataset.load().everything()
+    everything = source.open().everything()
     assert everything.read("stocks/B.csv").decode() == (
         f"{header}2021-01-04,1,2,1,2,2,4\n2021-01-05,1,2,1,2,2,5\n"
     )
     symbols = ["A", *(f"N{number}" for number in range(19)), "B"]
     wanted = pl.DataFrame({"Symbol": symbols, "ETF": False, SINCE: date(2021, 1, 5)})
-    source = dataset.load()
     source._max_failed_share = 0.95  # noqa: SLF001
     recent = source.recent(wanted)
     assert recent.read("stocks/A.csv").decode() == f"{header}2021-01-05,1,2,1,2,2,5\n"
@@ -57,7 +56,7 @@ class CannedSource(RequestedSource):
     """A source that yields prepared answers."""
 
     def __init__(self, answers: dict[str, bytes], landing: Path) -> None:
-        """Keep the answers by symbol."""
+        """Store the answers by symbol."""
         super().__init__("mine", list(answers), landing, max_failed_share=0.5)
         self._answers = answers
 

@@ -21,7 +21,7 @@ from kedro.io import DatasetError
 from moto.server import ThreadedMotoServer
 
 from stock_volume.bars.archive import open_archive
-from stock_volume.datasets import ArchiveDataset
+from stock_volume.datasets import SourceDataset
 from stock_volume.errors import SourceError
 from stock_volume.sources import remote
 from stock_volume.sources.remote import mirror
@@ -34,7 +34,7 @@ QUICK = RetryParameters(attempts=3, wait_seconds=0.001)
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    """An S3 server with a bucket, and the options to reach it by."""
+    """A client of a local S3 server with a bucket, and the options to connect to it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -62,11 +62,17 @@ def zipped(**files: bytes) -> bytes:
     return content.getvalue()
 
 
+def archive_dataset(address: str, landing: Path, credentials: dict[str, Any] | None = None) -> Any:
+    """Make the catalog's dataset of an archive at an address."""
+    source = {"type": "stock_volume.sources.archive.ArchiveSource", "location": address}
+    return SourceDataset({**source, "landing": str(landing)}, credentials)
+
+
 def test_s3_zip(s3: Any, tmp_path: Path) -> None:
     """A zip in a bucket is read through the catalog, and fetched again when it changes."""
     client, options = s3
     client.put_object(Bucket="bars", Key="archive.zip", Body=zipped(A=BARS))
-    dataset = ArchiveDataset("s3://bars/archive.zip", str(tmp_path), credentials=options)
+    dataset = archive_dataset("s3://bars/archive.zip", tmp_path, options)
     assert [file.symbol for file in dataset.load().files] == ["A"]
     copy = dataset.path
     written = copy.stat().st_mtime_ns
@@ -78,7 +84,7 @@ def test_s3_zip(s3: Any, tmp_path: Path) -> None:
 
 
 def test_s3_folder(s3: Any, tmp_path: Path) -> None:
-    """Of a folder in a bucket only what changed is fetched, and what is gone goes."""
+    """For a folder in a bucket, only changed files are fetched, and deleted ones are removed."""
     client, options = s3
     for key in ("stocks/A.csv", "stocks/B.csv", "etfs/SPY.csv", "readme.txt"):
         client.put_object(Bucket="bars", Key=f"kaggle/{key}", Body=BARS)
@@ -99,26 +105,26 @@ def test_s3_folder(s3: Any, tmp_path: Path) -> None:
 
 
 def test_nothing_at_the_address(s3: Any, tmp_path: Path) -> None:
-    """A missing key, or a folder without bars, is named."""
+    """The error names a missing key or a folder without bars."""
     _, options = s3
     with pytest.raises(SourceError, match=r"s3://bars/nothing\.zip: nothing there"):
         mirror("s3://bars/nothing.zip", options, tmp_path, QUICK)
 
 
 def test_unknown_protocol(tmp_path: Path) -> None:
-    """An address that no file system is made for says so."""
+    """The error says that no file system supports the protocol."""
     with pytest.raises(SourceError, match=r"carrier-pigeon://loft/a\.zip: .*[Pp]rotocol"):
         mirror("carrier-pigeon://loft/a.zip", {}, tmp_path, QUICK)
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
-    """Where fsspec lacks a package, the error says what to install."""
+    """If fsspec lacks a package, the error says what to install."""
     with pytest.raises(SourceError, match=r"pip install 'stock_volume\[s3\]' \(or gcs, remote\)"):
         mirror("gs://bucket/archive.zip", {}, tmp_path, QUICK)
 
 
 def test_http_zip_survives_failures(tmp_path: Path) -> None:
-    """A zip over HTTP arrives whole, although the server first fails and then cuts it."""
+    """A zip over HTTP is complete, even if the server first fails and then truncates it."""
     content = zipped(A=BARS)
     gets = 0
 
@@ -170,7 +176,7 @@ def test_http_refusals(tmp_path: Path, status: int, words: str) -> None:
 
 
 def test_a_failed_fetch_keeps_the_copy(tmp_path: Path) -> None:
-    """What was fetched stays whole when a later fetch fails."""
+    """A failed fetch leaves the previous copy intact."""
     memory = fsspec.filesystem("memory")
     memory.pipe("/kept/stocks/A.csv", BARS)
     folder = mirror("memory://kept", {}, tmp_path, QUICK)
@@ -188,7 +194,7 @@ SIGNED = "?X-Amz-Credential=AKIA%2F2021%2Fs3&X-Amz-Signature=SECRET" + 300 * "a"
 def test_a_signed_address_names_its_copy_by_its_path(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A signed address is asked as it is, and its signature is written nowhere."""
+    """A signed address is requested unchanged, and its signature is never written."""
     caplog.set_level(logging.DEBUG)
 
     def answer(_path: str, _headers: dict[str, str], _before: int) -> Answer:
@@ -197,7 +203,7 @@ def test_a_signed_address_names_its_copy_by_its_path(
         return Answer(zipped(A=BARS), headers={"ETag": '"1"'})
 
     with answering(answer) as server:
-        dataset = ArchiveDataset(f"{server.url}/archive.zip{SIGNED}", str(tmp_path))
+        dataset = archive_dataset(f"{server.url}/archive.zip{SIGNED}", tmp_path)
         assert [file.symbol for file in dataset.load().files] == ["A"]
         asked = len(server.asked)
         again = mirror(f"{server.url}/archive.zip{SIGNED}b", {}, tmp_path, QUICK)
@@ -222,7 +228,7 @@ def test_no_error_shows_a_signature(
     caplog.set_level(logging.DEBUG)
     with answering(lambda *_: Answer(status=status)) as server:
         url = f"{server.url.replace('//', '//me:SECRET@')}/archive.zip{SIGNED}"
-        dataset = ArchiveDataset(url, str(tmp_path))
+        dataset = archive_dataset(url, tmp_path)
         monkeypatch.setattr(remote, "RetryParameters", lambda: QUICK)
         with pytest.raises(DatasetError) as caught:
             dataset.load()
@@ -235,7 +241,7 @@ def test_no_error_shows_a_signature(
 def test_a_long_download_has_no_limit_in_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that goes on arriving is waited for, however long it takes."""
+    """A download that keeps arriving has no total time limit."""
     short = aiohttp.ClientTimeout(total=0.3)  # in place of aiohttp's five minutes
     monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", short)
     content = zipped(A=BARS)
@@ -249,9 +255,9 @@ def test_a_long_download_has_no_limit_in_all(
     assert time.monotonic() - start > 0.6
 
 
-def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that says nothing for too long has failed, and may do better next time."""
-    monkeypatch.setattr(remote, "_SECONDS", 0.1)
+def test_a_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent server times out, and the request is retried."""
+    monkeypatch.setattr(remote, "_TIMEOUT_SECONDS", 0.1)
     end = threading.Event()
     content = zipped(A=BARS)
     gets: list[None] = []
@@ -272,8 +278,8 @@ def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(gets) == 2
 
 
-def test_only_the_file_that_failed_is_asked_for_again(tmp_path: Path) -> None:
-    """A file that fails costs no other file's answer, and leaves no half of it."""
+def test_only_the_failed_file_is_retried(tmp_path: Path) -> None:
+    """A failed file is retried alone, and leaves no partial copy."""
     symbols = [f"S{number:02}" for number in range(40)]
     page = "".join(f'<a href="{symbol}.csv">{symbol}</a>' for symbol in symbols)
     folders = {"/bars/": '<a href="stocks/">stocks</a>', "/bars/stocks/": page}
@@ -293,10 +299,8 @@ def test_only_the_file_that_failed_is_asked_for_again(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_a_failed_run_is_gone_on_with(
-    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was fetched before a failure is not fetched again by the next run."""
+def test_a_failed_run_resumes(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run does not fetch again what arrived before a failure."""
     client, options = s3
     symbols = [f"S{number:02}" for number in range(40)]
     for symbol in symbols:
@@ -321,8 +325,8 @@ def test_a_failed_run_is_gone_on_with(
     assert {f"{symbol}.csv" for symbol in symbols[:20]}.isdisjoint(asked)
 
 
-def test_other_files_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What lies beside the bars is not fetched, and that is said."""
+def test_other_files_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files that are not bars are not fetched, and a warning names the first."""
     memory = fsspec.filesystem("memory")
     memory.pipe({f"/odd/{name}": BARS for name in ("stocks/A.csv", "stocks/.B.csv", "x.txt")})
     mirror("memory://odd", {}, tmp_path, QUICK)
@@ -330,10 +334,8 @@ def test_other_files_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert "first /odd/stocks/.B.csv" in caplog.text
 
 
-def test_a_copy_that_cannot_be_kept_is_not_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A full disk stays full: the error says where, at once, and nothing half is left."""
+def test_a_full_disk_is_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is an error at once that names the folder, and leaves no partial file."""
     tries: list[None] = []
 
     def full(*_: object, **__: object) -> Never:
@@ -349,8 +351,8 @@ def test_a_copy_that_cannot_be_kept_is_not_asked_for_again(
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_a_name_too_long_is_not_asked_for_again(tmp_path: Path) -> None:
-    """A name that this machine cannot write is an error at once."""
+def test_a_name_too_long_is_not_retried(tmp_path: Path) -> None:
+    """A file name that this machine cannot write is an error at once."""
     memory = fsspec.filesystem("memory")
     memory.pipe(f"/long/stocks/{'A' * 300}.csv", BARS)
     with pytest.raises(SourceError, match=r"cannot be stored in .*[Nn]ame too long"):
@@ -358,7 +360,7 @@ def test_a_name_too_long_is_not_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_keys_stay_with_their_server(tmp_path: Path) -> None:
-    """A server that redirects to another does not hand it our headers."""
+    """After a redirect, another server does not receive our headers."""
     with answering(lambda *_: Answer(zipped(A=BARS))) as other:
         away = Answer(status=302, headers={"Location": f"{other.url}/x.zip"})
         with answering(lambda *_: away) as server:
@@ -397,7 +399,7 @@ NOTES = [
 
 @pytest.mark.parametrize("note", [*NOTES, b"slow down", b"", zipped(A=BARS)[:-30]])
 def test_a_note_in_place_of_a_zip_leaves_the_copy(tmp_path: Path, note: bytes) -> None:
-    """What is no zip is asked for again; the error quotes it, and the last zip stays."""
+    """A note in place of a zip is retried, then quoted; the previous copy stays."""
     content = zipped(A=BARS)
     sent = [content, note]
     with answering(lambda *_: Answer(sent[0])) as server:
@@ -414,10 +416,10 @@ def test_a_note_in_place_of_a_zip_leaves_the_copy(tmp_path: Path, note: bytes) -
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def of_folder(
+def answer_as_folder(
     pages: dict[str, str], file: Callable[[str, int], Answer]
 ) -> Callable[[str, dict[str, str], int], Answer]:
-    """Answer as a server of a folder does: pages of links, and files."""
+    """Answer like a server of a folder: pages of links, and files."""
 
     def answer(path: str, _headers: dict[str, str], before: int) -> Answer:
         if path in pages:
@@ -430,8 +432,8 @@ def of_folder(
 
 
 @pytest.mark.parametrize("note", NOTES)
-def test_a_note_in_place_of_a_file_is_asked_for_again(tmp_path: Path, note: bytes) -> None:
-    """In a folder, too, a note that passes costs a wait, and one that stays ends the run."""
+def test_a_note_in_place_of_a_file_is_retried(tmp_path: Path, note: bytes) -> None:
+    """A note in place of a file of a folder is retried, then ends the run."""
     links = "".join(f'<a href="{symbol}.csv">{symbol}</a>' for symbol in "AB")
     pages = {"/bars/": '<a href="stocks/">stocks</a>', "/bars/stocks/": links}
     patience = [1, 99]
@@ -439,7 +441,7 @@ def test_a_note_in_place_of_a_file_is_asked_for_again(tmp_path: Path, note: byte
     def file(path: str, before: int) -> Answer:
         return Answer(note if path.endswith("B.csv") and before < patience[0] else BARS)
 
-    with answering(of_folder(pages, file)) as server:
+    with answering(answer_as_folder(pages, file)) as server:
         folder = mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
         assert (folder / "stocks" / "B.csv").read_bytes() == BARS
         del patience[0]
@@ -451,13 +453,13 @@ def test_a_note_in_place_of_a_file_is_asked_for_again(tmp_path: Path, note: byte
 
 
 def test_a_note_in_place_of_a_page_of_links_removes_no_copy(tmp_path: Path) -> None:
-    """A folder whose page lists no file is no empty folder, and its copies stay."""
+    """A page without links does not count as an empty folder, so its copies stay."""
     pages = {
         "/bars/": '<a href="stocks/">stocks</a><a href="etfs/">etfs</a>',
         "/bars/stocks/": '<a href="A.csv">A</a>',
         "/bars/etfs/": '<a href="SPY.csv">SPY</a>',
     }
-    with answering(of_folder(pages, lambda *_: Answer(BARS))) as server:
+    with answering(answer_as_folder(pages, lambda *_: Answer(BARS))) as server:
         folder = mirror(f"{server.url}/bars/", {}, tmp_path, QUICK)
         assert len(open_archive(folder).files) == 2
         pages["/bars/stocks/"] = '{"message": "slow down"}'
@@ -467,7 +469,7 @@ def test_a_note_in_place_of_a_page_of_links_removes_no_copy(tmp_path: Path) -> N
 
 
 def test_no_note_shows_a_key(tmp_path: Path) -> None:
-    """A server that repeats a key is quoted without it."""
+    """A quoted answer never shows a key that the server echoes."""
     note = b'{"message": "key SECRET123 or OTHER456 has no more requests"}'
     options = {
         "headers": {"Authorization": "Bearer SECRET123"},

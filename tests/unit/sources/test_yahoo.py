@@ -14,7 +14,6 @@ from yfinance.data import YfData
 
 from stock_volume import columns
 from stock_volume.bars.archive import SINCE
-from stock_volume.datasets import YahooDataset
 from stock_volume.errors import SourceError
 from stock_volume.exchange import NYSE
 from stock_volume.sources import yahoo
@@ -42,7 +41,7 @@ WANTED = pl.DataFrame(
 
 
 def chart(path: str, *_: object) -> Answer:
-    """Answer as Yahoo does: bars of the days asked for, at the opening."""
+    """Answer like Yahoo: bars of the requested days, stamped at the opening."""
     asked = urlsplit(path)
     symbol = asked.path.rsplit("/", 1)[-1]
     if symbol == "GONE":
@@ -95,7 +94,9 @@ def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
     )
-    monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 6))
+    monkeypatch.setattr(
+        yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 6)
+    )
 
 
 def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,13 +104,13 @@ def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
 
 
-def test_recent_bars_are_as_the_archive_has_them(
+def test_recent_bars_have_the_archive_layout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Recent bars come in the Kaggle layout, unadjusted beside adjusted, each where it belongs."""
+    """Recent bars have the Kaggle layout, with unadjusted and adjusted closes."""
     with answering(chart) as server:
         use_server(server, monkeypatch)
-        asked = YahooSource(None, tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
+        asked = YahooSource(None, landing=tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
         archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
     lines = archive.read("stocks/AAA.csv").decode().splitlines()
@@ -121,23 +122,23 @@ def test_recent_bars_are_as_the_archive_has_them(
     assert archive.absent == {"GONE": "Yahoo answers no bars"}
 
 
-def test_a_session_that_goes_on_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The bar of a session that has not closed is not taken for its volume."""
-    monkeypatch.setattr(yahoo, "last_settled_session", lambda _exchange, _now: date(2021, 1, 5))
+def test_an_open_session_is_omitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The bar of a session that is not settled is omitted."""
+    monkeypatch.setattr(
+        yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 5)
+    )
     with answering(chart) as server:
         use_server(server, monkeypatch)
-        archive = YahooDataset(str(tmp_path), ["AAA"]).load().everything()
+        archive = YahooSource(["AAA"], landing=tmp_path).everything()
     dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
     assert dates == ["2021-01-04", "2021-01-05"]
 
 
 def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without network yfinance gives an empty frame, which is an error here."""
+    """An empty frame, which yfinance returns without network, is an error."""
     with answering(chart) as server:
         use_server(server, monkeypatch)
-    asked = YahooSource(None, tmp_path, retry=QUICK)
+    asked = YahooSource(None, landing=tmp_path, retry=QUICK)
     with pytest.raises(
         SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
     ):
@@ -146,14 +147,14 @@ def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def bars_of(symbols: list[str]) -> pd.DataFrame:
-    """Answer as yfinance does."""
+    """Answer like yfinance."""
     days = pd.to_datetime(["2021-01-04", "2021-01-05"])
     bars = pd.DataFrame(1.0, index=days, columns=list(columns.BAR[1:]))
     return pd.concat(dict.fromkeys(symbols, bars), axis=1)
 
 
-def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A block that passes costs a wait, and no symbol."""
+def test_an_empty_batch_is_retried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A temporary block costs a wait, and no symbol."""
     calls: list[list[str]] = []
 
     def download(symbols: list[str], **_: object) -> pd.DataFrame:
@@ -162,22 +163,20 @@ def test_an_empty_batch_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(yfinance, "download", download)
     symbols = [f"S{number:03}" for number in range(2 * yahoo.BATCH_SIZE)]
-    archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    archive = YahooSource(symbols, landing=tmp_path, retry=QUICK).everything()
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
     assert calls == [symbols[: yahoo.BATCH_SIZE], *[symbols[yahoo.BATCH_SIZE :]] * 3]
 
 
 def without(bars: pd.DataFrame, symbols: list[str]) -> pd.DataFrame:
-    """Leave symbols without a value, as yfinance does with those that it cannot get."""
+    """Blank out symbols, as yfinance does with symbols that it cannot fetch."""
     bars[symbols] = float("nan")
     return bars
 
 
-def test_a_symbol_that_is_missing_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Of a batch that is answered in part, the rest is asked for again, and joins it."""
+def test_a_missing_symbol_is_retried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The missing symbols of a batch are retried, and join the others."""
     symbols = [f"S{number:02}" for number in range(20)]
     calls: list[list[str]] = []
 
@@ -187,17 +186,17 @@ def test_a_symbol_that_is_missing_is_asked_for_again(
         return without(bars_of(asked), gone)
 
     monkeypatch.setattr(yfinance, "download", download)
-    archive = YahooSource(symbols, tmp_path, retry=QUICK).everything()
+    archive = YahooSource(symbols, landing=tmp_path, retry=QUICK).everything()
     assert [file.symbol for file in archive.files] == symbols
     assert archive.absent == {}
     assert calls == [symbols, symbols[3:], ["S05"]]
 
 
 @pytest.mark.parametrize(("count", "times"), [(2, 2), (3, QUICK.attempts)])
-def test_delisted_symbols_are_asked_for_once_more(
+def test_delisted_symbols_are_retried_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, times: int
 ) -> None:
-    """A few symbols that stay missing cost one wait; many may be a block, and are waited for."""
+    """A few missing symbols cost one retry; many may mean a block, and are retried longer."""
     symbols = [f"S{number:02}" for number in range(20)]
     calls: list[list[str]] = []
 
@@ -206,7 +205,7 @@ def test_delisted_symbols_are_asked_for_once_more(
         return without(bars_of(asked), [symbol for symbol in asked if symbol in symbols[:count]])
 
     monkeypatch.setattr(yfinance, "download", download)
-    archive = YahooSource(symbols, tmp_path, 0.5, QUICK).everything()
+    archive = YahooSource(symbols, landing=tmp_path, max_failed_share=0.5, retry=QUICK).everything()
     assert archive.absent == dict.fromkeys(symbols[:count], "Yahoo answers no bars")
     assert calls == [symbols, *[symbols[:count]] * (times - 1)]
 
@@ -214,7 +213,7 @@ def test_delisted_symbols_are_asked_for_once_more(
 def test_a_block_after_the_first_batch_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A client that is blocked half-way has not got its bars, and stops asking."""
+    """A block after the first batch is an error that ends the requests."""
     calls: list[list[str]] = []
 
     def download(symbols: list[str], **_: object) -> pd.DataFrame:
@@ -224,7 +223,7 @@ def test_a_block_after_the_first_batch_is_a_failure(
     monkeypatch.setattr(yfinance, "download", download)
     symbols = [f"S{number:04}" for number in range(10 * yahoo.BATCH_SIZE)]
     with pytest.raises(SourceError, match=r"101 of 1000 symbols .*max_failed_share = 0\.1"):
-        YahooSource(symbols, tmp_path, retry=QUICK).everything()
+        YahooSource(symbols, landing=tmp_path, retry=QUICK).everything()
     assert len(calls) == 1 + 2 * QUICK.attempts
     assert not list(tmp_path.iterdir())
 
