@@ -66,18 +66,23 @@ def test_damaged_files_are_named_and_the_rest_goes_on(damaged: Path, tmp_path: P
     run = ingest(damaged, tmp_path)
     assert run.process.returncode == 0, run.output
     quality = run.report("data_quality.json")
-    assert quality["rows"] == {"read": 18, "kept": 14, "known": 0, "quarantined": 4}
+    assert quality["rows"] == {"read": 24, "kept": 20, "known": 0, "quarantined": 4}
     assert quality["files"] == {
         "found": 8,
-        "read": 4,
+        "read": 5,
         "empty": 1,
-        "unreadable": 3,
+        "unreadable": 2,
+        "rejected": 0,
+        "copy": 0,
+        "conflicting": 0,
         "set_aside": 0,
     }
     notes = {file["file"]: file["note"] for file in quality["troubled_files"]}
     assert set(notes) == {
-        f"stocks/{name}.csv" for name in ("BINARY", "EMPTY", "EXTRA", "NOHEAD", "ROWS", "UTF16")
+        f"stocks/{name}.csv" for name in ("BINARY", "EMPTY", "EXTRA", "NOHEAD", "ROWS")
     }
+    prices = pl.read_parquet(run.path("02_intermediate", "prices.parquet"))
+    assert prices.filter(Symbol="UTF16").height == len(DAYS)
     assert "Note" in notes["stocks/EXTRA.csv"]
     assert "cut short" in notes["stocks/ROWS.csv"]
     quarantine = pl.read_parquet(run.path("02_intermediate", "quarantine.parquet"))

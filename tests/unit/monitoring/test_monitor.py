@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from datetime import date
+from types import SimpleNamespace
 from typing import Any, Final
 
 import polars as pl
@@ -266,7 +267,7 @@ def test_a_window_without_trades_is_watched() -> None:
 class _Forecaster:
     """A forecaster as far as the monitoring looks at it."""
 
-    about: Final = {"first_session": str(SESSIONS[0]), "last_session": str(SPLIT)}
+    training: Final = SimpleNamespace(first_session=SESSIONS[0], last_session=SPLIT)
 
     @staticmethod
     def importance() -> dict[str, float]:
