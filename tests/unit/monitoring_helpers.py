@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.headline import Universe
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
@@ -95,7 +96,7 @@ def make_comparison(value: float = 0.0, **changed: Any) -> Comparison:
 
 
 NO_ERRORS: Final = ErrorSummary(
-    **dict.fromkeys(ErrorSummary.model_fields, 0) | {"universe": "all symbols"}
+    **dict.fromkeys(ErrorSummary.model_fields, 0) | {"universe": Universe.ALL_SYMBOLS}
 )
 
 

@@ -28,8 +28,8 @@ def test_documented_schemas_are_current(schemas: dict[str, str]) -> None:
 
 
 def test_every_document_is_described(schemas: dict[str, str]) -> None:
-    """Each field of a document has a description, in the manifest and in the lineage."""
-    for name in ("run_manifest", "lineage"):
+    """Each field has a description, in the manifest, the lineage and the monitoring."""
+    for name in ("run_manifest", "lineage", "monitoring"):
         schema: dict[str, Any] = json.loads(schemas[name])
         for part in (schema, *schema["$defs"].values()):
             for field, described in part.get("properties", {}).items():

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple, Self
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.headline import Universe
+from stock_volume.evaluation.measures import sums_by_session
 from stock_volume.forecaster.log import identity_of
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.monitoring.drift import lay_out_windows, measure_drift, summarise_drift
@@ -28,7 +30,6 @@ from stock_volume.monitoring.scoring import (
     read_log,
     score_forecasts,
     select_comparable,
-    sum_errors,
     summarise_errors,
 )
 from stock_volume.monitoring.verdict import judge
@@ -89,7 +90,7 @@ class _Scores(NamedTuple):
     rows: pl.DataFrame
     recent: pl.DataFrame
     backtest: pl.DataFrame
-    universe: str
+    universe: Universe
 
 
 def monitor(
@@ -125,7 +126,7 @@ def monitor(
         errors=summarise_errors(scores.recent, scores.universe),
         backtest=summarise_errors(scores.backtest, scores.universe),
         comparisons=comparisons,
-        by_session=measure_sessions(sum_errors(scores.rows)),
+        by_session=measure_sessions(sums_by_session(scores.rows)),
         drift=drift,
         parameters=parameters,
     )
@@ -176,7 +177,9 @@ def _count_windows(recent: pl.DataFrame, backtest: pl.DataFrame) -> int:
 def _compare(scores: _Scores, parameters: MonitorParameters) -> dict[Measure, Comparison]:
     if scores.recent.height < parameters.least_forecasts:
         return {}
-    return compare_errors(sum_errors(scores.recent), sum_errors(scores.backtest), parameters)
+    return compare_errors(
+        sums_by_session(scores.recent), sums_by_session(scores.backtest), parameters
+    )
 
 
 def _measure_inputs(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+from stock_volume.evaluation.headline import Universe
 from stock_volume.monitoring.parameters import MonitorParameters, Verdict
 
 
@@ -30,7 +31,7 @@ OptionalFigure = Annotated[float | None, _TO_JSON]
 class Record(BaseModel):
     """A part of the report."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
 
 class Measure(StrEnum):
@@ -43,15 +44,13 @@ class Measure(StrEnum):
 
 
 class Period(Record):
-    """A period of sessions.
-
-    Attributes:
-        first: The first session.
-        last: The last session, included.
-    """
+    """A period of sessions."""
 
     first: date
+    """The first session."""
+
     last: date
+    """The last session, included."""
 
     def contains(self, session: date) -> bool:
         """Return whether a session falls into the period."""
@@ -59,127 +58,141 @@ class Period(Record):
 
 
 class Window(Period):
-    """The latest sessions, which are judged.
-
-    Attributes:
-        sessions: Number of sessions.
-    """
+    """The latest sessions, which are judged."""
 
     sessions: int
+    """Number of sessions."""
 
 
 class ScoringCounts(Record):
-    """How many forecasts the log holds, and how many were left out at each step of scoring.
-
-    Attributes:
-        logged: Forecasts in the log.
-        by_other_forecasters: Made by another forecaster than the one in use.
-        seen_by_training: For sessions that the forecaster was trained on.
-        made_too_late: Made on the day of their session, or later.
-        repeated: Replaced by a later forecast for the same symbol and session.
-        without_outcome: The session's bar is missing or has Volume 0.
-        not_comparable: The symbol has less history than the backtest requires.
-        scored: All others.
-    """
+    """How many forecasts the log holds, and how many were left out at each step of scoring."""
 
     logged: int
+    """Forecasts in the log."""
+
     by_other_forecasters: int
+    """Made by another forecaster than the one in use."""
+
     seen_by_training: int
+    """For sessions that the forecaster was trained on."""
+
     made_too_late: int
+    """Made on the day of their session, or later."""
+
     repeated: int
+    """Replaced by a later forecast for the same symbol and session."""
+
     without_outcome: int
+    """The session's bar is missing or has Volume 0."""
+
     not_comparable: int
+    """The symbol has less history than the backtest requires."""
+
     scored: int
+    """Forecasts that are left, and have their scores."""
 
 
 class ForecastCounts(ScoringCounts):
-    """The counts of the judged window.
-
-    Attributes:
-        compared: Scored forecasts of the universe that is compared with the backtest.
-        backtest_windows: Windows of the backtest to compare them with.
-    """
+    """The counts of the judged window."""
 
     compared: int
+    """Scored forecasts of the universe that is compared with the backtest."""
+
     backtest_windows: int
+    """Windows of the backtest to compare them with."""
 
 
 class ErrorSummary(Record):
-    """The errors of a set of forecasts; ``evaluation.measures`` defines the measures.
+    """The errors of a set of forecasts; ``evaluation.measures`` defines the measures."""
 
-    Attributes:
-        universe: ``common stocks`` or ``all symbols``.
-        n: Number of forecasts. Without any, every measure is NaN.
-        symbols: Number of symbols.
-        sessions: Number of sessions.
-        eta_r2: In per cent.
-        level_r2: In per cent.
-        mdape: In per cent.
-        mae: In shares.
-        qlike: Without a unit.
-        bias: In logs.
-        rmse: Root mean squared error of log volume.
-        pinball: In logs.
-        coverage_80: In per cent.
-        below_q10: Per cent of volumes up to the quantile.
-        below_q50: The same of the median.
-        below_q90: The same of the upper quantile.
-    """
+    universe: Universe
+    """The universe that is compared."""
 
-    universe: str
     n: int
+    """Number of forecasts; without any, every measure is undefined."""
+
     symbols: int
+    """Number of symbols."""
+
     sessions: int
+    """Number of sessions."""
+
     eta_r2: Figure
+    """1 - squared error / squared eta, in per cent."""
+
     level_r2: Figure
+    """R2 of log dollar volume, in per cent."""
+
     mdape: Figure
+    """Median absolute error over the volume, in per cent."""
+
     mae: Figure
+    """Mean absolute error, in shares."""
+
     qlike: Figure
+    """Mean of ratio - log ratio - 1, with the ratio of volume to forecast."""
+
     bias: Figure
+    """Mean error of log volume; above 0 if forecasts are too low."""
+
     rmse: Figure
+    """Root mean squared error of log volume."""
+
     pinball: Figure
+    """Mean pinball loss of the quantiles of log volume."""
+
     coverage_80: Figure
+    """Share of volumes from q10 to q90, in per cent."""
+
     below_q10: Figure
+    """Share of volumes up to q10, in per cent."""
+
     below_q50: Figure
+    """Share of volumes up to q50, in per cent."""
+
     below_q90: Figure
+    """Share of volumes up to q90, in per cent."""
 
 
 class SessionErrors(Record):
-    """The errors of one session.
-
-    Attributes:
-        session: The target session.
-        n: Number of forecasts.
-        eta_r2: In per cent; NaN where ``ma5`` has no error.
-        rmse: Root mean squared error of log volume.
-        bias: Mean error of log volume.
-        coverage_80: Per cent of volumes from q10 to q90.
-    """
+    """The errors of one session."""
 
     session: date
+    """The target session."""
+
     n: int
+    """Number of forecasts."""
+
     eta_r2: Figure
+    """1 - squared error / squared eta, in per cent; undefined where ``ma5`` has no error."""
+
     rmse: Figure
+    """Root mean squared error of log volume."""
+
     bias: Figure
+    """Mean error of log volume; above 0 if forecasts are too low."""
+
     coverage_80: Figure
+    """Share of volumes from q10 to q90, in per cent."""
 
 
 class UsualRange(Record):
-    """The values of a measure over the backtest's windows.
-
-    Attributes:
-        median: The median.
-        low: Lower bound of the usual range; None where a low value is good.
-        high: Upper bound of the usual range; None where a high value is good.
-        lowest: The lowest value.
-        highest: The highest value.
-    """
+    """The values of a measure over the backtest's windows."""
 
     median: Figure
+    """The median."""
+
     low: OptionalFigure
+    """Lower bound of the usual range; None where a low value is good."""
+
     high: OptionalFigure
+    """Upper bound of the usual range; None where a high value is good."""
+
     lowest: Figure
+    """The lowest value."""
+
     highest: Figure
+    """The highest value."""
 
     def excludes(self, value: float) -> bool:
         """Return whether a value is outside the usual range."""
@@ -209,20 +222,20 @@ class UsualRange(Record):
 
 
 class Comparison(UsualRange):
-    """A measure of the judged window, compared with the backtest's windows.
-
-    Attributes:
-        value: Of the judged window.
-        percent_as_extreme: Per cent of the backtest's windows that are at least as extreme,
-            on the bad side that the value is on.
-        deviation_ratio: Distance from the median, as a multiple of the worst window's.
-        unusual: Whether the value is outside the usual range.
-    """
+    """A measure of the judged window, compared with the backtest's windows."""
 
     value: Figure
+    """Value in the judged window."""
+
     percent_as_extreme: float
+    """Per cent of the backtest's windows that are at least as extreme, on the bad side that the
+    value is on."""
+
     deviation_ratio: Figure
+    """Distance from the median, as a multiple of the worst window's."""
+
     unusual: bool
+    """Whether the value is outside the usual range."""
 
 
 class FeatureKind(StrEnum):
@@ -234,23 +247,24 @@ class FeatureKind(StrEnum):
 
 
 class FeatureDrift(Record):
-    """The drift of one feature.
-
-    Attributes:
-        feature: Its name.
-        kind: What it varies with.
-        psi: Population stability index of the recent window against training; None where
-            either has no rows.
-        highest_past_psi: Highest index of a window of training against the rest of it; None
-            where there are too few windows.
-        gain: Share of the model's gain.
-    """
+    """The drift of one feature."""
 
     feature: str
+    """Name of the feature."""
+
     kind: FeatureKind
+    """What it varies with."""
+
     psi: float | None
+    """Population stability index of the recent window against training; None where either has no
+    rows."""
+
     highest_past_psi: float | None
+    """Highest index of a window of training against the rest of it; None where there are too few
+    windows."""
+
     gain: Figure
+    """Share of the model's gain."""
 
     @property
     def comparable(self) -> bool:
@@ -268,53 +282,65 @@ class DriftReport(Record):
     """The drift of the model's inputs.
 
     Features of the calendar are listed, but never counted: next month is another month.
-
-    Attributes:
-        comparable: Whether any counted feature can be compared with training.
-        features: Number of counted features.
-        drifted: Features that exceed ``psi_watch``.
-        drifted_gain: Their share of the model's gain, in per cent.
-        strongly_drifted: Features that exceed ``psi_retrain``.
-        strongly_drifted_gain: Their share of the model's gain, in per cent.
-        seen_sessions: Sessions of the recent window that training has seen.
-        by_feature: The drift of every feature, the highest index first.
     """
 
     comparable: bool
+    """Whether any counted feature can be compared with training."""
+
     features: int
+    """Number of counted features."""
+
     drifted: int
+    """Number of features that exceed ``psi_watch``."""
+
     drifted_gain: Figure
+    """Share of the model's gain by features that drifted, in per cent."""
+
     strongly_drifted: int
+    """Number of features that exceed ``psi_retrain``."""
+
     strongly_drifted_gain: Figure
+    """Share of the model's gain by features that drifted strongly, in per cent."""
+
     seen_sessions: int
+    """Sessions of the recent window that training has seen."""
+
     by_feature: tuple[FeatureDrift, ...]
+    """The drift of every feature, the highest index first."""
 
 
 class MonitoringReport(Record):
-    """The report, as in ``monitoring.json``.
-
-    Attributes:
-        verdict: What to do about the forecaster.
-        reasons: A sentence per finding, the most severe first.
-        window: The sessions that are judged.
-        trained_on: The sessions that the forecaster was trained on.
-        forecasts: The forecasts of the window, by what became of them.
-        errors: Errors in the window.
-        backtest: Errors in the backtest, without the sessions that are judged.
-        comparisons: Where each measure falls among the backtest's windows.
-        by_session: Errors by session, over three windows.
-        drift: Drift of the inputs.
-        parameters: The window and the thresholds.
-    """
+    """The report, as in ``monitoring.json``."""
 
     verdict: Verdict
+    """What to do about the forecaster."""
+
     reasons: tuple[str, ...]
+    """A sentence per finding, the most severe first."""
+
     window: Window
+    """The sessions that are judged."""
+
     trained_on: Period
+    """The sessions that the forecaster was trained on."""
+
     forecasts: ForecastCounts
+    """The forecasts of the window, by what became of them."""
+
     errors: ErrorSummary
+    """Errors in the window."""
+
     backtest: ErrorSummary
+    """Errors in the backtest, without the sessions that are judged."""
+
     comparisons: dict[Measure, Comparison]
+    """Where each measure falls among the backtest's windows."""
+
     by_session: tuple[SessionErrors, ...]
+    """Errors by session, over three windows."""
+
     drift: DriftReport
+    """Drift of the inputs."""
+
     parameters: MonitorParameters
+    """The window and the thresholds."""

@@ -10,17 +10,19 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.evaluation.backtest import COMMON_STOCK
 from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
 from stock_volume.evaluation.measures import (
     PER_CENT,
+    coverage,
     eta_of,
-    eta_squares,
+    eta_r2,
     interval_measures,
     point_measures,
 )
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
-from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
+from stock_volume.forecaster.model import FORECAST, quantile_name, shares_at_base
 from stock_volume.forecaster.universe import is_common_stock
 from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
@@ -53,7 +55,6 @@ LOG_SCHEMA: Final = {
 
 _LEVELS: Final = (0.1, 0.5, 0.9)
 _OLDEST_ORIGIN: Final = timedelta(days=30)
-_LOWER, _UPPER = INTERVAL_NAMES
 _LOW_IS_BAD: Final = frozenset({Measure.ETA_R2, Measure.BIAS, Measure.COVERAGE_80})
 _HIGH_IS_BAD: Final = frozenset({Measure.RMSE, Measure.BIAS, Measure.COVERAGE_80})
 
@@ -76,12 +77,12 @@ class Comparable(NamedTuple):
     Attributes:
         scored: Rows of ``score_forecasts``.
         backtest: Rows of the backtest.
-        universe: ``common stocks`` or ``all symbols``.
+        universe: Universe of both.
     """
 
     scored: pl.DataFrame
     backtest: pl.DataFrame
-    universe: str
+    universe: Universe
 
 
 def read_log(partitions: Mapping[str, Callable[[], pl.DataFrame]], since: date) -> pl.DataFrame:
@@ -140,7 +141,7 @@ def score_forecasts(
     rows = (
         known.filter(pl.col(BARS_SO_FAR) >= least_sessions)
         .with_columns(
-            (pl.col(BASE).exp() / pl.col(columns.CLOSE)).alias(MA5),
+            shares_at_base().alias(MA5),
             ((pl.col(columns.VOLUME) * pl.col(_TARGET_CLOSE)).log() - pl.col(BASE)).alias(ETA),
         )
         .drop(BASE, BARS_SO_FAR, _TARGET_CLOSE, _LOGGED_CLOSE, _LOGGED_VOLUME, _ORIGIN_VOLUME)
@@ -250,23 +251,18 @@ def select_comparable(scored: pl.DataFrame, backtest: pl.LazyFrame) -> Comparabl
         ETA,
         COMMON_STOCK,
     ).collect(engine="streaming")
-    universe = "all symbols"
-    if rows[COMMON_STOCK].any() and (scored[COMMON_STOCK].any() or not scored.height):
-        rows, scored, universe = (
-            rows.filter(COMMON_STOCK),
-            scored.filter(COMMON_STOCK),
-            ("common stocks"),
-        )
+    universe = choose_universe(scored, rows)
+    scored, rows = select_universe(scored, universe), select_universe(rows, universe)
     same = rows.join(scored, on=columns.SYMBOL, how="semi")
     return Comparable(scored, same if same.height else rows, universe)
 
 
-def summarise_errors(rows: pl.DataFrame, universe: str) -> ErrorSummary:
+def summarise_errors(rows: pl.DataFrame, universe: Universe) -> ErrorSummary:
     """Measure the errors of a set of forecasts.
 
     Args:
         rows: Rows of ``score_forecasts`` or of a backtest.
-        universe: Which symbols they are.
+        universe: Universe of the rows.
 
     Returns:
         The measures of a backtest, and ``rmse``; all NaN without rows.
@@ -286,35 +282,11 @@ def summarise_errors(rows: pl.DataFrame, universe: str) -> ErrorSummary:
     )
 
 
-def sum_errors(rows: pl.DataFrame) -> pl.DataFrame:
-    """Sum up, by session, what the compared measures are made of.
-
-    Args:
-        rows: Rows of ``score_forecasts`` or of a backtest.
-
-    Returns:
-        One row per session, ascending.
-    """
-    error = pl.col(ETA) - eta_of(FORECAST)
-    inside = pl.col(columns.VOLUME).is_between(pl.col(_LOWER), pl.col(_UPPER))
-    return (
-        rows.group_by(columns.TARGET_DATE)
-        .agg(
-            error.pow(2).sum().alias("sse"),
-            eta_squares().sum().alias("sst"),
-            error.sum().alias("errors"),
-            inside.cast(pl.Float64).sum().alias("inside"),
-            pl.len().cast(pl.Float64).alias("n"),
-        )
-        .sort(columns.TARGET_DATE)
-    )
-
-
 def measure_windows(sums: pl.DataFrame, length: int) -> dict[Measure, Floats]:
     """Measure the errors of every window of consecutive sessions.
 
     Args:
-        sums: Sums by session, as ``sum_errors`` returns them.
+        sums: Rows of ``sums_by_session``.
         length: Sessions per window.
 
     Returns:
@@ -325,13 +297,15 @@ def measure_windows(sums: pl.DataFrame, length: int) -> dict[Measure, Floats]:
     if len(values) < length:
         return {measure: np.empty(0) for measure in Measure}
     windows = np.lib.stride_tricks.sliding_window_view(values, length, axis=0).sum(axis=-1)
-    sse, sst, errors, inside, n = windows.T
-    return {
-        Measure.ETA_R2: PER_CENT * (1 - sse / np.where(sst > 0, sst, np.nan)),
-        Measure.RMSE: np.sqrt(sse / n),
-        Measure.BIAS: errors / n,
-        Measure.COVERAGE_80: PER_CENT * inside / n,
+    sse, n = pl.col("sse"), pl.col("n")
+    measures = {
+        Measure.ETA_R2: eta_r2(sse, pl.col("sst")),
+        Measure.RMSE: (sse / n).sqrt(),
+        Measure.BIAS: pl.col("errors") / n,
+        Measure.COVERAGE_80: coverage(pl.col("inside"), n),
     }
+    frame = pl.DataFrame(windows, schema=sums.columns[1:]).select(**measures)
+    return {measure: frame[measure].fill_null(np.nan).to_numpy() for measure in Measure}
 
 
 def compare_errors(
@@ -406,7 +380,7 @@ def measure_sessions(sums: pl.DataFrame) -> tuple[SessionErrors, ...]:
     """Measure the errors of each session.
 
     Args:
-        sums: Sums by session, as ``sum_errors`` returns them.
+        sums: Rows of ``sums_by_session``.
 
     Returns:
         One entry per session, ascending.

@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 from datetime import date
-from types import SimpleNamespace
 from typing import Any, Final
 
 import polars as pl
@@ -17,7 +16,8 @@ from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO, identity_of
-from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.model import FORECAST, TrainingSummary
+from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.monitoring.monitor import Layers, MonitoredForecaster, monitor
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import Measure, MonitoringReport, Period, Window
@@ -267,7 +267,15 @@ def test_a_window_without_trades_is_watched() -> None:
 class _Forecaster:
     """A forecaster as far as the monitoring looks at it."""
 
-    training: Final = SimpleNamespace(first_session=SESSIONS[0], last_session=SPLIT)
+    training: Final = TrainingSummary(
+        first_session=SESSIONS[0],
+        last_session=SPLIT,
+        validated_from=SPLIT,
+        rows=1,
+        symbols=1,
+        trees=1,
+        parameters=ForecasterParameters(),
+    )
 
     @staticmethod
     def importance() -> dict[str, float]:

@@ -13,6 +13,8 @@ from polars.testing import assert_frame_equal
 from stock_volume import columns
 from stock_volume.evaluation.backtest import COMMON_STOCK
 from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.headline import Universe
+from stock_volume.evaluation.measures import sums_by_session
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
@@ -29,7 +31,6 @@ from stock_volume.monitoring.scoring import (
     read_log,
     score_forecasts,
     select_comparable,
-    sum_errors,
     summarise_errors,
 )
 from tests.unit.forecast_helpers import backtest_frame, forecast_frame, forget_targets
@@ -264,13 +265,13 @@ def test_an_empty_log_scores_nothing() -> None:
 def test_sums_and_measures_agree() -> None:
     """A window's measures from its sums match the ones from its rows, and pandas."""
     rows = backtest_frame(symbols=5, sessions=9)
-    sums = sum_errors(rows)
+    sums = sums_by_session(rows)
     days = sums[columns.TARGET_DATE].to_list()
     rolled = measure_windows(sums, 4)
     assert all(len(values) == 6 for values in rolled.values())
     for start in range(6):
         window = rows.filter(pl.col(columns.TARGET_DATE).is_in(days[start : start + 4]))
-        measured = summarise_errors(window, "all symbols").model_dump()
+        measured = summarise_errors(window, Universe.ALL_SYMBOLS).model_dump()
         for measure in Measure:
             assert rolled[measure][start] == pytest.approx(measured[measure], rel=1e-9)
         frame = window.to_pandas()
@@ -286,7 +287,7 @@ def test_sums_and_measures_agree() -> None:
 
 def test_too_short_a_series_has_no_window() -> None:
     """Fewer sessions than a window has give none; as many give one."""
-    sums = sum_errors(backtest_frame(symbols=2, sessions=3))
+    sums = sums_by_session(backtest_frame(symbols=2, sessions=3))
     assert all(not len(values) for values in measure_windows(sums, 4).values())
     assert all(len(values) == 1 for values in measure_windows(sums, 3).values())
 
@@ -294,12 +295,12 @@ def test_too_short_a_series_has_no_window() -> None:
 def test_the_series_has_an_entry_per_session() -> None:
     """Entries are in order of time, with the measures of that session alone."""
     rows = backtest_frame(symbols=4, sessions=6)
-    series = measure_sessions(sum_errors(rows))
+    series = measure_sessions(sums_by_session(rows))
     days = rows[columns.TARGET_DATE].unique().sort()
     assert [errors.session for errors in series] == days.to_list()
     for errors, day in zip(series, days, strict=True):
         session = rows.filter(pl.col(columns.TARGET_DATE) == day)
-        expected = summarise_errors(session, "all symbols").model_dump()
+        expected = summarise_errors(session, Universe.ALL_SYMBOLS).model_dump()
         assert errors.n == 4
         measured = errors.model_dump(include=set(map(str, Measure)))
         assert measured == pytest.approx({name: expected[name] for name in Measure})
@@ -359,6 +360,7 @@ def _make_sums(bias: list[float]) -> pl.DataFrame:
             "sse": error**2,
             "sst": np.full(len(bias), 4.0),
             "errors": error,
+            "absolute": np.zeros(len(bias)),
             "inside": (np.abs(error) < 0.5).astype(float),
             "n": np.ones(len(bias)),
         }
@@ -423,17 +425,17 @@ def test_a_window_in_which_ma5_is_right_has_no_eta_r2() -> None:
     rows = backtest_frame(symbols=4, sessions=30).with_columns(
         pl.col(columns.VOLUME).cast(pl.Float64).alias(MA5), pl.lit(0.0).alias(ETA)
     )
-    sums = sum_errors(rows)
+    sums = sums_by_session(rows)
     assert np.isnan(measure_windows(sums, 3)[Measure.ETA_R2]).all()
     assert all(math.isnan(errors.eta_r2) for errors in measure_sessions(sums))
     compared = compare_errors(sums.head(3), sums, MonitorParameters(least_windows=5))
     assert list(compared) == ["rmse", "bias", "coverage_80"]
-    assert math.isnan(summarise_errors(rows, "all symbols").eta_r2)
+    assert math.isnan(summarise_errors(rows, Universe.ALL_SYMBOLS).eta_r2)
 
 
 def test_without_rows_every_measure_is_nan() -> None:
     """The summary of no forecasts has counts of 0, and no figure."""
-    summary = summarise_errors(backtest_frame(symbols=2).clear(), "all symbols").model_dump()
-    assert (summary.pop("universe"), summary.pop("n")) == ("all symbols", 0)
+    summary = summarise_errors(backtest_frame(symbols=2).clear(), Universe.ALL_SYMBOLS).model_dump()
+    assert (summary.pop("universe"), summary.pop("n")) == (Universe.ALL_SYMBOLS, 0)
     assert (summary.pop("symbols"), summary.pop("sessions")) == (0, 0)
     assert all(math.isnan(figure) for figure in summary.values())
