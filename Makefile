@@ -27,7 +27,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
   bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
-  airflow-picture clean
+  airflow-picture clean clean-data
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -108,8 +108,11 @@ airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs wit
 airflow-picture: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Like airflow-check, and update docs/images/airflow.png (needs Chromium)
 	tests/airflow/check.sh --picture
 
-clean: ## Remove the environments, and the output of runs
-	rm -rf $(VENV) $(SERVE_VENV) $(AIRFLOW_VENV) logs/* data/0*
+clean: ## Remove the environments and the logs
+	rm -rf $(VENV) $(SERVE_VENV) $(AIRFLOW_VENV) logs/*
+
+clean-data: ## Remove all data in data/, including fetched archives and the forecast log
+	rm -rf data/0*
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
