@@ -21,7 +21,7 @@ def describe_documents(catalog: Mapping[str, Any]) -> dict[str, str]:
     """Describe every document by its JSON schema.
 
     Args:
-        catalog: Entries of the catalog; those of the type ``PydanticJSONDataset`` have a schema.
+        catalog: Entries of the catalog; each ``PydanticJSONDataset`` has a schema.
 
     Returns:
         The schemas as JSON, by name of the dataset or of the command.
@@ -36,7 +36,7 @@ def describe_documents(catalog: Mapping[str, Any]) -> dict[str, str]:
 
 
 def write_schemas(catalog: Path, folder: Path) -> None:
-    """Write the schemas into a folder, and remove those of documents that no longer exist.
+    """Write the schemas into a folder, and remove schemas of former documents.
 
     Args:
         catalog: Path of the catalog.

@@ -58,8 +58,8 @@ def test_a_known_error_is_one_paragraph(tmp_path: Path, start: list[str | Path])
     log = LOGS / "error.log"
     assert done.returncode == 1
     assert done.stderr == (
-        f"Error: {PROJECT}/no such/bars #1.zip: no such file or folder (in the node data_processing.ingest_bars). "
-        f"Traceback: {log}; --verbose shows it.\n"
+        f"Error: {PROJECT}/no such/bars #1.zip: no such file or folder "
+        f"(in the node data_processing.ingest_bars). Traceback: {log}; --verbose shows it.\n"
     )
     assert "Traceback" not in done.stdout
     assert "ERROR" not in done.stdout

@@ -177,11 +177,7 @@ def test_layers_move_with_the_data_root() -> None:
         default_run_env="base",
         runtime_params={"data_root": "elsewhere", "source": "bars.zip"},
     )["catalog"]
-    places = [
-        entry.get("source", {}).get("landing") or entry.get("filepath")
-        for entry in moved.values()
-        if entry
-    ]
+    places = [entry.get("filepath") for entry in moved.values() if entry]
     data = [
         place
         for entry, place in zip(moved.values(), places, strict=True)
@@ -189,7 +185,8 @@ def test_layers_move_with_the_data_root() -> None:
     ]
     assert len(data) > 8
     assert all(place.startswith("elsewhere/") for place in data)
-    assert moved["raw_bars"]["source"]["location"] == "bars.zip"
+    source = moved["raw_bars"]["source"]
+    assert (source["location"], source["landing"]) == ("bars.zip", "elsewhere/01_raw")
 
 
 @pytest.mark.parametrize("name", MODELS)
