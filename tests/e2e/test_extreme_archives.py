@@ -26,7 +26,7 @@ from kedro.framework.startup import bootstrap_project
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
 from stock_volume.errors import NoVolumeError, StockVolumeError, TooFewRowsError
 from stock_volume.evaluation.backtest import NoBacktestError
-from stock_volume.serving.frames import forecast_answer, record_answer
+from stock_volume.serving.conversion import forecast_answer, record_answer
 from stock_volume.serving.loading import LoadedModels
 from stock_volume.stored_model import (
     ESTIMATOR_NAME,
@@ -285,13 +285,13 @@ def test_an_extreme_archive_ends_with_models(succeeded: Runs, name: str) -> None
     assert_json(data)
     assert_finite(data)
     models = models_in(folder)
-    assert models.book.size == len(SUCCEEDING[name][0])
+    assert models.lookup.size == len(SUCCEEDING[name][0])
     json.dumps(models.about.model_dump(mode="json"), allow_nan=False)
     for symbol in pl.read_parquet(data / "07_model_output" / "forecasts.parquet")["Symbol"]:
-        (row,) = models.book.forecast([symbol])
+        (row,) = models.lookup.forecast([symbol])
         assert forecast_answer(row, "tag").forecast >= 0
     for symbol in pl.read_parquet(data / "07_model_output" / "backtest.parquet")["Symbol"].unique():
-        record = record_answer(*models.book.record(symbol))
+        record = record_answer(*models.lookup.record(symbol))
         json.dumps(record.model_dump(mode="json"), allow_nan=False)
     for document in ("model_card.md", "report.md"):
         text = (data / "08_reporting" / document).read_text(encoding="utf-8")
@@ -323,7 +323,7 @@ def test_what_does_not_vary_is_null_and_a_word(succeeded: Runs) -> None:
     assert "Where R² is undefined, the volumes held out do not vary." in report
     models = models_in(folder)
     assert "eta_r2" not in models.about.forecaster.metrics
-    (row,) = models.book.forecast(["S0"])
+    (row,) = models.lookup.forecast(["S0"])
     assert forecast_answer(row, "tag").forecast == 50_000
     assert models.table.estimate(50_000, 20) == 50_000
 

@@ -59,6 +59,13 @@ class Fold(BaseModel):
     test_start: date
     test_end: date
 
+    def __str__(self) -> str:
+        """Show both windows, for the log."""
+        return (
+            f"trained on {self.train_start} to {self.train_end}, "
+            f"tested on {self.test_start} to {self.test_end}"
+        )
+
 
 class Plan(BaseModel):
     """The windows of a backtest.

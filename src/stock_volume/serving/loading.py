@@ -22,7 +22,7 @@ from stock_volume.serving.bodies import (
     Models,
     SnapshotInfo,
 )
-from stock_volume.snapshot.lookup import Book, IncompatibleModelError
+from stock_volume.snapshot.lookup import IncompatibleModelError, SymbolLookup
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     EXCHANGE_FILE,
@@ -39,17 +39,17 @@ class NotReadyError(StockVolumeError):
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Everything that answers are made from.
+    """The models and the data that responses need.
 
     Attributes:
         table: The estimator.
-        book: The forecaster, and what is known of the symbols.
-        about: What ``GET /models`` tells of them.
+        lookup: The forecaster and the symbols.
+        about: The response of ``GET /models``.
         largest: Largest value of each input of the estimator that it was trained on.
     """
 
     table: EstimateTable
-    book: Book
+    lookup: SymbolLookup
     about: Models
     largest: tuple[float, ...]
 
@@ -67,11 +67,11 @@ class LoadedModels:
         """
         table = EstimateTable(Booster.from_text(estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
-        book = Book(trained, snapshot.frames, _exchange_of(snapshot))
-        about = _about(estimator, forecaster, snapshot, trained, book)
+        lookup = SymbolLookup(trained, snapshot.frames, _exchange_of(snapshot))
+        about = _about(estimator, forecaster, snapshot, trained, lookup)
         largest = about.estimator.largest_inputs
         return cls(
-            table, book, about, tuple(largest.get(name, inf) for name in columns.ESTIMATOR_INPUTS)
+            table, lookup, about, tuple(largest.get(name, inf) for name in columns.ESTIMATOR_INPUTS)
         )
 
 
@@ -116,7 +116,7 @@ class ModelLoader:
     def _load(self, load: Callable[[], LoadedModels]) -> None:
         try:
             loaded = load()
-            loaded.book.warm_up()
+            loaded.lookup.warm_up()
         except Exception:
             logger.exception("the models cannot be loaded")
             self._reason = "the models could not be loaded; the server's log says why"
@@ -141,7 +141,7 @@ def _about(
     forecaster: StoredModel,
     snapshot: StoredModel,
     trained: Forecaster,
-    book: Book,
+    lookup: SymbolLookup,
 ) -> Models:
     words = {feature.name: feature.description for feature in FORECAST_FEATURES}
     training = trained.training
@@ -165,7 +165,9 @@ def _about(
                 FeatureInfo(name=name, description=words.get(name, "")) for name in trained.features
             ],
         ),
-        snapshot=SnapshotInfo(**_version(snapshot), symbols=book.size, latest_bar=book.latest_bar),
+        snapshot=SnapshotInfo(
+            **_version(snapshot), symbols=lookup.size, latest_bar=lookup.latest_bar
+        ),
     )
 
 

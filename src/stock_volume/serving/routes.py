@@ -38,7 +38,7 @@ from stock_volume.serving.bodies import (
     VolumeEstimates,
     VolumeQuery,
 )
-from stock_volume.serving.frames import (
+from stock_volume.serving.conversion import (
     bars_frame,
     forecast_answer,
     history_answer,
@@ -54,7 +54,7 @@ from stock_volume.serving.problems import (
     symbol_problem,
     unprocessable,
 )
-from stock_volume.snapshot.lookup import Book, NothingKnownError, Row, UnknownSymbolError
+from stock_volume.snapshot.lookup import NothingKnownError, Row, SymbolLookup, UnknownSymbolError
 from stock_volume.snapshot.snapshot import HISTORY_DAYS
 
 _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"])
@@ -247,7 +247,7 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
     def forecast(symbol: SymbolText) -> Forecast:
         """Forecast the session after a symbol's latest bar."""
         models = loader.models()
-        (row,) = models.book.forecast([symbol])
+        (row,) = models.lookup.forecast([symbol])
         _OF_SYMBOLS.inc()
         return forecast_answer(row, models.about.forecaster.tag)
 
@@ -269,26 +269,28 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
         models = loader.models()
         tag = models.about.forecaster.tag
         if isinstance(request, BarsRequest):
-            row = usable_forecast(models.book.forecast_bars(bars_frame(request), RuleParameters()))
+            row = usable_forecast(
+                models.lookup.forecast_bars(bars_frame(request), RuleParameters())
+            )
             _OF_BARS.inc()
             return forecast_answer(row, tag)
-        rows, problems = _each_forecast(models.book, request.symbols)
+        rows, problems = _each_forecast(models.lookup, request.symbols)
         if not rows:
             raise ProblemError(_none_known(problems))
         _OF_SYMBOLS.inc(len(rows))
         return Forecasts(forecasts=[forecast_answer(row, tag) for row in rows], problems=problems)
 
 
-def _each_forecast(book: Book, symbols: Iterable[str]) -> tuple[list[Row], list[Problem]]:
+def _each_forecast(lookup: SymbolLookup, symbols: Iterable[str]) -> tuple[list[Row], list[Problem]]:
     """Forecast all symbols that can be forecast, in one pass."""
     known: list[str] = []
     problems: list[Problem] = []
     for symbol in symbols:
         try:
-            known.append(book.forecastable(symbol))
+            known.append(lookup.forecastable(symbol))
         except (UnknownSymbolError, NothingKnownError) as error:
             problems.append(symbol_problem(error, with_near=len(problems) < _NEAR_SHOWN))
-    return (book.forecast(known) if known else []), problems
+    return (lookup.forecast(known) if known else []), problems
 
 
 def _none_known(problems: Sequence[Problem]) -> Problem:
@@ -314,7 +316,7 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
         ] = 20,
     ) -> SymbolsFound:
         """Find symbols by their start, or by a part of the security's name."""
-        rows, total = loader.models().book.search(query, limit)
+        rows, total = loader.models().lookup.search(query, limit)
         return SymbolsFound(symbols=[symbol_answer(row) for row in rows], total=total)
 
     @routes.get(
@@ -325,7 +327,7 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
     )
     def symbol(symbol: SymbolText) -> SymbolInfo:
         """Describe a symbol."""
-        return symbol_answer(loader.models().book.symbol(symbol))
+        return symbol_answer(loader.models().lookup.symbol(symbol))
 
     @routes.get(
         "/symbols/{symbol}/history",
@@ -342,8 +344,8 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
         ] = 365,
     ) -> History:
         """List the latest bars of a symbol."""
-        book = loader.models().book
-        return history_answer(book.symbol(symbol), book.history(symbol, days))
+        lookup = loader.models().lookup
+        return history_answer(lookup.symbol(symbol), lookup.history(symbol, days))
 
     @routes.get(
         "/symbols/{symbol}/record",
@@ -353,4 +355,4 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
     )
     def record(symbol: SymbolText) -> Record:
         """Compare a symbol's forecasts in the backtest with its actual volumes."""
-        return record_answer(*loader.models().book.record(symbol))
+        return record_answer(*loader.models().lookup.record(symbol))

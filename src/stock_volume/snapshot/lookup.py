@@ -1,4 +1,4 @@
-"""What is known of the symbols, looked up: search, history, record and forecast."""
+"""Look up symbols: search, history, record and forecast."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -20,48 +20,50 @@ Row = dict[str, Any]
 CLOSING_TIME: Final = "closing_time"
 """Field of a forecast: when its session closes, unless early."""
 
-_MOST_NEAR: Final = 5
-_LEAST_ALIKE: Final = 0.5
+_MAX_SUGGESTIONS: Final = 5
+_MIN_SIMILARITY: Final = 0.5
 _ONE_THREAD: Final = 1
 """Requests run side by side already."""
 
 
 class UnknownSymbolError(StockVolumeError):
-    """A symbol that the data does not hold, or that could be any of several."""
+    """An unknown symbol, or one that matches several."""
 
     def __init__(self, symbol: str, known: Mapping[str, Sequence[str]]) -> None:
-        """Keep what the symbol may have been meant to be.
+        """Keep the symbol and the symbols that it may have meant.
 
         Args:
-            symbol: As it was asked for.
-            known: The symbols of the data, by their form in capitals.
+            symbol: The requested symbol.
+            known: The symbols of the data, by their form in upper case.
         """
         super().__init__(f"{symbol} is not among the symbols of this model")
         self._symbol, self._known = symbol, known
 
     def near(self) -> list[str]:
-        """Find symbols of similar spelling, in any case, by Ratcliff and Obershelp's measure."""
+        """Find symbols of similar spelling, ignoring case, by Ratcliff and Obershelp's measure."""
         alike = get_close_matches(
-            self._symbol.upper(), self._known, n=_MOST_NEAR, cutoff=_LEAST_ALIKE
+            self._symbol.upper(), self._known, n=_MAX_SUGGESTIONS, cutoff=_MIN_SIMILARITY
         )
-        return [symbol for capitals in alike for symbol in self._known[capitals]][:_MOST_NEAR]
+        return [symbol for upper_case in alike for symbol in self._known[upper_case]][
+            :_MAX_SUGGESTIONS
+        ]
 
 
 class NothingKnownError(StockVolumeError):
-    """A known symbol of which the data tells too little for what is asked."""
+    """The data has too little about a known symbol to answer."""
 
 
 class IncompatibleModelError(StockVolumeError):
-    """The forecaster and the snapshot are not of one making."""
+    """The forecaster and the snapshot do not belong together."""
 
 
-class Book:
-    """The forecaster, and what the snapshot of a run tells of each symbol."""
+class SymbolLookup:
+    """Look up symbols in the snapshot of a run, and forecast them."""
 
     def __init__(
         self, forecaster: Forecaster, frames: Mapping[str, pl.LazyFrame], exchange: Exchange
     ) -> None:
-        """Read what is small; bars and past forecasts are read when asked for.
+        """Read the small frames; bars and past forecasts are read on request.
 
         Args:
             forecaster: The trained forecaster.
@@ -73,27 +75,27 @@ class Book:
             IncompatibleModelError: The snapshot lacks frames, or features of the forecaster.
         """
         forecaster.check_exchange(exchange)
-        lacking = [name for name in Snapshot._fields if name not in frames]
-        if lacking:
-            raise IncompatibleModelError(f"the snapshot has no {', '.join(lacking)}")
+        missing = [name for name in Snapshot._fields if name not in frames]
+        if missing:
+            raise IncompatibleModelError(f"the snapshot has no {', '.join(missing)}")
         snapshot = Snapshot(**{name: frames[name] for name in Snapshot._fields})
         self._forecaster = forecaster
         self._exchange = exchange
         self._symbols = snapshot.symbols.collect()
         self._latest = snapshot.latest.collect()
-        lacking = [name for name in forecaster.features if name not in self._latest.columns]
-        if lacking:
+        missing = [name for name in forecaster.features if name not in self._latest.columns]
+        if missing:
             raise IncompatibleModelError(
-                f"the forecaster asks for {len(lacking)} features that the snapshot lacks, "
-                f"{lacking[0]} for one: make both in one run"
+                f"the forecaster needs {len(missing)} features that the snapshot lacks, "
+                f"such as {missing[0]}: create both in one run"
             )
         self._sessions = snapshot.sessions.collect()
         self._records = snapshot.records
         self._history, self._scored = snapshot.history, snapshot.scored
         self._place = _places(self._symbols)
-        self._in_capitals: dict[str, list[str]] = {}
+        self._by_upper_case: dict[str, list[str]] = {}
         for symbol in self._place:
-            self._in_capitals.setdefault(symbol.upper(), []).append(symbol)
+            self._by_upper_case.setdefault(symbol.upper(), []).append(symbol)
         self._latest_place = _places(self._latest)
 
     @property
@@ -103,15 +105,15 @@ class Book:
 
     @property
     def latest_bar(self) -> date:
-        """Date of the latest bar of all."""
+        """Date of the latest bar of all symbols."""
         latest: date = self._symbols.select(pl.col(LATEST_BAR).max()).item()
         return latest
 
     def symbol(self, symbol: str) -> Row:
-        """Tell what a symbol is.
+        """Describe a symbol.
 
         Args:
-            symbol: As the data spells it. Another spelling means the symbol in capitals or,
+            symbol: As spelled in the data. Otherwise the symbol in upper case is found or,
                 without one, the only symbol that differs by case alone.
 
         Returns:
@@ -127,12 +129,12 @@ class Book:
 
         Args:
             query: What to look for; empty for all.
-            limit: Most rows wanted.
+            limit: Maximum number of rows.
 
         Returns:
             Rows of ``Snapshot.symbols``: the symbol itself first, then those that start
             with the query, then those whose name has a word that does, then the others;
-            within each, the most traded first. And how many there are in all.
+            within each group, the most traded first. Also the number of all matches.
         """
         wanted = query.strip().lower()
         symbol = pl.col(columns.SYMBOL).str.strip_chars().str.to_lowercase()
@@ -185,24 +187,24 @@ class Book:
         )
 
     def record(self, symbol: str) -> tuple[Row, list[Row]]:
-        """Look up how the backtest's forecasts of a symbol came true.
+        """Look up how accurate the backtest's forecasts of a symbol were.
 
         Args:
             symbol: The symbol.
 
         Returns:
-            Its measures, and its latest forecasts beside the volumes.
+            Its measures, and its latest forecasts with the actual volumes.
 
         Raises:
             UnknownSymbolError: There is no such symbol.
             NothingKnownError: The backtest has scored no forecast of it.
         """
-        spelt = self._spell(symbol)
-        own = pl.col(columns.SYMBOL) == spelt
+        spelling = self._spell(symbol)
+        own = pl.col(columns.SYMBOL) == spelling
         measures = self._records.filter(own).collect()
         if not measures.height:
             raise NothingKnownError(
-                f"the backtest has scored no forecast of {spelt}: it takes a year of bars"
+                f"the backtest has scored no forecast of {spelling}: it takes a year of bars"
             )
         return measures.row(0, named=True), self._scored.filter(own).collect().to_dicts()
 
@@ -213,20 +215,20 @@ class Book:
             symbol: The symbol.
 
         Returns:
-            The symbol as the data spells it.
+            The symbol as spelled in the data.
 
         Raises:
             UnknownSymbolError: There is no such symbol.
-            NothingKnownError: There is nothing to rest a forecast of it on.
+            NothingKnownError: It has no features to forecast from.
         """
-        spelt = self._spell(symbol)
-        if spelt not in self._latest_place:
-            latest = self.symbol(spelt)[LATEST_BAR]
+        spelling = self._spell(symbol)
+        if spelling not in self._latest_place:
+            latest = self.symbol(spelling)[LATEST_BAR]
             raise NothingKnownError(
-                f"{spelt} cannot be forecast from its latest bar, of {latest}: it was no longer "
+                f"{spelling} cannot be forecast from its latest bar, of {latest}: it was no longer "
                 "traded, or the bar is older than the features"
             )
-        return spelt
+        return spelling
 
     def forecast(self, symbols: Iterable[str]) -> list[Row]:
         """Forecast the session after each symbol's latest bar.
@@ -235,56 +237,56 @@ class Book:
             symbols: The symbols, at least one.
 
         Returns:
-            One row a symbol, in the same order: those of ``Forecaster.predict``, with the
+            One row per symbol, in the same order: the columns of ``Forecaster.predict``, the
             names and the closing time.
 
         Raises:
             UnknownSymbolError: There is no such symbol.
-            NothingKnownError: There is nothing to rest a forecast of it on.
+            NothingKnownError: It has no features to forecast from.
         """
-        spelt = [self.forecastable(symbol) for symbol in symbols]
-        rows = self._latest[[self._latest_place[symbol] for symbol in spelt]]
-        return self._predicted(rows)
+        spellings = [self.forecastable(symbol) for symbol in symbols]
+        rows = self._latest[[self._latest_place[symbol] for symbol in spellings]]
+        return self._predict(rows)
 
     def forecast_bars(self, bars: pl.DataFrame, rules: RuleParameters) -> Row:
-        """Forecast the session after the latest of one symbol's bars.
+        """Forecast the session after the latest bar of one symbol.
 
         Args:
             bars: The columns of ``prices``.
             rules: Bounds of the rules that the bars must keep.
 
         Returns:
-            A row as of ``forecast``.
+            A row like a row of ``forecast``.
 
         Raises:
-            InvalidBarsError: No forecast can rest on these bars.
+            InvalidBarsError: The bars break a rule, or are too few to forecast from.
         """
         rules = rules.model_copy(update={"exchange": self._exchange})
-        (row,) = self._predicted(features_of_bars(bars, self._sessions, rules))
+        (row,) = self._predict(features_of_bars(bars, self._sessions, rules))
         return row
 
     def warm_up(self) -> None:
-        """Do each kind of work once: what is done first is slow."""
+        """Run each kind of request once: the first one is slow."""
         symbol = next(iter(self._latest_place), None)
         if symbol is not None:
             self.forecast([symbol])
             self.history(symbol, 1)
 
     def _find(self, symbol: str) -> int:
-        capitals = symbol.upper()
-        alike = self._in_capitals.get(capitals, [])
-        for spelling in (symbol, capitals):
+        upper_case = symbol.upper()
+        alike = self._by_upper_case.get(upper_case, [])
+        for spelling in (symbol, upper_case):
             if spelling in self._place:
                 return self._place[spelling]
         if len(alike) != 1:
-            raise UnknownSymbolError(symbol, self._in_capitals)
+            raise UnknownSymbolError(symbol, self._by_upper_case)
         return self._place[alike[0]]
 
     def _spell(self, symbol: str) -> str:
-        spelt: str = self._symbols[columns.SYMBOL][self._find(symbol)]
-        return spelt
+        spelling: str = self._symbols[columns.SYMBOL][self._find(symbol)]
+        return spelling
 
-    def _predicted(self, rows: pl.DataFrame) -> list[Row]:
+    def _predict(self, rows: pl.DataFrame) -> list[Row]:
         names = rows.select(columns.SECURITY_NAME, columns.ETF)
         forecasts = self._forecaster.predict(rows, _ONE_THREAD)
         return [

@@ -228,7 +228,7 @@ def test_absurd_numbers_never_fail(
 
 def test_forecast_that_is_no_number_is_refused() -> None:
     """What is infinite, no number, or past what is whole, is the fault of the bars."""
-    from stock_volume.serving.frames import usable_forecast
+    from stock_volume.serving.conversion import usable_forecast
     from stock_volume.snapshot.own_bars import InvalidBarsError
 
     good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A"}

@@ -434,7 +434,7 @@ def test_snapshot_of_another_run_is_refused(loader: Any) -> None:
     models[SNAPSHOT_NAME] = StoredModel(
         snapshot.files, frames={**frames, "latest": frames["latest"].drop("volume_lag_0")}
     )
-    with pytest.raises(Exception, match="asks for 1 features that the snapshot lacks"):
+    with pytest.raises(Exception, match="needs 1 features that the snapshot lacks"):
         LoadedModels.of(*models.values())
     assert not loader.is_ready
 

@@ -7,6 +7,7 @@ import pytest
 
 from stock_volume import columns
 from stock_volume.stored_model import ESTIMATOR_NAME, FORECASTER_NAME, SNAPSHOT_NAME
+from tests.unit.forecast_helpers import FEATURE_NAMES
 from tests.unit.service_helpers import (
     BENTOML_WARNINGS,
     NAMES,
@@ -124,6 +125,6 @@ def test_models_tell_what_answers(client: "TestClient", tags: dict[str, str]) ->
     assert body["estimator"]["trained_from"] == "2017-01-03"
     assert body["estimator"]["trained_to"] == body["forecaster"]["trained_to"] == "2018-06-29"
     assert body["forecaster"]["symbols"] == len(NAMES)
-    assert len(body["forecaster"]["features"]) == 222
+    assert [feature["name"] for feature in body["forecaster"]["features"]] == list(FEATURE_NAMES)
     assert all(feature["description"] for feature in body["forecaster"]["features"])
     assert (body["snapshot"]["symbols"], body["snapshot"]["latest_bar"]) == (5, "2018-06-29")

@@ -1,4 +1,4 @@
-"""The book: symbols found, and what is told of each: history, record and forecast."""
+"""Look up symbols: search, history, record and forecast."""
 
 import re
 from datetime import date, timedelta
@@ -17,9 +17,9 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.snapshot.lookup import (
-    Book,
     IncompatibleModelError,
     NothingKnownError,
+    SymbolLookup,
     UnknownSymbolError,
 )
 from stock_volume.snapshot.own_bars import InvalidBarsError, features_of_bars
@@ -160,17 +160,17 @@ def frames(sessions: pl.DataFrame) -> dict[str, pl.LazyFrame]:
 
 
 @pytest.fixture(scope="module")
-def book(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
-    return Book(forecaster, frames, NYSE)
+def lookup(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> SymbolLookup:
+    return SymbolLookup(forecaster, frames, NYSE)
 
 
 @pytest.fixture(scope="module")
-def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
-    """A book of the symbols of ``FRAME``, of one of which there is no latest row."""
+def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> SymbolLookup:
+    """A lookup of the symbols of ``FRAME``, of one of which there is no latest row."""
     symbols = _symbols().head(6).with_columns(NEXT[columns.SYMBOL])
     latest = NEXT.filter(SYMBOL != UNFORECAST)
     history = _history(symbols)
-    return Book(
+    return SymbolLookup(
         forecaster,
         frames | {"symbols": symbols.lazy(), "latest": latest.lazy(), "history": history.lazy()},
         NYSE,
@@ -181,11 +181,11 @@ def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Book:
 
 
 @pytest.mark.parametrize("symbol", NAMES)
-def test_a_symbol_is_found_in_either_case(book: Book, symbol: str) -> None:
+def test_a_symbol_is_found_in_either_case(lookup: SymbolLookup, symbol: str) -> None:
     """A symbol is its own row, written as the data does or in lower case."""
     (expected,) = _symbols().filter(symbol == SYMBOL).to_dicts()
-    assert book.symbol(symbol) == expected
-    assert book.symbol(symbol.lower()) == expected
+    assert lookup.symbol(symbol) == expected
+    assert lookup.symbol(symbol.lower()) == expected
 
 
 def test_a_symbol_in_lower_case_is_itself(
@@ -193,10 +193,14 @@ def test_a_symbol_in_lower_case_is_itself(
 ) -> None:
     """Where the data has a symbol in both cases, each is found as it is written."""
     both = pl.Series(columns.SYMBOL, ["AB", "Ab"])
-    book = Book(
+    lookup = SymbolLookup(
         forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()}, NYSE
     )
-    assert [book.symbol(name)[columns.SYMBOL] for name in ("AB", "Ab", "ab")] == ["AB", "Ab", "AB"]
+    assert [lookup.symbol(name)[columns.SYMBOL] for name in ("AB", "Ab", "ab")] == [
+        "AB",
+        "Ab",
+        "AB",
+    ]
 
 
 def test_a_spelling_that_could_mean_two_symbols_is_unknown(
@@ -204,19 +208,19 @@ def test_a_spelling_that_could_mean_two_symbols_is_unknown(
 ) -> None:
     """Where the data has no symbol in capitals, and two that differ by case, neither is guessed."""
     both = pl.Series(columns.SYMBOL, ["aB", "Ab"])
-    book = Book(
+    lookup = SymbolLookup(
         forecaster, frames | {"symbols": _symbols().head(2).with_columns(both).lazy()}, NYSE
     )
-    assert [book.symbol(name)[columns.SYMBOL] for name in ("aB", "Ab")] == ["aB", "Ab"]
+    assert [lookup.symbol(name)[columns.SYMBOL] for name in ("aB", "Ab")] == ["aB", "Ab"]
     with pytest.raises(UnknownSymbolError) as unknown:
-        book.symbol("ab")
+        lookup.symbol("ab")
     assert set(unknown.value.near()) == {"aB", "Ab"}
 
 
-def test_the_book_tells_its_size_and_latest_bar(book: Book) -> None:
+def test_the_lookup_knows_its_size_and_latest_bar(lookup: SymbolLookup) -> None:
     """The number of symbols and the latest bar of all are told."""
-    assert book.size == len(NAMES) == 13
-    assert book.latest_bar == LATEST
+    assert lookup.size == len(NAMES) == 13
+    assert lookup.latest_bar == LATEST
 
 
 @pytest.mark.parametrize(
@@ -230,10 +234,10 @@ def test_the_book_tells_its_size_and_latest_bar(book: Book) -> None:
         ("", set()),
     ],
 )
-def test_an_unknown_symbol_has_near_ones(book: Book, symbol: str, near: set[str]) -> None:
+def test_an_unknown_symbol_has_near_ones(lookup: SymbolLookup, symbol: str, near: set[str]) -> None:
     """A symbol that the data lacks is named, and so are those that are spelt alike."""
     with pytest.raises(UnknownSymbolError, match=f"^{re.escape(symbol)} is not among") as unknown:
-        book.symbol(symbol)
+        lookup.symbol(symbol)
     assert near <= set(unknown.value.near()) <= set(NAMES)
     assert bool(near) == bool(unknown.value.near())
 
@@ -245,9 +249,9 @@ def test_near_symbols_are_few_and_the_likest_first(
     alike = [f"ABC{one}{other}" for one in "DEFGH" for other in "KLMNO"]
     symbols = pl.concat([_symbols()] * 2).head(26)
     symbols = symbols.with_columns(pl.Series(columns.SYMBOL, [*alike, "ABCD"]))
-    book = Book(forecaster, frames | {"symbols": symbols.lazy()}, NYSE)
+    lookup = SymbolLookup(forecaster, frames | {"symbols": symbols.lazy()}, NYSE)
     with pytest.raises(UnknownSymbolError) as unknown:
-        book.symbol("abcdx")
+        lookup.symbol("abcdx")
     near = unknown.value.near()
     assert near[0] == "ABCD"
     assert len(near) == len(set(near)) == 5
@@ -257,8 +261,8 @@ def test_near_symbols_are_few_and_the_likest_first(
 # Search.
 
 
-def _found(book: Book, query: str, limit: int = 100) -> list[str]:
-    rows, total = book.search(query, limit)
+def _found(lookup: SymbolLookup, query: str, limit: int = 100) -> list[str]:
+    rows, total = lookup.search(query, limit)
     assert len(rows) == min(limit, total)
     return [row[columns.SYMBOL] for row in rows]
 
@@ -280,9 +284,11 @@ def _found(book: Book, query: str, limit: int = 100) -> list[str]:
         ("xyz", []),
     ],
 )
-def test_search_puts_the_likest_first(book: Book, query: str, expected: list[str]) -> None:
+def test_search_puts_the_likest_first(
+    lookup: SymbolLookup, query: str, expected: list[str]
+) -> None:
     """First the symbol itself, then its start, a word of the name, any part; by volume within."""
-    assert _found(book, query) == expected
+    assert _found(lookup, query) == expected
 
 
 def _rank(symbol: str, query: str) -> int | None:
@@ -312,7 +318,7 @@ def _by_definition(query: str) -> list[str]:
     return sorted(found, key=lambda symbol: (ranks[symbol], *_by_volume(symbol)))
 
 
-def test_search_is_by_definition(book: Book) -> None:
+def test_search_is_by_definition(lookup: SymbolLookup) -> None:
     """Whatever part of a symbol or a name is looked for is found, in the order defined."""
     random = np.random.default_rng(0)
     texts = [text for symbol, (name, _) in NAMES.items() for text in (symbol, name) if text]
@@ -321,22 +327,22 @@ def test_search_is_by_definition(book: Book) -> None:
         first = int(random.integers(len(text)))
         query = text[first : first + int(random.integers(1, 7))]
         query = query.swapcase() if random.random() < 0.5 else query
-        assert _found(book, query) == _by_definition(query), query
+        assert _found(lookup, query) == _by_definition(query), query
 
 
 @pytest.mark.parametrize("query", ["", " ", "\t\n  "])
-def test_an_empty_search_lists_all(book: Book, query: str) -> None:
+def test_an_empty_search_lists_all(lookup: SymbolLookup, query: str) -> None:
     """Without a query all symbols are listed, the most traded first, the unknown last."""
-    found = _found(book, query)
+    found = _found(lookup, query)
     assert found == sorted(NAMES, key=_by_volume)
     assert (found[0], found[-2:]) == ("AAPL", ["ZERO", "OLD"])
     assert found.index("MAA") + 1 == found.index("PAA")
 
 
-def test_space_around_a_query_is_no_part_of_it(book: Book) -> None:
+def test_space_around_a_query_is_no_part_of_it(lookup: SymbolLookup) -> None:
     """Space before and after is left out, space within is not."""
-    assert _found(book, "  Apple\t") == _found(book, "apple") != []
-    assert _found(book, "apple  inc") == []
+    assert _found(lookup, "  Apple\t") == _found(lookup, "apple") != []
+    assert _found(lookup, "apple  inc") == []
 
 
 @pytest.mark.parametrize(
@@ -365,21 +371,23 @@ def test_space_around_a_query_is_no_part_of_it(book: Book) -> None:
         ("_", []),
     ],
 )
-def test_characters_of_a_query_are_literal(book: Book, query: str, expected: list[str]) -> None:
+def test_characters_of_a_query_are_literal(
+    lookup: SymbolLookup, query: str, expected: list[str]
+) -> None:
     """What would be a pattern elsewhere is looked for as it is written."""
-    found = _found(book, query)
+    found = _found(lookup, query)
     assert found == _by_definition(query)
     assert set(expected) <= set(found)
     assert bool(expected) == bool(found)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 100])
-def test_limit_cuts_and_total_counts(book: Book, limit: int) -> None:
+def test_limit_cuts_and_total_counts(lookup: SymbolLookup, limit: int) -> None:
     """As many rows as wanted are given, the first of all, and all that are found are counted."""
-    rows, total = book.search("apple", limit)
+    rows, total = lookup.search("apple", limit)
     assert total == 4
     assert [row[columns.SYMBOL] for row in rows] == ["AAPL", "APLE", "OLD", "GAP"][:limit]
-    assert rows == [book.symbol(row[columns.SYMBOL]) for row in rows]
+    assert rows == [lookup.symbol(row[columns.SYMBOL]) for row in rows]
 
 
 # History and record.
@@ -400,11 +408,13 @@ def test_limit_cuts_and_total_counts(book: Book, limit: int) -> None:
     ],
 )
 @pytest.mark.parametrize("symbol", ["A", "aapl", "ZERO"])
-def test_history_is_of_the_last_days(book: Book, symbol: str, days: int, back: list[int]) -> None:
+def test_history_is_of_the_last_days(
+    lookup: SymbolLookup, symbol: str, days: int, back: list[int]
+) -> None:
     """The bars are of as many calendar days as asked, the last of them the latest bar's."""
-    latest = book.symbol(symbol)["latest_bar"]
+    latest = lookup.symbol(symbol)["latest_bar"]
     price = 10.0 + list(NAMES).index(symbol.upper())
-    assert book.history(symbol, days) == [
+    assert lookup.history(symbol, days) == [
         {
             columns.DATE: latest - timedelta(days=before),
             **dict.fromkeys(columns.PRICES, price),
@@ -415,30 +425,30 @@ def test_history_is_of_the_last_days(book: Book, symbol: str, days: int, back: l
 
 
 @pytest.mark.parametrize("symbol", ["A", "brk-a", "ZERO"])
-def test_record_is_the_symbols_own(book: Book, symbol: str) -> None:
+def test_record_is_the_symbols_own(lookup: SymbolLookup, symbol: str) -> None:
     """A symbol's measures come with its forecasts, in their order."""
-    measures, scored = book.record(symbol)
+    measures, scored = lookup.record(symbol)
     own = symbol.upper() == SYMBOL
     assert [measures] == _records(_symbols()).filter(own).to_dicts()
     assert scored == _scored(_symbols()).filter(own).to_dicts()
     assert len(scored) == 3
 
 
-def test_a_symbol_without_record_is_told(book: Book) -> None:
+def test_a_symbol_without_record_is_told(lookup: SymbolLookup) -> None:
     """A known symbol that was never scored has no record, and the message names it."""
     with pytest.raises(NothingKnownError, match=f"no forecast of {UNSCORED}"):
-        book.record(UNSCORED)
-    assert book.history(UNSCORED, 1)
+        lookup.record(UNSCORED)
+    assert lookup.history(UNSCORED, 1)
 
 
 @pytest.mark.parametrize("symbol", ["AAPLX", "", "s%"])
-def test_nothing_is_told_of_an_unknown_symbol(book: Book, symbol: str) -> None:
+def test_nothing_is_told_of_an_unknown_symbol(lookup: SymbolLookup, symbol: str) -> None:
     """Whatever is asked of a symbol that the data lacks, the answer is that it is unknown."""
     for ask in (
-        lambda: book.history(symbol, 1),
-        lambda: book.record(symbol),
-        lambda: book.forecastable(symbol),
-        lambda: book.forecast([symbol]),
+        lambda: lookup.history(symbol, 1),
+        lambda: lookup.record(symbol),
+        lambda: lookup.forecastable(symbol),
+        lambda: lookup.forecast([symbol]),
     ):
         with pytest.raises(UnknownSymbolError, match="is not among"):
             ask()
@@ -466,7 +476,7 @@ def _expected(forecaster: Forecaster, symbols: list[str]) -> pl.DataFrame:
     ],
 )
 def test_forecasts_are_in_the_order_asked_for(
-    forecasts: Book, forecaster: Forecaster, symbols: list[str]
+    forecasts: SymbolLookup, forecaster: Forecaster, symbols: list[str]
 ) -> None:
     """Each symbol is answered from its own latest row, as often as it is asked for."""
     found = forecasts.forecast(symbols)
@@ -475,7 +485,7 @@ def test_forecasts_are_in_the_order_asked_for(
     assert forecasts.forecast(symbol.lower() for symbol in symbols) == found
 
 
-def test_a_forecast_is_that_of_the_booster(forecasts: Book, forecaster: Forecaster) -> None:
+def test_a_forecast_is_that_of_the_booster(forecasts: SymbolLookup, forecaster: Forecaster) -> None:
     """The forecast is the volume that the booster's eta stands for, at the last Close."""
     import lightgbm
 
@@ -492,7 +502,7 @@ def test_a_forecast_is_that_of_the_booster(forecasts: Book, forecaster: Forecast
         assert found[columns.TARGET_DATE] == row[columns.TARGET_DATE]
 
 
-def test_what_has_no_latest_row_cannot_be_forecast(forecasts: Book) -> None:
+def test_what_has_no_latest_row_cannot_be_forecast(forecasts: SymbolLookup) -> None:
     """A symbol whose latest bar no forecast can rest on is refused, with the day of that bar."""
     latest = forecasts.symbol(UNFORECAST)["latest_bar"]
     match = f"^{UNFORECAST} cannot be forecast from its latest bar, of {latest}"
@@ -507,39 +517,45 @@ def test_what_has_no_latest_row_cannot_be_forecast(forecasts: Book) -> None:
 
 @pytest.mark.parametrize("symbol", ["ETF1", "PAUSED", "WHOLE"])
 def test_bars_are_forecast_by_their_features(
-    book: Book, forecaster: Forecaster, bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str
+    lookup: SymbolLookup,
+    forecaster: Forecaster,
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    symbol: str,
 ) -> None:
     """Bars of whatever symbol are answered by the forecaster from the features of the latest."""
     rules = RuleParameters()
     own = bars.filter(symbol == SYMBOL)
-    found = book.forecast_bars(own.reverse(), rules)
+    found = lookup.forecast_bars(own.reverse(), rules)
     expected = forecaster.predict(features_of_bars(own, sessions, rules), 1)
     names = own.select(columns.SECURITY_NAME, columns.ETF).tail(1)
     expected = pl.concat([names, expected], how="horizontal").with_columns(CLOSING_TIME)
     assert_frame_equal(pl.DataFrame([found]), expected, rel_tol=1e-12)
 
 
-def test_bars_without_a_name_are_forecast(book: Book, bars: pl.DataFrame) -> None:
+def test_bars_without_a_name_are_forecast(lookup: SymbolLookup, bars: pl.DataFrame) -> None:
     """A name may be unknown, and stays so."""
     own = bars.filter(SYMBOL == "WHOLE")
     nameless = own.with_columns(pl.lit(None, dtype=pl.String).alias(columns.SECURITY_NAME))
-    named, found = (book.forecast_bars(one, RuleParameters()) for one in (own, nameless))
+    named, found = (lookup.forecast_bars(one, RuleParameters()) for one in (own, nameless))
     assert found[columns.SECURITY_NAME] is None
     assert found == named | {columns.SECURITY_NAME: None}
 
 
-def test_broken_bars_are_not_forecast(book: Book, bars: pl.DataFrame) -> None:
+def test_broken_bars_are_not_forecast(lookup: SymbolLookup, bars: pl.DataFrame) -> None:
     """Bars that break the rules given are refused, each by its place."""
     own = bars.filter(SYMBOL == "WHOLE").tail(30)
     day = own[columns.DATE][-2]
     with pytest.raises(InvalidBarsError) as refused:
-        book.forecast_bars(own, RuleParameters(as_of=day))
+        lookup.forecast_bars(own, RuleParameters(as_of=day))
     assert [(bar.place, bar.rule) for bar in refused.value.broken] == [(29, "future_date")]
 
 
-def test_warming_up_changes_nothing(book: Book, forecasts: Book, forecaster: Forecaster) -> None:
-    """A book is warmed up with what it has, be it nothing to forecast."""
-    book.warm_up()
+def test_warming_up_changes_nothing(
+    lookup: SymbolLookup, forecasts: SymbolLookup, forecaster: Forecaster
+) -> None:
+    """A lookup is warmed up with what it has, be it nothing to forecast."""
+    lookup.warm_up()
     forecasts.warm_up()
     found = pl.DataFrame(forecasts.forecast(["S01"]))
     assert_frame_equal(found, _expected(forecaster, ["S01"]), rel_tol=1e-12)
@@ -555,25 +571,25 @@ def test_a_snapshot_without_a_frame_is_refused(
     """A snapshot that lacks a frame is refused by the frame's name."""
     others = {key: frame for key, frame in frames.items() if key != name}
     with pytest.raises(IncompatibleModelError, match=rf"has no {name}$"):
-        Book(forecaster, others, NYSE)
+        SymbolLookup(forecaster, others, NYSE)
 
 
 def test_every_frame_that_lacks_is_named(forecaster: Forecaster) -> None:
     """A snapshot without frames is refused by the names of all."""
     with pytest.raises(IncompatibleModelError, match=", ".join(Snapshot._fields)):
-        Book(forecaster, {}, NYSE)
+        SymbolLookup(forecaster, {}, NYSE)
 
 
 @pytest.mark.parametrize("lacking", [["volume_lag_0"], ["size", "etf"]])
 def test_a_snapshot_without_a_feature_is_refused(
     forecaster: Forecaster, frames: dict[str, pl.LazyFrame], lacking: list[str]
 ) -> None:
-    """Where the forecaster asks for features that are not there, their number and one are told."""
+    """The error counts the features that the snapshot lacks, and names one."""
     latest = NEXT.drop(lacking).lazy()
     first = next(name for name in forecaster.features if name in lacking)
-    match = f"asks for {len(lacking)} features that the snapshot lacks, {first} "
+    match = f"needs {len(lacking)} features that the snapshot lacks, such as {first}"
     with pytest.raises(IncompatibleModelError, match=match):
-        Book(forecaster, frames | {"latest": latest}, NYSE)
+        SymbolLookup(forecaster, frames | {"latest": latest}, NYSE)
 
 
 def test_a_snapshot_of_another_exchange_is_refused(
@@ -582,12 +598,12 @@ def test_a_snapshot_of_another_exchange_is_refused(
     """A forecaster never forecasts the sessions of an exchange that it was not trained for."""
     london = NYSE.model_copy(update={"code": "XLON"})
     with pytest.raises(ExchangeMismatchError, match="trained for XNYS, not for XLON"):
-        Book(forecaster, frames, london)
+        SymbolLookup(forecaster, frames, london)
 
 
 def test_frames_and_features_beyond_are_left_alone(
     forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
 ) -> None:
-    """A snapshot may hold more than the book asks for."""
+    """A snapshot may hold more than the lookup asks for."""
     more: Any = {"another": NEXT.lazy(), "latest": NEXT.with_columns(another=1).lazy()}
-    assert Book(forecaster, frames | more, NYSE).size == len(NAMES)
+    assert SymbolLookup(forecaster, frames | more, NYSE).size == len(NAMES)

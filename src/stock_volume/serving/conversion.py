@@ -1,4 +1,4 @@
-"""From rows to the bodies of answers, and from bodies of requests to frames."""
+"""Convert rows to response bodies, and request bodies to frames."""
 
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ def bars_frame(request: BarsRequest) -> pl.DataFrame:
         request: A validated request.
 
     Returns:
-        One row a bar, in the order of the request.
+        One row per bar, in the order of the request.
     """
     rows = [bar.model_dump(by_alias=True) for bar in request.bars]
     return pl.DataFrame(rows, schema=_BAR_TYPES).select(
@@ -49,10 +49,10 @@ def bars_frame(request: BarsRequest) -> pl.DataFrame:
 
 
 def usable_forecast(row: Row) -> Row:
-    """Refuse what bars of absurd numbers lead to.
+    """Reject a forecast that is no number of shares.
 
     Args:
-        row: Of ``Book.forecast_bars``.
+        row: A row of ``SymbolLookup.forecast_bars``.
 
     Returns:
         The same row.
@@ -60,8 +60,8 @@ def usable_forecast(row: Row) -> Row:
     Raises:
         InvalidBarsError: The forecast or a quantile is no number of shares.
     """
-    told = [row[FORECAST], *(value for name, value in row.items() if _is_quantile(name))]
-    if not all(0 <= value < FIRST_INEXACT_WHOLE_NUMBER for value in told):
+    volumes = [row[FORECAST], *(value for name, value in row.items() if _is_quantile(name))]
+    if not all(0 <= value < FIRST_INEXACT_WHOLE_NUMBER for value in volumes):
         raise InvalidBarsError(
             "the forecast of these bars is no number of shares: their prices or volumes are absurd"
         )
@@ -72,7 +72,7 @@ def forecast_answer(row: Row, model: str) -> Forecast:
     """Put a forecast into an answer, with whole shares.
 
     Args:
-        row: Of ``Book.forecast`` or ``Book.forecast_bars``.
+        row: A row of ``SymbolLookup.forecast`` or ``SymbolLookup.forecast_bars``.
         model: Tag of the model.
 
     Returns:
@@ -109,7 +109,7 @@ def history_answer(known: Row, bars: list[Row]) -> History:
         **_security(known),
         vol_moving_avg=known[columns.VOL_MOVING_AVG],
         adj_close_rolling_med=known[columns.ADJ_CLOSE_ROLLING_MED],
-        # They are told as they are: the bounds are those of what is sent.
+        # Without validation: its bounds apply to requests, not to bars of the data.
         bars=[
             Bar.model_construct(**{field: bar[name] for field, name in _BAR_NAMES.items()})
             for bar in bars
