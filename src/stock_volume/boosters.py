@@ -31,6 +31,9 @@ _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
 Matrix = npt.NDArray[np.floating]
+Setting = str | int | float | bool
+"""Value of a parameter of LightGBM."""
+
 Node = dict[str, Any]
 """A node of a tree as LightGBM dumps it."""
 
@@ -250,7 +253,7 @@ def bin_rows(
     return TrainingSet(binned.construct())
 
 
-def _common_parameters(settings: BoosterSettings) -> dict[str, Any]:
+def _common_parameters(settings: BoosterSettings) -> dict[str, Setting]:
     return {
         "min_data_in_leaf": settings.min_rows_in_leaf,
         "feature_fraction": settings.feature_fraction,
@@ -267,7 +270,7 @@ def _common_parameters(settings: BoosterSettings) -> dict[str, Any]:
     }
 
 
-def lightgbm_parameters(settings: BoosterSettings) -> dict[str, Any]:
+def lightgbm_parameters(settings: BoosterSettings) -> dict[str, Setting]:
     """Translate settings to the parameters of ``lightgbm.train``.
 
     Args:
@@ -276,12 +279,12 @@ def lightgbm_parameters(settings: BoosterSettings) -> dict[str, Any]:
     Returns:
         Parameters by LightGBM's names.
     """
-    is_mean = settings.quantile is None
-    objective = {"objective": "regression"} if is_mean else {"objective": "quantile"}
+    objective: dict[str, Setting] = {"objective": "regression"}
+    if settings.quantile is not None:
+        objective = {"objective": "quantile", "alpha": settings.quantile}
     return {
         **_common_parameters(settings),
         **objective,
-        **({} if is_mean else {"alpha": settings.quantile}),
         "num_iterations": settings.trees,
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,

@@ -54,5 +54,5 @@ class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
     def _exists(self) -> bool:
         return self.path.is_file()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"filepath": str(self.path), "dataset": self._dataset["type"]}

@@ -94,7 +94,7 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
             return False
         return True
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"name": self._name, "filepath": str(self._tag_file)}
 
 
@@ -183,5 +183,5 @@ class BentoDataset(StoreDataset[BentoContents, str]):
 
         return bentoml.bentos.get(tag)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {**super()._describe(), "bentofile": str(self._bentofile)}

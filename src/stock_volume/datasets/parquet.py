@@ -124,7 +124,7 @@ class ChunkedParquetDataset(
     def _exists(self) -> bool:
         return self.path.is_file()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"filepath": str(self.path)}
 
 

@@ -83,5 +83,5 @@ class PydanticJSONDataset(DescribedDataset, AbstractDataset[BaseModel, BaseModel
     def _exists(self) -> bool:
         return self.path.is_file()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"filepath": str(self.path), "model": self._model}

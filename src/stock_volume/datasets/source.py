@@ -81,7 +81,7 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
     def _exists(self) -> bool:
         return self._source.exists()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"source": type(self._source).__name__, "name": self._source.name}
 
 

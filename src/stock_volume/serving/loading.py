@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Self
+from typing import Self
 
 from stock_volume import columns
 from stock_volume.boosters import Booster
@@ -171,5 +171,5 @@ def _about(
     )
 
 
-def _version(model: StoredModel) -> dict[str, Any]:
+def _version(model: StoredModel) -> dict[str, str]:
     return {"tag": str(model.tag), "created": str(model.created)}
