@@ -279,7 +279,9 @@ def bootstrap_intervals(rows: pl.DataFrame, parameters: BacktestParameters) -> B
     """
     sse_har = (pl.col(ETA) - eta_of("har")).pow(2).sum().alias(_SSE_HAR)
     sums = sums_by_session(rows, sse_har).drop(columns.TARGET_DATE)
-    resamples = pl.DataFrame(_resample(sums.to_numpy(), parameters), schema=sums.columns)
+    resamples = pl.DataFrame(
+        _resample(sums.to_numpy(), parameters), schema=sums.columns, orient="row"
+    )
     sse, sst = pl.col("sse"), pl.col("sst")
     lead = PER_CENT * (pl.col(_SSE_HAR) - sse) / sst
     defined = bool((resamples["sst"] > 0).all())

@@ -304,7 +304,7 @@ def measure_windows(sums: pl.DataFrame, length: int) -> dict[Measure, Floats]:
         Measure.BIAS: pl.col("errors") / n,
         Measure.COVERAGE_80: coverage(pl.col("inside"), n),
     }
-    frame = pl.DataFrame(windows, schema=sums.columns[1:]).select(**measures)
+    frame = pl.DataFrame(windows, schema=sums.columns[1:], orient="row").select(**measures)
     return {measure: frame[measure].fill_null(np.nan).to_numpy() for measure in Measure}
 
 
