@@ -79,7 +79,7 @@ def kedro_run(
 ) -> Run:
     """Run the project; its layers go below ``data_root``, its models into ``store``.
 
-    The forecaster's boosters are small and of one thread, but for other ``params``.
+    The forecaster's boosters are small and use one thread, unless ``params`` change that.
     """
     given = {"data_root": data_root, **SMALL_FORECASTER, **(params or {})}
     process = subprocess.run(

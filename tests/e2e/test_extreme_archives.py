@@ -207,7 +207,7 @@ def quiet() -> Iterator[None]:
 
 
 def run(folder: Path, files: Files, params: Mapping[str, Any]) -> None:
-    """Run the default pipeline but for its last node, into a folder and a store below it."""
+    """Run the default pipeline without its last node, into a folder and a store below it."""
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.models import ModelStore
 

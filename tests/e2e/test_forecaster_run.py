@@ -112,7 +112,7 @@ def test_forecasts_are_of_the_next_session(sample_run: Run, prices: pd.DataFrame
 
 
 def test_store_and_joblib_hold_one_forecaster(sample_run: Run) -> None:
-    """The files in the store are those of the joblib, and forecast alike."""
+    """The files in the store equal the joblib's, and forecast alike."""
     forecaster = joblib.load(sample_run.path("06_models", "forecaster.joblib"))
     versions = sample_run.store / "models" / "stock_volume_forecaster"
     tag = sample_run.report("run_manifest.json")["outputs"]["forecaster_model"]["tag"]
@@ -142,7 +142,7 @@ def test_model_card_has_the_figures(sample_run: Run) -> None:
 
 
 def test_explicit_windows_are_kept(tmp_path: Path) -> None:
-    """The windows of the command line are those of the backtest, and past data says so."""
+    """The command line has the windows of the backtest, and past data says so."""
     run = kedro_run(
         tmp_path / "data",
         tmp_path / "store",

@@ -29,7 +29,7 @@ PATIENCE_MS = 15_000
 """How long anything may take to appear: the machine may have other work."""
 
 DATA = re.compile(r"(?<!/static)/(symbols|forecast|models|predict)\b")
-"""Addresses of the API, none of those of the page's files."""
+"""Addresses of the API, without the page's files."""
 
 WATCH_POLICY = """
 window.violations = [];
@@ -155,7 +155,7 @@ def pictures(page: Page) -> list[str]:
 
 
 def wait_for_other_pictures(page: Page, before: list[str]) -> None:
-    """Wait until every chart is drawn anew: a page may do so after its style sheet applies."""
+    """Wait until every chart is redrawn: a page may do so after its style sheet applies."""
     page.wait_for_function(
         """(before) => {
           const now = [...document.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL());
@@ -294,12 +294,12 @@ def test_headline_says_how_unusual_the_session_is(page: Page, api: httpx.Client)
     recent = [bar["Volume"] for bar in history["bars"][-60:]]
     busier = sum(volume > forecast for volume in recent)
     quieter = sum(volume < forecast for volume in recent)
-    told = f"quieter than {busier}" if busier >= quieter else f"busier than {quieter}"
+    comparison = f"quieter than {busier}" if busier >= quieter else f"busier than {quieter}"
     side = "below" if ratio < 1 else "above"
     expect(page.locator("#unusual li")).to_have_text(
         [
             f"{100 * abs(ratio - 1):.0f}\u202f% {side} its 30-day mean",
-            f"{told} of the last 60 sessions",
+            f"{comparison} of the last 60 sessions",
         ]
     )
     labels = page.locator(".scale-label")
@@ -372,7 +372,7 @@ def test_charts_have_tables(page: Page, api: httpx.Client) -> None:
 
 
 def test_range_is_changed_by_keyboard(page: Page, api: httpx.Client) -> None:
-    """Another range keeps an open table open, and is told to who cannot see it."""
+    """Another range keeps an open table open, and is announced to screen readers."""
     open_symbol(page, "IBM")
     page.get_by_text("Volumes as a table").click()
     rows = page.locator("#history tbody tr")
@@ -416,7 +416,7 @@ def test_address_opens_a_symbol(page: Page) -> None:
 
 
 def test_unknown_symbol_shows_near_ones(page: Page) -> None:
-    """A symbol that is not known leads to those spelt alike."""
+    """A symbol that is not known leads to symbols of similar spelling."""
     page.goto("/#APPL")
     expect(page.get_by_role("heading", name="There is no such symbol")).to_be_visible()
     page.locator("#near").get_by_role("button", name="AAPL").click()
@@ -512,7 +512,7 @@ def test_estimator_warns_of_what_was_never_seen(page: Page) -> None:
     ],
 )
 def test_estimator_checks_what_is_typed(page: Page, typed: str, words: str) -> None:
-    """What is no number is told beside its field, in words of its own, and nothing is asked."""
+    """A value that is no number has a message beside its field, and no request is sent."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto("/")
@@ -619,7 +619,7 @@ def test_nothing_is_wider_than_a_phone(page: Page, address: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read(page: Page, scheme: str) -> None:
-    """In both colour schemes all text stands out from its background by 4.5 to 1."""
+    """In both colour schemes all text has a contrast of 4.5 to 1 with its background."""
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     open_symbol(page, "AAPL")
     page.get_by_role("button", name="Estimate").click()

@@ -86,9 +86,9 @@ def test_forecasts_are_those_of_the_run(client: httpx.Client, sample_run: Run) -
 
 
 def test_bars_are_forecast_as_the_run_did(client: httpx.Client, sample_run: Run) -> None:
-    """Real bars that are sent are forecast as those of the run were: the feature code is one.
+    """Real bars in a request have the forecasts of the run: the feature code is the same.
 
-    FB's are all sent; of IBM's the latest 3,000, which tell nearly all that the features see.
+    FB's are all sent; of IBM's the latest 3,000, nearly all that the features use.
     """
     prices = pd.read_parquet(sample_run.path("02_intermediate", "prices.parquet"))
     for symbol, tolerance in (("FB", 0.0), ("IBM", 0.05)):
@@ -147,7 +147,7 @@ def examples_of(document: str) -> list[str]:
 
 
 def test_examples_of_clients_run(client: httpx.Client) -> None:
-    """The README's clients work as they stand, but for the address of the server."""
+    """The README's clients work unchanged, except for the server's address."""
     examples = examples_of("README.md")
     assert len(examples) == 2
     for example in examples:
@@ -260,7 +260,7 @@ def test_bento_is_served_by_its_own_sources(
 def test_unusable_key_keeps_the_service_from_starting(
     sample_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key that no header could bring ends the command, and is told."""
+    """A key that no header can carry ends the command with an error."""
     monkeypatch.setenv("STOCK_VOLUME_API_KEY", " ")
     run = subprocess.run(
         [BIN / "bentoml", "serve", "stock_volume:latest", "--port", str(free_port())],

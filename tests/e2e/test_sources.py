@@ -245,7 +245,7 @@ def listing_of(folder: Path, *symbols: str) -> Path:
 def test_kaggle_out_of_reach_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without network the Kaggle archive ends in an error that tells the other ways."""
+    """Without network the Kaggle archive ends in an error that names the alternatives."""
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
     run = kedro_run(

@@ -21,7 +21,7 @@ FIRST_DAY: Final = date(2020, 1, 2)
 
 
 def bar(day: str = "2020-01-02", **changed: str) -> str:
-    """Make a row that breaks no rule, but for what is changed.
+    """Make a row that breaks no rule, with some fields changed.
 
     Args:
         day: The date's text.
@@ -95,7 +95,7 @@ def places_of(quarantine: pl.DataFrame) -> list[tuple[str, int, str]]:
 
 
 def fate_of(chunk: IngestedChunk) -> dict[str, tuple[int, int, int]]:
-    """Tell the rows read, kept and quarantined, by file."""
+    """Count the rows read, kept and quarantined, by file."""
     counts = chunk.files.select("file", "rows_read", "rows_kept", "rows_quarantined")
     return {file: (read, kept, out) for file, read, kept, out in counts.rows()}
 

@@ -1,4 +1,4 @@
-"""A server on this machine that answers as a test tells it."""
+"""A local server whose answers a test sets."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ class Answer:
     Attributes:
         body: Its bytes.
         status: Its status.
-        headers: Its headers, but for the length.
+        headers: Its headers, except the length.
         cut: Bytes after which the connection ends; all are announced.
         pause: Called before the body and after each of its bytes, to be slow.
     """

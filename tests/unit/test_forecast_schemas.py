@@ -77,7 +77,7 @@ def test_a_forecast_is_above_zero(
 
 
 def test_origins_are_in_order_and_once() -> None:
-    """Rows that are not sorted by symbol and date, or stand twice, are refused."""
+    """Rows that are not sorted by symbol and date, or repeated, are refused."""
     refused(ForecastFeatures, FEATURES.reverse())
     refused(ForecastFeatures, pl.concat([FEATURES.head(1), FEATURES]))
 

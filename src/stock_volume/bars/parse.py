@@ -266,7 +266,7 @@ class ParsedRows:
         """Look up the text of a few rows.
 
         Args:
-            rows: Some rows of ``frame``; those of a file next to each other.
+            rows: Some rows of ``frame``; rows of a file are adjacent.
 
         Returns:
             The fields as text under ``AS_READ``, one row each; null where empty.

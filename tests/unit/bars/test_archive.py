@@ -17,7 +17,7 @@ Writer: TypeAlias = Callable[[Path, dict[str, str | bytes]], Path]
 
 BARS = csv_of(*bars(3))
 LOCAL_FLAGS, DIRECTORY_FLAGS = 6, 8
-"""Where the flags of a member stand behind the marks of its two headers."""
+"""Offset of the flags of a member after the signature of its two headers."""
 
 
 def as_zip(path: Path, files: dict[str, str | bytes]) -> Path:
@@ -61,7 +61,7 @@ def test_files_come_by_symbol_with_stocks_first(write: Writer, tmp_path: Path) -
 def test_kind_and_symbol_come_from_the_path(
     write: Writer, tmp_path: Path, name: str, symbol: str, *, is_etf: bool
 ) -> None:
-    """The nearest folder tells the kind and the stem tells the symbol."""
+    """The nearest folder is the kind, and the stem is the symbol."""
     archive = open_archive(write(tmp_path / "raw", {name: BARS}))
     assert archive.files == (BarFile(name, symbol, is_etf, len(BARS)),)
 
@@ -97,7 +97,7 @@ def test_content_is_read_byte_for_byte(write: Writer, tmp_path: Path) -> None:
 def test_listing_is_found_by_name(
     write: Writer, tmp_path: Path, names: list[str], listing: str | None
 ) -> None:
-    """The listing is found wherever it lies, and its absence is told."""
+    """The listing is found wherever it lies, and its absence is reported."""
     content = dict.fromkeys(names, f"{LISTING_HEADER}\n")
     archive = open_archive(write(tmp_path / "raw", {"stocks/A.csv": BARS, **content}))
     assert archive.listing == listing

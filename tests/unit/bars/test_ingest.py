@@ -176,7 +176,7 @@ def test_quarantine_tells_place_and_text(tmp_path: Path) -> None:
 def test_a_troubled_file_is_told_and_the_others_go_on(
     tmp_path: Path, name: str, content: str | bytes, status: str, note: str
 ) -> None:
-    """What is odd about a file stands in its report, and its neighbours are ingested."""
+    """The report has what is odd about a file, and its neighbours are ingested."""
     good = csv_of(*bars(2))
     files = {"stocks/B.csv": good, f"stocks/{name}": content, "stocks/D.csv": good}
     folder = write_folder(tmp_path, files)

@@ -483,7 +483,7 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters='\0\r\n",'), ma
 @settings(max_examples=150, deadline=None)
 @given(rows=st.lists(st.lists(FIELDS, min_size=1, max_size=8), min_size=1, max_size=8))
 def test_as_read_is_the_very_text(rows: list[list[str]]) -> None:
-    """The fields as read are those of the file, without blanks around them; empty ones null."""
+    """The fields equal the file's, without surrounding blanks; empty ones are null."""
     texts = texts_of(csv_of(*(",".join(row) for row in rows)).encode())
     written = [row for row in rows if ",".join(row).strip(",;|\t ")]
     padded = [[*row[:7], *[""] * (7 - len(row))] for row in written]

@@ -37,7 +37,7 @@ FRIDAY = "2020-01-03"
 
 
 def same_price(price: str, **changed: str) -> str:
-    """Make a row whose prices are all one, but for what is changed."""
+    """Make a row whose prices are all 1, with some fields changed."""
     prices = dict.fromkeys(("open", "high", "low", "close", "adj_close"), price)
     return bar(FRIDAY, **(prices | changed))
 

@@ -146,7 +146,7 @@ def test_a_dividend_changes_adjusted_closes_alone() -> None:
 
 
 def test_a_split_within_the_overlap() -> None:
-    """Bars since the split are on its base already: the first ones tell that of the past."""
+    """Bars since the split are on its base already: the first ones reveal the base of the past."""
     whole = bars_of()
     held = pl.concat([whole[:26], rebased(whole[26:30], 1 / 2, volume=2)])
     restated = rebased(whole, 1 / 2, volume=2)
@@ -164,7 +164,7 @@ def test_a_source_of_volumes_as_traded() -> None:
 
 
 def test_a_correction_wins_and_is_listed() -> None:
-    """A single value that is told otherwise replaces the held one."""
+    """A single restated value replaces the held one."""
     whole = bars_of()
     recent = changed(changed(whole, 25, Volume=7), 27, Close=10.25)[20:]
     merged = merge(whole[:30], recent)
@@ -259,7 +259,7 @@ def test_another_base_takes_some_evidence(overlap: int, believed: bool) -> None:
 
 
 def test_a_whole_history_needs_no_factor() -> None:
-    """Where every held bar is answered anew, the answer wins whatever it says."""
+    """If every held bar is answered again, the answer wins."""
     whole, other = bars_of(), bars_of(seed=1)
     merged = merge(whole[:30], other)
     assert_frame_equal(merged.prices, other)
@@ -279,7 +279,7 @@ def test_bars_that_the_source_no_longer_has_are_kept() -> None:
     [(20, [25], 40), (20, [25, 26], 40), (20, [20, 29], 28), (0, [25], 40), (0, [], 27)],
 )
 def test_no_bar_stays_on_the_old_base(first: int, gaps: list[int], last: int) -> None:
-    """After a split, bars that the source does not answer are rescaled wherever they stand."""
+    """After a split, bars that the source does not answer are rescaled, on any day."""
     whole = bars_of()
     now = rebased(whole, 1 / 2, adjusted=0.4, volume=2)
     answered = [place for place in range(first, last) if place not in gaps]
@@ -300,7 +300,7 @@ def test_bars_held_since_a_split_are_not_scaled_twice() -> None:
 
 
 def test_bars_without_overlap_are_set_aside_unless_allowed() -> None:
-    """Nothing tells whether there was a split between held and recent bars that do not meet."""
+    """A split between held and recent bars that do not meet cannot be detected."""
     whole = bars_of()
     merged = merge(whole[:30], whole[30:])
     assert_frame_equal(merged.prices, whole[:30])
@@ -326,7 +326,7 @@ def test_held_names_stay() -> None:
 
 
 def test_days_without_trades_tell_no_factor() -> None:
-    """Where nothing was traded, the split of prices alone tells that of volumes."""
+    """Where nothing was traded, the split of prices alone implies the split of volumes."""
     whole = bars_of().with_columns(pl.lit(0, pl.Int64).alias("Volume"))
     merged = merge(whole[:30], rebased(whole, 1 / 4)[20:])
     assert merged.rebasings.row(0)[1:4] == (0.25, 4.0, 0.25)
@@ -508,7 +508,7 @@ def test_two_files_of_a_symbol_share_its_rows() -> None:
 
 
 def test_rejected_rows_are_quarantined_once() -> None:
-    """A source that tells the same bad row every day does not fill the quarantine."""
+    """A source that repeats the same bad row every day does not fill the quarantine."""
     first = settled(update(held_layers(), recent_layers(seed=1)))
     files = (
         recent_layers()
@@ -573,7 +573,7 @@ def valid_files(archive: str, version: int, rows: int) -> list[dict[str, Any]]:
 
 
 def test_a_restatement_that_is_taken_back_is_news() -> None:
-    """What counts is what a file told last, not whether it ever told the same."""
+    """The last content of a file counts, not whether it ever had the same content."""
     held = held_layers()
     before = layers(held.prices.collect(), valid_files("new", 1, 30))
     assert update(held, before) is None

@@ -80,7 +80,7 @@ def test_a_task_waits_for_what_it_reads(pipeline: str, pipelines: dict[str, Pipe
 
 
 def test_an_update_goes_one_by_one() -> None:
-    """It replaces files that it reads under other names, which the graph does not tell."""
+    """It replaces files that it reads under other names, which the graph does not show."""
     tasks = list(constant("update", "NODES"))
     after = constant("update", "AFTER")
     assert after == {task: (last,) for last, task in pairwise(tasks)}

@@ -191,7 +191,7 @@ def test_layers_move_with_the_data_root() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_configured_parameters_are_the_defaults(name: str, config: OmegaConfigLoader) -> None:
-    """Configuration spells out each default of the model, but for what is told by the clock."""
+    """Configuration spells out each default of the model, except values of the clock."""
     model, configured = MODELS[name], config["parameters"][name]
     fixed = {key for key, field in model.model_fields.items() if field.default_factory is None}
     assert set(configured) == fixed

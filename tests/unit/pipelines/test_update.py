@@ -135,7 +135,7 @@ def test_an_unanswered_symbol_keeps_its_forecast_until_it_is_no_longer_live(
 def test_an_answered_symbol_is_forecast_as_by_a_run(
     forecaster: Forecaster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where all are answered, forecasts are those of a run: an old bar has none, and is named."""
+    """If all are answered, forecasts equal a full run; an old bar has none, and is named."""
     before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
     frame = FRAME.filter(held_to(HELD_TO + 7, ["S00", "S02", "S03"]))
     after = forecasts_after(forecaster, frame, before, [])
@@ -146,7 +146,7 @@ def test_an_answered_symbol_is_forecast_as_by_a_run(
 
 
 def test_a_symbol_that_comes_back_is_forecast_from_its_new_bar(forecaster: Forecaster) -> None:
-    """After a gap without answers, forecasts are those of a run on all bars."""
+    """After a gap without answers, forecasts equal a run on all bars."""
     before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
     gap = forecasts_after(
         forecaster, FRAME.filter(held_to(HELD_TO + 9, ["S00"])), before, ["S01", "S02", "S03"]

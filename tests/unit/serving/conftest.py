@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def tags(home: Path) -> dict[str, str]:
-    """Put the models into the store and a Bento that pins them, and tell their tags."""
+    """Put the models into the store and a Bento that pins them, and return their tags."""
     tags = {name: save_model(name) for name in SERVED_NAMES}
     save_bento(home, tags)
     return tags

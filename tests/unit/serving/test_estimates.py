@@ -42,7 +42,7 @@ def expected_volume(booster: Any, average: float, price: float) -> int:
 
 
 def with_field(name: str, *values: str) -> Query:
-    """A good query, but for one field that has some values, or none."""
+    """A valid query, except for one field that has several values, or none."""
     others = [(field, value) for field, value in GOOD.items() if field != name]
     return [*others, *((name, value) for value in values)]
 

@@ -74,7 +74,7 @@ def test_symbols_are_found_in_lower_case(client: "TestClient") -> None:
 
 
 def test_unknown_symbol_is_not_found(client: "TestClient") -> None:
-    """An unknown symbol is a 404 that names symbols spelt alike."""
+    """An unknown symbol is a 404 that names symbols of similar spelling."""
     problem = assert_problem(client.get("/forecast/AAAB"), 404)
     assert "AAA" in problem["near"]
     assert "AAAB" in problem["detail"]
@@ -320,7 +320,7 @@ def test_missing_and_other_fields_of_a_bar_are_named(client: "TestClient") -> No
 
 @pytest.mark.parametrize("count", [0, 59, 3001])
 def test_bars_have_bounds(client: "TestClient", count: int) -> None:
-    """Too few bars tell too little, and too many are refused, whatever they hold."""
+    """Too few or too many bars are refused, whatever they hold."""
     bars = (bars_of("AAA") * 10)[:count]
     assert_problem(client.post("/forecast", json={"bars": bars}), 422, "bars")
 

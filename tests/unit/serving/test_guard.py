@@ -26,9 +26,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 def test_large_bodies_are_refused(client: "TestClient", path: str, most: int) -> None:
     """A body above the bound of its route is a 413, declared or not."""
     large = b" " * (most + 1)
-    told = assert_problem(client.post(path, content=large, headers=JSON), 413)
-    assert f"{most:,}" in told["detail"]
-    assert told["title"] == "Content Too Large"
+    problem = assert_problem(client.post(path, content=large, headers=JSON), 413)
+    assert f"{most:,}" in problem["detail"]
+    assert problem["title"] == "Content Too Large"
     pieces = (b" " * 2**11 for _ in range(most // 2**11 + 1))
     assert_problem(client.post(path, content=pieces, headers=JSON), 413)
     assert client.post(path, content=large[:-1], headers=JSON).status_code != 413
@@ -80,7 +80,7 @@ def test_place_of_what_is_not_json_is_told(client: "TestClient") -> None:
 def test_what_cannot_be_read_is_a_bad_request(
     client: "TestClient", body: bytes, words: str | None
 ) -> None:
-    """Faults that have no place are told in words of their own."""
+    """Faults without a location have messages of their own."""
     answer = client.post("/predict", content=body, headers=JSON)
     if words is None:
         assert answer.status_code == 422
@@ -105,7 +105,7 @@ def test_numbers_of_many_digits_are_refused(client: "TestClient") -> None:
 def test_names_of_an_object_are_few_and_distinct(
     client: "TestClient", body: str, words: str
 ) -> None:
-    """Twice the same name may mean either, and each unknown one would be told."""
+    """A repeated name is ambiguous, and each unknown one would be listed."""
     answer = client.post("/forecast", content=body, headers=JSON)
     (error,) = assert_problem(answer, 422, "body")["errors"]
     assert words in error["message"]
@@ -234,7 +234,7 @@ def test_few_bodies_are_answered_at_a_time() -> None:
 def test_patience_has_an_end(
     monkeypatch: pytest.MonkeyPatch, loader: Any, waiting: int, seconds: float
 ) -> None:
-    """Where too many wait, or one waits too long, it is told to come again."""
+    """Where too many wait, or one waits too long, the response says when to retry."""
     from stock_volume.serving import guard
 
     monkeypatch.setattr(guard, "MAX_WAITING", waiting)

@@ -37,7 +37,7 @@ OPEN_ROUTES = ["/", "/docs", "/openapi.json", "/static/docs.js", "/metrics"]
         *("/nothing", "/predict/1", "/predictions", "/static/no", "/a/b"),
         # The router would redirect to the host that the client names.
         *("/models/", "/readyz/", "/docs/", "/symbols/"),
-        # BentoML's own, which tell of nothing that is here.
+        # BentoML's own, which reveal nothing of this service.
         *("/docs.json", "/healthz"),
     ],
 )
@@ -51,7 +51,7 @@ def test_other_paths_are_not_found(client: "TestClient", path: str) -> None:
     [*OPEN_ROUTES, "/models", "/forecast/AAA", ESTIMATE, "/livez", "/readyz", "/schema.json"],
 )
 def test_head_is_get_without_the_body(client: "TestClient", path: str) -> None:
-    """HEAD is answered as GET is, but for the body."""
+    """HEAD is answered like GET, without the body."""
     got, head = client.get(path), client.head(path)
     assert (got.status_code, head.status_code, head.content) == (200, 200, b"")
     changing = {"content-length", "last-modified"} if path == "/metrics" else set()
@@ -61,7 +61,7 @@ def test_head_is_get_without_the_body(client: "TestClient", path: str) -> None:
 
 
 def test_head_of_errors_has_no_body(client: "TestClient") -> None:
-    """An error keeps its status, and tells the length of what GET would have."""
+    """An error keeps its status, and has the length of the body of GET."""
     for path in ("/nothing", "/predict", "/forecast/NOPE", "/healthz"):
         got, head = client.get(path), client.head(path)
         assert head.status_code == got.status_code >= 400
@@ -165,7 +165,7 @@ def test_open_routes_answer(client: "TestClient", path: str) -> None:
 
 
 def test_pages_have_security_headers(client: "TestClient") -> None:
-    """The page runs scripts of its own only, stands in no frame, and tells no other site of it."""
+    """The page runs only its own scripts, fits in no frame, and sends no referrer to another site."""
     headers = client.get("/").headers
     assert headers["content-type"].startswith("text/html")
     policy = headers["content-security-policy"]
@@ -179,7 +179,7 @@ def test_pages_have_security_headers(client: "TestClient") -> None:
 
 
 def test_no_other_site_may_read(client: "TestClient") -> None:
-    """Without being told to, the service lets no page of another site read its answers."""
+    """Unless configured, the service lets no page of another site read its answers."""
     origin = {"Origin": "https://example.org"}
     assert "access-control-allow-origin" not in client.get(ESTIMATE, headers=origin).headers
     asked = {**origin, "Access-Control-Request-Method": "POST"}
@@ -194,7 +194,7 @@ def counted(client: "TestClient", start: str) -> dict[str, float]:
 
 
 def test_requests_are_counted_by_route(client: "TestClient") -> None:
-    """Counters tell routes and refusals apart, and have no series for each path or symbol."""
+    """Counters distinguish routes and refusals, and have no series for each path or symbol."""
     before = counted(client, "stock_volume_")
     client.get(ESTIMATE)
     client.get("/predict")
@@ -251,7 +251,7 @@ def names_in(value: Any) -> set[str]:
 
 
 def test_description_tells_bounds_in_its_own_words(description: Any) -> None:
-    """No bound is told by pydantic's name, which a reader of JSON Schema does not know."""
+    """No bound has pydantic's name, which a reader of JSON Schema does not know."""
     assert not names_in(description) & {"ge", "gt", "le", "lt", "multiple_of"}
     parameters = {
         parameter["name"]: parameter["schema"]
@@ -337,7 +337,7 @@ def test_data_routes_ask_for_the_key(guarded: "TestClient", method: str, path: s
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/forecast", "/forecast?no=1"])
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", ""])
 def test_key_is_looked_at_first(guarded: "TestClient", path: str, kind: str) -> None:
-    """Without the key nothing is told of a body, nor is it read."""
+    """Without the key a body is neither read nor mentioned."""
     answer = guarded.post(path, content=b"{" * 2**21, headers={"content-type": kind})
     assert_problem(answer, 401)
 
@@ -466,7 +466,7 @@ def test_a_forecaster_of_another_exchange_is_refused() -> None:
 def test_faults_are_logged_and_answered(
     loader: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of ours is a problem detail that tells nothing, and a line of the log that does."""
+    """A server error is a problem detail without particulars; the log has them."""
     from starlette.testclient import TestClient
 
     def fail() -> Any:

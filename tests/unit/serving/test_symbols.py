@@ -1,4 +1,4 @@
-"""What the service tells of symbols and models, over HTTP in this process."""
+"""Symbols and models over HTTP, in this process."""
 
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def test_bounds_of_a_search(client: "TestClient", name: str, value: object) -> N
 
 
 def test_symbol_tells_what_is_known(client: "TestClient") -> None:
-    """A symbol's first and latest bar, their number and the dollar volume are those of its bars."""
+    """A symbol's first and latest bar, their number and the dollar volume match its bars."""
     bars = made_up_bars().filter(pl.col(columns.SYMBOL) == "CCC")
     dollars = (bars[columns.CLOSE] * bars[columns.VOLUME]).tail(22).mean()
     assert client.get("/symbols/CCC").json() == {

@@ -75,7 +75,7 @@ def _symbols() -> pl.DataFrame:
 
 
 def _history(symbols: pl.DataFrame) -> pl.DataFrame:
-    """Bars of each symbol on its latest day and on some days before, told by their volume."""
+    """Bars of each symbol on its latest day and on some days before, identified by their volume."""
     back = (800, 731, 730, 30, 29, 7, 1, 0)
     return pl.DataFrame(
         [
@@ -218,7 +218,7 @@ def test_a_spelling_that_could_mean_two_symbols_is_unknown(
 
 
 def test_the_lookup_knows_its_size_and_latest_bar(lookup: SymbolLookup) -> None:
-    """The number of symbols and the latest bar of all are told."""
+    """The lookup has the number of symbols and the latest bar of all."""
     assert lookup.size == len(NAMES) == 13
     assert lookup.latest_bar == LATEST
 
@@ -235,7 +235,7 @@ def test_the_lookup_knows_its_size_and_latest_bar(lookup: SymbolLookup) -> None:
     ],
 )
 def test_an_unknown_symbol_has_near_ones(lookup: SymbolLookup, symbol: str, near: set[str]) -> None:
-    """A symbol that the data lacks is named, and so are those that are spelt alike."""
+    """The error names the unknown symbol and symbols of similar spelling."""
     with pytest.raises(UnknownSymbolError, match=f"^{re.escape(symbol)} is not among") as unknown:
         lookup.symbol(symbol)
     assert near <= set(unknown.value.near()) <= set(NAMES)
@@ -245,7 +245,7 @@ def test_an_unknown_symbol_has_near_ones(lookup: SymbolLookup, symbol: str, near
 def test_near_symbols_are_few_and_the_likest_first(
     forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
 ) -> None:
-    """Of many symbols that are spelt alike five are told, the likest before the others."""
+    """Of many symbols of similar spelling, the five most similar are named."""
     alike = [f"ABC{one}{other}" for one in "DEFGH" for other in "KLMNO"]
     symbols = pl.concat([_symbols()] * 2).head(26)
     symbols = symbols.with_columns(pl.Series(columns.SYMBOL, [*alike, "ABCD"]))
@@ -284,7 +284,7 @@ def _found(lookup: SymbolLookup, query: str, limit: int = 100) -> list[str]:
         ("xyz", []),
     ],
 )
-def test_search_puts_the_likest_first(
+def test_search_puts_the_best_match_first(
     lookup: SymbolLookup, query: str, expected: list[str]
 ) -> None:
     """First the symbol itself, then its start, a word of the name, any part; by volume within."""
@@ -292,7 +292,7 @@ def test_search_puts_the_likest_first(
 
 
 def _rank(symbol: str, query: str) -> int | None:
-    """Tell by definition how well a symbol answers a query: the less the better."""
+    """Rank a match of a query by definition: the lower, the better."""
     name = (NAMES[symbol][0] or "").lower()
     tests = (
         symbol.lower() == query,
@@ -486,7 +486,7 @@ def test_forecasts_are_in_the_order_asked_for(
 
 
 def test_a_forecast_is_that_of_the_booster(forecasts: SymbolLookup, forecaster: Forecaster) -> None:
-    """The forecast is the volume that the booster's eta stands for, at the last Close."""
+    """The forecast is the volume of the booster's eta at the last Close."""
     import lightgbm
 
     (text,) = forecaster.boosters

@@ -73,7 +73,7 @@ def few(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def _broken(bars: pl.DataFrame, sessions: pl.DataFrame) -> list[BrokenBar]:
-    """Tell which bars are refused, and check that the message counts them."""
+    """List the refused bars, and check that the message counts them."""
     with pytest.raises(InvalidBarsError) as refused:
         features_of_bars(bars, sessions, RULES)
     broken = refused.value.broken
@@ -123,7 +123,7 @@ def _but_repeats(broken: list[tuple[int, str]]) -> list[tuple[int, str]]:
 def test_features_are_those_of_the_latest_bar(
     market: pl.DataFrame, sessions: pl.DataFrame, symbol: str
 ) -> None:
-    """A symbol's own bars alone have the features that they have among those of the market."""
+    """A symbol's own bars alone have the same features as among the whole market."""
     row = features_of_bars(market.filter(symbol == SYMBOL), sessions, RULES)
     layer = forecast_features(market, sessions).filter(symbol == SYMBOL)
     assert_frame_equal(row, layer.tail(1), check_exact=True)
@@ -285,7 +285,7 @@ def test_every_rule_has_its_case() -> None:
 def test_a_broken_bar_is_refused(
     few: pl.DataFrame, sessions: pl.DataFrame, rule: str, change: Change, place: int
 ) -> None:
-    """A bar that breaks a rule is told by its place, the rule and the rule's reason."""
+    """The error names the bar's position, the rule and its reason."""
     reasons = {one.name: one.reason for one in rejecting_rules(RULES)}
     broken = _broken(_changed(few, (place, change)), sessions)
     assert broken == [BrokenBar(place, rule, reasons[rule])]
@@ -336,7 +336,7 @@ def test_bounds_are_those_of_the_parameters(few: pl.DataFrame, sessions: pl.Data
 
 
 def test_a_bar_is_told_once(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
-    """A bar that breaks several rules is told under the first of them."""
+    """A bar that breaks several rules is reported under the first one."""
     high, volume = _times(columns.HIGH, 0.5, columns.LOW), _is(Volume=-1)
     broken = _broken(_changed(few, (5, volume), (5, high)), sessions)
     assert _rules_of(broken) == [(5, "high_below_low")]
@@ -345,7 +345,7 @@ def test_a_bar_is_told_once(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
 def test_broken_bars_are_told_in_order(
     few: pl.DataFrame, sessions: pl.DataFrame, tmp_path: Path
 ) -> None:
-    """All that is broken is told at once, by place, as ingestion would."""
+    """All broken bars are reported at once, by position, as in ingestion."""
     changed = _changed(
         few,
         (30, _is(Low=nan)),
@@ -395,7 +395,7 @@ def test_random_damage_is_found_as_ingestion_finds_it(
 def test_of_two_bars_of_a_day_the_later_is_told(
     few: pl.DataFrame, sessions: pl.DataFrame, order: list[int], expected: list[int]
 ) -> None:
-    """A second bar of a date is refused where it stands, however far from the first."""
+    """A second bar of a date is refused, however far from the first."""
     rule, reason = DUPLICATE_BAR.name, "an earlier bar has the same date"
     broken = _broken(few[order], sessions)
     assert broken == [BrokenBar(place, rule, reason) for place in expected]
@@ -473,7 +473,7 @@ def test_no_bars_are_refused() -> None:
 def test_a_close_in_another_unit_is_told(
     few: pl.DataFrame, sessions: pl.DataFrame, factor: float
 ) -> None:
-    """A latest bar a million times off the one before is told, wherever it stands."""
+    """A latest bar a million times off the one before is reported, at any position."""
     prices = [pl.col(name) for name in columns.PRICES]
     latest = few.tail(1).with_columns(price * factor for price in prices)
     for bars, place in (

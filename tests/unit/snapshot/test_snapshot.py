@@ -1,4 +1,4 @@
-"""The snapshot: what it tells of each symbol, by pandas on the symbol's own rows."""
+"""The snapshot of each symbol equals plain pandas on the symbol's own rows."""
 
 from datetime import date, timedelta
 from typing import Any, Final
@@ -104,7 +104,7 @@ def _by_symbol(bars: pl.DataFrame) -> dict[str, Any]:
 
 
 def _known_of(own: Any) -> dict[str, Any]:
-    """Tell what a symbol's bars tell of it."""
+    """Describe a symbol by its bars."""
     days = own[columns.DATE]
     month = own[days > days.iloc[-1] - pd.Timedelta(days=30)]
     dollars = own[columns.VOLUME].to_numpy() * own[columns.CLOSE].to_numpy()
@@ -183,7 +183,7 @@ def test_latest_rows_are_of_what_can_be_forecast(snapshot: Snapshot, rows: pl.Da
 
 
 def test_sessions_go_on_past_the_data(snapshot: Snapshot, sessions: pl.DataFrame) -> None:
-    """The sessions are those of the run, and those of ten years after."""
+    """The sessions of the run, and of the ten years after it, are kept."""
     extended = snapshot.sessions.collect()
     assert_frame_equal(extended.head(sessions.height), sessions, check_exact=True)
     first, last = sessions[columns.DATE][0], sessions[columns.DATE][-1] + timedelta(days=3650)
