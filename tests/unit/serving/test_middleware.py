@@ -165,7 +165,7 @@ def test_open_routes_answer(client: "TestClient", path: str) -> None:
 
 
 def test_pages_have_security_headers(client: "TestClient") -> None:
-    """The page runs only its own scripts, fits in no frame, and sends no referrer to another site."""
+    """The page runs only its own scripts, fits in no frame, and sends no referrer elsewhere."""
     headers = client.get("/").headers
     assert headers["content-type"].startswith("text/html")
     policy = headers["content-security-policy"]
