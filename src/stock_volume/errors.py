@@ -1,5 +1,8 @@
 """Errors that a user can act on; each message says where and what to do."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 
 class StockVolumeError(Exception):
     """Base of the errors this package raises on purpose."""
@@ -36,3 +39,17 @@ class TooFewRowsError(StockVolumeError):
 
 class UnbalancedRowsError(StockVolumeError):
     """Rows went in that came out neither kept nor quarantined."""
+
+
+def suggest_name(name: str, existing: Sequence[str]) -> str:
+    """Suggest the closest existing name, as the end of a sentence about an unknown one.
+
+    Args:
+        name: The unknown name.
+        existing: The names that exist.
+
+    Returns:
+        The suggestion with its punctuation, or a full stop if no name is close.
+    """
+    near = get_close_matches(name, existing, n=1)
+    return f"; did you mean {near[0]}?" if near else "."

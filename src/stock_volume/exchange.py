@@ -271,9 +271,7 @@ def read_exchange(code: str) -> Exchange:
             + (f"near ones are {', '.join(near)}" if near else "such as XNYS or XLON")
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            calendar = exchange_calendars.get_calendar(code)
+        calendar = _calendar(code)
     except (ValueError, NotImplementedError) as error:
         raise ValueError(
             f"exchange_calendars cannot make the calendar of {code}: {str(error)[:100]}"
@@ -299,7 +297,7 @@ def _describe(calendar: Any) -> Exchange:
     )
 
 
-def _calendar(code: str, first: date, last: date) -> Any:
+def _calendar(code: str, first: date | None = None, last: date | None = None) -> Any:
     import exchange_calendars
 
     with warnings.catch_warnings():

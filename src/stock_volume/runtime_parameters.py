@@ -8,7 +8,6 @@ an address, symbols) is taken as typed, and anything else is YAML.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum, auto
 from pathlib import PurePath
 from typing import Any, Final
@@ -16,7 +15,7 @@ from typing import Any, Final
 import yaml
 from omegaconf import OmegaConf
 
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import StockVolumeError, suggest_name
 
 _NAME: Final = r"[A-Za-z_][\w-]*(?:\.[\w-]+)*"
 _ASSIGNMENT: Final = re.compile(rf"[\s,]*(?P<name>{_NAME})\s*=\s*")
@@ -201,8 +200,7 @@ def refuse_unknown(given: Iterable[str], known: KnownParameters, unused: Mapping
         if name in unused:
             raise ParameterError(f"the parameter {name} does nothing here: {unused[name]}")
         group = name.rpartition(".")[0]
-        near = get_close_matches(name, [*known.names(), *unused], n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        hint = suggest_name(name, [*known.names(), *unused])
         fields = [other for other in known.names() if other.startswith(f"{group}.")]
         existing = fields if group and fields else _summarize_names(known)
         raise ParameterError(

@@ -19,6 +19,19 @@ AS_OF: Final = date(2020, 12, 31)
 FIRST_DAY: Final = date(2020, 1, 2)
 """A Thursday."""
 
+LAYERS = [
+    "01_raw",
+    "02_intermediate",
+    "03_primary",
+    "04_feature",
+    "05_model_input",
+    "06_models",
+    "07_model_output",
+    "08_reporting",
+    "09_service",
+]
+"""Layers of the catalog, in order."""
+
 
 def bar(day: str = "2020-01-02", **changed: str) -> str:
     """Make a row that breaks no rule, with some fields changed.

@@ -80,7 +80,7 @@ def test_an_unknown_exchange_is_refused(code: str, words: str) -> None:
 def test_a_calendar_that_cannot_be_made_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where exchange_calendars fails, the error names the exchange and its reason."""
 
-    def fail(_code: str) -> None:
+    def fail(_code: str, **_: object) -> None:
         raise ValueError("Special dates are not sessions.")
 
     monkeypatch.setattr(exchange_calendars, "get_calendar", fail)

@@ -15,19 +15,9 @@ from kedro_viz.models.flowchart.node_metadata import DataNodeMetadata, TaskNodeM
 from kedro_viz.models.flowchart.nodes import DataNode, TaskNode
 
 from stock_volume.pipeline_registry import register_pipelines
+from tests.unit.helpers import LAYERS
 
 CONF = Path(__file__).parents[2] / "conf"
-LAYERS = [
-    "01_raw",
-    "02_intermediate",
-    "03_primary",
-    "04_feature",
-    "05_model_input",
-    "06_models",
-    "07_model_output",
-    "08_reporting",
-    "09_service",
-]
 BOXES = {
     "__default__": {
         "data_processing",

@@ -3,7 +3,6 @@
 import os
 import pkgutil
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from kedro.framework.project import settings
 from stock_volume import pipelines
 from stock_volume.cli.reporting import VERBOSE_OPTION, ReportingCommand, project_folder
 from stock_volume.configuration import environments
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import StockVolumeError, suggest_name
 from stock_volume.runtime_parameters import RawValue, nest, split
 
 _PARAMS_HELP: Final = """Parameters of this run: name=value, more after a comma or by another
@@ -87,6 +86,5 @@ def _check_names(options: Mapping[str, Any]) -> None:
 def _check_name(kind: str, name: str, existing: Sequence[str]) -> None:
     if name in existing:
         return
-    near = get_close_matches(name, existing, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "."
+    hint = suggest_name(name, existing)
     raise UnknownNameError(f"there is no {kind} {name}{hint} There are: {', '.join(existing)}")

@@ -2,25 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from kedro.framework.project import configure_project
 
 from stock_volume.cli.reporting import VERBOSE, VERBOSE_OPTION, CommandError, ReportingCommand
 from stock_volume.errors import SourceError
 
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own, so that logs go there."""
-    configure_project("stock_volume")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(VERBOSE, raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.fixture(autouse=True)

@@ -6,20 +6,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
 
 from stock_volume.cli import cli, run
-from stock_volume.cli.reporting import VERBOSE
 from stock_volume.runtime_parameters import RawValue
 
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own, so that logs go there."""
-    configure_project("stock_volume")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(VERBOSE, raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("project")
 
 
 def given(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:

@@ -23,6 +23,7 @@ from stock_volume.forecaster.tuning import TuningParameters
 from stock_volume.hooks.names import MANIFEST, MANIFESTS
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.pipeline_registry import ON_REQUEST, register_pipelines
+from tests.unit.helpers import LAYERS
 
 CONF = Path(__file__).parents[3] / "conf"
 STAGES = ("data_processing", "feature_engineering", "modelling")
@@ -38,17 +39,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "monitor": MonitorParameters,
     "tuning": TuningParameters,
 }
-LAYERS = (
-    "01_raw",
-    "02_intermediate",
-    "03_primary",
-    "04_feature",
-    "05_model_input",
-    "06_models",
-    "07_model_output",
-    "08_reporting",
-    "09_service",
-)
 WITHOUT_LAYER = {"held_forecast_features", "settled_files"}
 ELSEWHERE = {
     "forecaster_metrics": "07_model_output",

@@ -7,11 +7,13 @@ from stock_volume.pipelines.feature_engineering.nodes import (
     engineer_features,
     engineer_forecast_features,
 )
+from stock_volume.pipelines.part import make_part
 
 
 def create_pipeline() -> Pipeline:
     """Compute the features of the estimator and of the forecaster from prices."""
-    return Pipeline(
+    return make_part(
+        "feature_engineering",
         [
             Node(
                 engineer_features,
@@ -42,6 +44,4 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="feature_engineering",
-        namespace="feature_engineering",
-        prefix_datasets_with_namespace=False,
     )

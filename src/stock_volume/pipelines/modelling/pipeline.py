@@ -17,6 +17,7 @@ from stock_volume.pipelines.modelling.nodes import (
     write_model_card,
     write_report,
 )
+from stock_volume.pipelines.part import make_part
 
 
 def create_pipeline() -> Pipeline:
@@ -26,7 +27,8 @@ def create_pipeline() -> Pipeline:
 
 def _model() -> Pipeline:
     """Train both models, backtest the forecaster and forecast the next session."""
-    return Pipeline(
+    return make_part(
+        "modelling",
         [
             Node(
                 fit_estimator,
@@ -72,14 +74,13 @@ def _model() -> Pipeline:
                 name="forecast_live_symbols",
             ),
         ],
-        namespace="modelling",
-        prefix_datasets_with_namespace=False,
     )
 
 
 def _report() -> Pipeline:
     """Draw and describe the errors of both models."""
-    return Pipeline(
+    return make_part(
+        "reporting",
         [
             Node(
                 draw_backtest,
@@ -106,14 +107,13 @@ def _report() -> Pipeline:
                 name="write_report",
             ),
         ],
-        namespace="reporting",
-        prefix_datasets_with_namespace=False,
     )
 
 
 def _package() -> Pipeline:
     """Store the models and a snapshot of the symbols, and build the service from them."""
-    return Pipeline(
+    return make_part(
+        "packaging",
         [
             Node(
                 register_estimator,
@@ -153,6 +153,4 @@ def _package() -> Pipeline:
                 name="package_service",
             ),
         ],
-        namespace="packaging",
-        prefix_datasets_with_namespace=False,
     )

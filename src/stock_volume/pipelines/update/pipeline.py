@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from stock_volume.pipelines.data_processing.nodes import assess_quality
 from stock_volume.pipelines.feature_engineering.nodes import describe_sessions, engineer_features
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
+from stock_volume.pipelines.part import make_part
 from stock_volume.pipelines.update.nodes import (
     fetch_recent_bars,
     log_forecasts,
@@ -32,7 +33,8 @@ def _merge_bars() -> Pipeline:
     recent = ["recent_prices", "recent_quarantine", "recent_files"]
     held = ["held_prices", "held_quarantine", "held_files"]
     merged = ["prices", "quarantine", "restatements", "rebasings", "files"]
-    return Pipeline(
+    return make_part(
+        "data_processing",
         [
             Node(
                 fetch_recent_bars,
@@ -63,14 +65,13 @@ def _merge_bars() -> Pipeline:
                 name="update_quality",
             ),
         ],
-        namespace="data_processing",
-        prefix_datasets_with_namespace=False,
     )
 
 
 def _update_features() -> Pipeline:
     """Update the features of the symbols that have changed."""
-    return Pipeline(
+    return make_part(
+        "feature_engineering",
         [
             Node(
                 # Computing all costs less than finding out which have changed.
@@ -103,14 +104,13 @@ def _update_features() -> Pipeline:
                 name="update_forecast_features",
             ),
         ],
-        namespace="feature_engineering",
-        prefix_datasets_with_namespace=False,
     )
 
 
 def _forecast() -> Pipeline:
     """Forecast the next session, and log it with the sessions since the last update."""
-    return Pipeline(
+    return make_part(
+        "modelling",
         [
             Node(
                 update_forecasts,
@@ -143,14 +143,13 @@ def _forecast() -> Pipeline:
                 name="log_forecasts",
             ),
         ],
-        namespace="modelling",
-        prefix_datasets_with_namespace=False,
     )
 
 
 def _report() -> Pipeline:
     """Report on the update."""
-    return Pipeline(
+    return make_part(
+        "reporting",
         [
             Node(
                 report_update,
@@ -167,14 +166,13 @@ def _report() -> Pipeline:
                 name="report_update",
             ),
         ],
-        namespace="reporting",
-        prefix_datasets_with_namespace=False,
     )
 
 
 def _package() -> Pipeline:
     """Package the service with a new snapshot, and record that the update is complete."""
-    return Pipeline(
+    return make_part(
+        "packaging",
         [
             Node(
                 when_pending(register_snapshot),
@@ -204,6 +202,4 @@ def _package() -> Pipeline:
                 name="settle_files",
             ),
         ],
-        namespace="packaging",
-        prefix_datasets_with_namespace=False,
     )
