@@ -50,6 +50,8 @@ def row_weeks_before(weeks: int, rows_between: int = 0) -> pl.Expr:
     day = pl.col(columns.DATE)
     wanted = pl.col(columns.TARGET_DATE) - pl.duration(weeks=weeks)
     row = day.search_sorted(wanted, side="right").cast(pl.Int64) - 1
-    near = wanted - day.gather(row.clip(0)) <= pl.duration(days=_TOLERANCE_DAYS)
+    # Where no row is early enough, the first row is on a later day.
+    days_before = wanted - day.gather(row.clip(0))
+    near = days_before.is_between(pl.duration(), pl.duration(days=_TOLERANCE_DAYS))
     past = row + rows_between <= pl.int_range(pl.len())
-    return pl.when((row >= 0) & near & past & wanted.is_not_null()).then(row)
+    return pl.when(near & past).then(row)

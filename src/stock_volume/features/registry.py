@@ -39,6 +39,8 @@ SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES)
 FORECAST_FEATURES: Final = (*BAR_FEATURES, *SESSION_FEATURES)
 """All features of the forecaster; an exchange without some scheduled events has fewer."""
 
+_EVERY_ROW: Final = pl.lit(True)  # noqa: FBT003 (a literal of Polars)
+
 ETA: Final = "eta"
 NEXT_VOLUME: Final = "next_volume"
 
@@ -160,18 +162,21 @@ class FeatureSet(NamedTuple):
         return tuple(feature.name for feature in (*self.bar, *self.session))
 
 
-def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+def forecast_features(
+    bars: pl.DataFrame, sessions: pl.DataFrame, wanted: pl.Expr = _EVERY_ROW
+) -> pl.DataFrame:
     """Compute every feature of the forecaster, and its target where that is known.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
         sessions: Rows of ``market_sessions``; their exchange determines the features.
+        wanted: Selects the rows to return by their origin, such as ``TargetDate``.
 
     Returns:
-        One row per bar, in the same order: the origin (symbol, dates, Close, Volume, base,
-        bars so far), the target (``next_volume`` and ``eta``), and the features as float32,
-        null where they are unknown or not finite. The target is null where the symbol has no
-        bar on the next session.
+        One row per bar that is wanted, in the same order: the origin (symbol, dates, Close,
+        Volume, base, bars so far), the target (``next_volume`` and ``eta``), and the features
+        as float32, null where they are unknown or not finite. The target is null where the
+        symbol has no bar on the next session.
     """
     features = FeatureSet.of_layer(sessions.columns)
     frame = (
@@ -181,10 +186,14 @@ def forecast_features(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFram
     )
     for step in EVENT_STEPS:
         frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
-    return frame.select(
+    computed = frame.select(
         *_origin(),
-        *map(_as_float32, columns_of(features.bar, columns.SYMBOL)),
-        *(_as_float32(pl.col(feature.name)) for feature in features.session),
+        *columns_of(features.bar, columns.SYMBOL),
+        *(pl.col(feature.name) for feature in features.session),
+    )
+    # The conversion uses its value twice: of an expression, Polars would compute it twice.
+    return computed.filter(wanted).with_columns(
+        _as_float32(pl.col(name)) for name in features.names
     )
 
 

@@ -40,7 +40,7 @@ def features_in_window(bars: pl.DataFrame, window: FeatureWindow) -> pl.DataFram
     Returns:
         Rows of ``forecast_features``.
     """
-    return forecast_features(bars, window.sessions).filter(window.includes())
+    return forecast_features(bars, window.sessions, window.includes())
 
 
 def renew_features(
