@@ -6,8 +6,9 @@ the package knows boosters by their text, their predictions and the functions be
 LightGBM takes a second to import, and most runs need none of it: it is imported where used.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
@@ -166,6 +167,19 @@ def _check_constant_between_thresholds(node: Node) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive rows of a training set, which are read when they are needed.
+
+    Attributes:
+        rows: Number of rows.
+        read: Reads their features, shape (rows, features), row after row.
+    """
+
+    rows: int
+    read: Callable[[], Matrix]
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSet:
     """Rows to fit boosters to, binned once; parts of them share the bins.
 
@@ -222,16 +236,18 @@ class TrainingSet:
 
 
 def bin_rows(
-    inputs: Matrix,
+    blocks: Sequence[Block],
     target: Floats,
     weights: Floats,
     names: Sequence[str],
     settings: BoosterSettings,
 ) -> TrainingSet:
-    """Bin rows for training.
+    """Bin rows for training, one block at a time.
+
+    Each block is read twice: the bins are chosen for a sample of all rows first.
 
     Args:
-        inputs: Features, shape (n, features).
+        blocks: Features of n rows.
         target: Targets, shape (n,).
         weights: Weights of the rows, shape (n,).
         names: Names of the features.
@@ -243,7 +259,7 @@ def bin_rows(
     from lightgbm import Dataset
 
     binned = Dataset(
-        inputs,
+        _as_sequences(blocks),
         target,
         weight=weights,
         feature_name=list(names),
@@ -251,6 +267,29 @@ def bin_rows(
         free_raw_data=True,
     )
     return TrainingSet(binned.construct())
+
+
+def _as_sequences(blocks: Sequence[Block]) -> "list[lightgbm.Sequence]":
+    """Let LightGBM read blocks. It asks for a few rows at a time, so the latest block is kept."""
+    from lightgbm import Sequence as RowSequence
+
+    @lru_cache(maxsize=1)
+    def read(number: int) -> Matrix:
+        return blocks[number].read()
+
+    class ReadBlock(RowSequence):
+        def __init__(self, number: int) -> None:
+            self._number = number
+
+        def __getitem__(self, rows: "int | slice | list[int]") -> Matrix:
+            matrix = read(self._number)
+            # Single rows are the sample that bins are chosen for, which must be of doubles.
+            return matrix[rows] if isinstance(rows, slice) else matrix[rows].astype(np.float64)
+
+        def __len__(self) -> int:
+            return blocks[self._number].rows
+
+    return [ReadBlock(number) for number, block in enumerate(blocks) if block.rows]
 
 
 def _common_parameters(settings: BoosterSettings) -> dict[str, Setting]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -11,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError
-from stock_volume.evaluation.baselines import MA5, baseline_forecasts
+from stock_volume.evaluation.baselines import MA5, Baselines
 from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.features.window import FeatureWindow
+from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
     DAYS_OF_YEAR,
@@ -23,6 +25,7 @@ from stock_volume.forecaster.train import (
     training_rows,
 )
 from stock_volume.forecaster.universe import bucket_number, is_common_stock
+from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ FOLD: Final = "fold"
 _SHARE_OF_TRAINING: Final = 0.6
 _SHARE_OF_HISTORY: Final = 0.25
 _HOLIDAYS: Final = timedelta(days=7)
+_BLOCK_ROWS: Final = 50_000
+"""Minimum number of rows forecast at a time."""
 
 _Bounds = tuple[date, date, date]
 """First day trained on, first day tested on, and the day after the last tested on."""
@@ -332,9 +337,9 @@ def run_backtest(
         parameters: Parameters of the forecaster.
 
     Yields:
-        One frame per fold: Symbol, Date, TargetDate, Volume of the target session, the
-        forecast, its quantiles and the baselines, all in shares; Close of the origin,
-        the observed eta, and the columns that group the errors.
+        Frames in order of fold, then of symbol: Symbol, Date, TargetDate, Volume of the
+        target session, the forecast, its quantiles and the baselines, all in shares; Close of
+        the origin, the observed eta, and the columns that group the errors.
 
     Raises:
         NoBacktestError: A window has no row to test on.
@@ -344,15 +349,23 @@ def run_backtest(
     parameters = _limit_history(parameters, plan)
     for number, fold in enumerate(plan.folds):
         logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
-        train = _train_rows(features, fold, parameters).collect(engine="streaming")
-        test = _test_rows(features, fold, plan).collect(engine="streaming")
+        train = _train_rows(features, fold, parameters)
         forecaster = train_forecaster(train, parameters)
-        yield _join_outcome(
-            test,
-            forecaster.predict(test, parameters.num_threads),
-            baseline_forecasts(train, test),
-            number,
+        forecast = partial(
+            _forecast_rows,
+            forecaster=forecaster,
+            baselines=Baselines.fit(train),
+            fold=number,
+            num_threads=parameters.num_threads,
         )
+        yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=_BLOCK_ROWS)
+
+
+def _forecast_rows(
+    test: pl.DataFrame, forecaster: Forecaster, baselines: Baselines, fold: int, num_threads: int
+) -> pl.DataFrame:
+    forecasts = forecaster.predict(test, num_threads)
+    return _join_outcome(test, forecasts, baselines.forecast(test), fold)
 
 
 def _join_outcome(

@@ -26,7 +26,7 @@ from stock_volume.evaluation.backtest import (
     run_backtest,
     target_sessions,
 )
-from stock_volume.evaluation.baselines import BASELINES, MA5, baseline_forecasts
+from stock_volume.evaluation.baselines import BASELINES, MA5, Baselines
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, Forecaster
@@ -412,7 +412,7 @@ def test_each_fold_is_forecast_by_a_model_of_its_window(
         test = _scored(frame, plan, fold)
         forecasts = train_forecaster(train, PARAMETERS).predict(test, 1)
         assert_frame_equal(rows.select(forecasts.columns), forecasts)
-        assert_frame_equal(rows.select(BASELINES), baseline_forecasts(train, test))
+        assert_frame_equal(rows.select(BASELINES), Baselines.fit(train.lazy()).forecast(test))
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -469,8 +469,8 @@ def test_folds_are_made_one_at_a_time(
     """The first fold comes before a later one is trained, so that memory holds one."""
     trained: list[int] = []
 
-    def train(rows: pl.DataFrame, parameters: ForecasterParameters) -> Forecaster:
-        trained.append(rows.height)
+    def train(rows: pl.LazyFrame, parameters: ForecasterParameters) -> Forecaster:
+        trained.append(rows.collect().height)
         return train_forecaster(rows, parameters)
 
     monkeypatch.setattr(backtest, "train_forecaster", train)

@@ -125,6 +125,25 @@ def test_nothing_but_features_is_learnt_from(rows: pl.DataFrame, trained: Foreca
     assert _texts(train_forecaster(other, PARAMETERS)) == _texts(trained)
 
 
+def test_each_booster_has_its_own_sample(rows: pl.DataFrame) -> None:
+    """With fewer rows than there are, boosters of equal seeds and all features differ."""
+    every = {"boosters": 2, "bagging_fraction": 1.0, "feature_fraction": 1.0, "max_rows": 300}
+    assert rows.height > 2 * 300
+    sampled = train_forecaster(rows, small_parameters(**every))
+    whole = train_forecaster(rows, small_parameters(**every | {"max_rows": rows.height}))
+    first, second = map(_trees, sampled.boosters)
+    assert first != second
+    assert _trees(whole.boosters[0]) == _trees(whole.boosters[1])
+    assert sampled.training.rows == 2 * 300
+    assert whole.training.rows == rows.height
+
+
+def test_samples_are_reproducible(rows: pl.DataFrame) -> None:
+    """Equal rows and seeds give equal samples, and so equal forecasters."""
+    parameters = small_parameters(max_rows=300)
+    assert train_forecaster(rows, parameters) == train_forecaster(rows, parameters)
+
+
 def test_boosters_name_the_features_in_order(trained: Forecaster) -> None:
     """Every booster takes the registry's features, and the target is none of them."""
     assert trained.features == tuple(feature.name for feature in FORECAST_FEATURES)

@@ -160,7 +160,7 @@ def fit_forecaster(
     """Train the shipped forecaster on the latest years."""
     del plan  # an input so that training waits until the plan shows that there are enough rows
     check_targets(forecast_features, exchange)
-    rows = latest_training_rows(forecast_features, parameters).collect(engine="streaming")
+    rows = latest_training_rows(forecast_features, parameters)
     return train_forecaster(rows, parameters, exchange.code)
 
 

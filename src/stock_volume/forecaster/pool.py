@@ -1,0 +1,109 @@
+"""The rows that a forecaster is trained on, read a block of symbols at a time.
+
+Three years of 8,000 symbols are five million rows, and their features 4 GB. Only the few columns
+that training needs as such are in memory; the features are read block by block where they are
+needed.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.boosters import Block, Matrix
+from stock_volume.symbols import SymbolRange, symbol_ranges
+
+BLOCK_ROWS: Final = 50_000
+"""Minimum number of rows of a block, before any sampling; the last may have fewer."""
+
+Positions = npt.NDArray[np.intp]
+
+
+class Pool(NamedTuple):
+    """Rows to train on.
+
+    Attributes:
+        known: The columns that training needs as such, one row per row.
+        blocks: Readers of the features of the same rows, in the same order.
+    """
+
+    known: pl.DataFrame
+    blocks: tuple[Block, ...]
+
+    def read_features(self, rows: Positions) -> Iterator[Matrix]:
+        """Read the features of some rows.
+
+        Args:
+            rows: Their positions, ascending.
+
+        Yields:
+            Features, shape (n, features), block by block; blocks without such rows are left out.
+        """
+        for block, local in zip(
+            self.blocks, _split([block.rows for block in self.blocks], rows), strict=True
+        ):
+            if len(local):
+                yield block.read()[local]
+
+
+def pool_rows(
+    layer: pl.LazyFrame, features: Sequence[str], known: Sequence[str], limit: int, seed: int
+) -> Pool:
+    """Choose the rows to train on.
+
+    Args:
+        layer: ``training_rows`` of a window of sessions.
+        features: Names of the features.
+        known: Names of the columns that training needs as such.
+        limit: Maximum number of rows; more are sampled.
+        seed: Seed of the sample.
+
+    Returns:
+        All rows, or a random sample of them, in order of symbol and of the layer.
+    """
+    ranges = list(symbol_ranges(layer, rows=BLOCK_ROWS))
+    narrow = layer.select(columns.SYMBOL, *known)
+    frames = [symbols.select(narrow) for symbols in ranges]
+    heights = [frame.height for frame in frames]
+    chosen = _split(heights, sample_positions(np.arange(sum(heights)), limit, seed))
+    wide = layer.select(columns.SYMBOL, *features)
+    return Pool(
+        known=pl.concat(frame[rows] for frame, rows in zip(frames, chosen, strict=True)),
+        blocks=tuple(
+            Block(len(rows), partial(_read_features, wide, symbols, rows))
+            for symbols, rows in zip(ranges, chosen, strict=True)
+        ),
+    )
+
+
+def sample_positions(positions: Positions, limit: int, *seed: int) -> Positions:
+    """Sample without replacement.
+
+    Args:
+        positions: Positions of rows, ascending.
+        limit: Maximum size of the sample.
+        seed: Seed; each sequence of numbers gives another sample.
+
+    Returns:
+        All positions if they are no more than the limit, or else a sample, ascending.
+    """
+    if len(positions) <= limit:
+        return positions
+    chosen = np.random.default_rng(seed).choice(len(positions), limit, replace=False)
+    return positions[np.sort(chosen)]
+
+
+def _split(heights: Sequence[int], positions: Positions) -> list[Positions]:
+    """Split positions by block, and count them from the start of each."""
+    starts = np.cumsum([0, *heights[:-1]])
+    parts = np.split(positions, np.searchsorted(positions, starts[1:]))
+    return [part - start for part, start in zip(parts, starts, strict=True)]
+
+
+def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Positions) -> Matrix:
+    # Row after row, as LightGBM reads them.
+    return symbols.select(layer)[rows].drop(columns.SYMBOL).to_numpy(order="c")
