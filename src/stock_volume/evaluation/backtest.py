@@ -36,7 +36,7 @@ FOLD: Final = "fold"
 _SHARE_OF_TRAINING: Final = 0.6
 _SHARE_OF_HISTORY: Final = 0.25
 _HOLIDAYS: Final = timedelta(days=7)
-_BLOCK_ROWS: Final = 50_000
+BLOCK_ROWS: Final = 50_000
 """Minimum number of rows forecast at a time."""
 
 _Bounds = tuple[date, date, date]
@@ -292,7 +292,7 @@ def check_windows(features: pl.LazyFrame, plan: Plan, parameters: ForecasterPara
     """
     parameters = _limit_history(parameters, plan)
     for number, fold in enumerate(plan.folds, start=1):
-        if _test_rows(features, fold, plan).limit(1).collect().is_empty():
+        if _test_rows(features, fold, plan).select(columns.SYMBOL).limit(1).collect().is_empty():
             raise NoBacktestError(
                 f"backtest: no symbol with {plan.least_sessions} bars of history is in the data "
                 f"from {fold.test_start} to {fold.test_end}: change backtest.test_start, or lower "
@@ -358,7 +358,7 @@ def run_backtest(
             fold=number,
             num_threads=parameters.num_threads,
         )
-        yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=_BLOCK_ROWS)
+        yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=BLOCK_ROWS)
 
 
 def _forecast_rows(
