@@ -26,7 +26,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
-  bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+  bench-full bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -58,6 +58,9 @@ serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 
 bench: $(VENV)/.installed ## Compare our stages with the original's (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}
+
+bench-full: $(VENV)/.installed ## Measure a market of 8,049 symbols made from an archive, beside other methods (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/full.py "$$SOURCE"
 
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options

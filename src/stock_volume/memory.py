@@ -27,7 +27,7 @@ def available_memory() -> int:
     """
     import psutil
 
-    limits = [psutil.virtual_memory().available]
+    limits: list[int] = [psutil.virtual_memory().available]
     limits += [left for left in map(_left_in_cgroup, *zip(*_CGROUPS, strict=True)) if left]
     return min([*limits, *_left_to_map()])
 

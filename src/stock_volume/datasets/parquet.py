@@ -17,8 +17,12 @@ from stock_volume.datasets.preview import DescribedDataset
 from stock_volume.files import partial_path
 
 COMPRESSION: Final = "lz4"
-MIN_ROW_GROUP_ROWS: Final = 20_000
-"""Minimum number of rows per row group; the last may have fewer."""
+MIN_ROW_GROUP_ROWS: Final = 100_000
+"""Minimum number of rows per row group; the last may have fewer.
+
+A reader of a few symbols reads the description of every row group first, which takes longer than
+reading the rows where there are many small groups of many columns.
+"""
 
 _PREVIEWED_ROWS: Final = 5
 _PREVIEWED_CHARACTERS: Final = 40

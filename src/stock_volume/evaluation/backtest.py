@@ -36,7 +36,7 @@ FOLD: Final = "fold"
 _SHARE_OF_TRAINING: Final = 0.6
 _SHARE_OF_HISTORY: Final = 0.25
 _HOLIDAYS: Final = timedelta(days=7)
-BLOCK_ROWS: Final = 50_000
+BLOCK_ROWS: Final = 100_000
 """Minimum number of rows forecast at a time."""
 
 _Bounds = tuple[date, date, date]

@@ -17,7 +17,7 @@ from stock_volume import columns
 from stock_volume.boosters import Block, Matrix
 from stock_volume.symbols import SymbolRange, symbol_ranges
 
-BLOCK_ROWS: Final = 50_000
+BLOCK_ROWS: Final = 100_000
 """Minimum number of rows of a block, before any sampling; the last may have fewer."""
 
 Positions = npt.NDArray[np.intp]
@@ -56,28 +56,39 @@ def pool_rows(
     """Choose the rows to train on.
 
     Args:
-        layer: ``training_rows`` of a window of sessions.
+        layer: ``training_rows`` of a window of sessions, sorted by symbol.
         features: Names of the features.
         known: Names of the columns that training needs as such.
         limit: Maximum number of rows; more are sampled.
         seed: Seed of the sample.
 
     Returns:
-        All rows, or a random sample of them, in order of symbol and of the layer.
+        All rows, or a random sample of them, in the order of the layer.
+
+    Raises:
+        ValueError: The layer is not sorted by symbol.
     """
-    ranges = list(symbol_ranges(layer, rows=BLOCK_ROWS))
-    narrow = layer.select(columns.SYMBOL, *known)
-    frames = [symbols.select(narrow) for symbols in ranges]
-    heights = [frame.height for frame in frames]
-    chosen = _split(heights, sample_positions(np.arange(sum(heights)), limit, seed))
+    rows = layer.select(columns.SYMBOL, *known).collect(engine="streaming")
+    ranges = list(symbol_ranges(rows.lazy(), rows=BLOCK_ROWS))
+    chosen = sample_positions(np.arange(rows.height), limit, seed)
     wide = layer.select(columns.SYMBOL, *features)
     return Pool(
-        known=pl.concat(frame[rows] for frame, rows in zip(frames, chosen, strict=True)),
+        known=rows[chosen],
         blocks=tuple(
-            Block(len(rows), partial(_read_features, wide, symbols, rows))
-            for symbols, rows in zip(ranges, chosen, strict=True)
+            Block(len(local), partial(_read_features, wide, symbols, local))
+            for symbols, local in zip(
+                ranges, _split(_count_rows(rows[columns.SYMBOL], ranges), chosen), strict=True
+            )
         ),
     )
+
+
+def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:
+    if not symbols.is_sorted():
+        raise ValueError("the rows to train on are not sorted by symbol")
+    ends = symbols.search_sorted(pl.Series([one.last for one in ranges]), side="right")
+    heights: list[int] = np.diff(ends.to_numpy().astype(np.intp), prepend=0).tolist()
+    return heights
 
 
 def sample_positions(positions: Positions, limit: int, *seed: int) -> Positions:

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -76,8 +77,13 @@ def latest_training_rows(features: pl.LazyFrame, parameters: ForecasterParameter
     """
     known = training_rows(features, parameters)
     target = pl.col(columns.TARGET_DATE)
-    days = pl.duration(days=round(parameters.train_years * DAYS_OF_YEAR))
-    return known.filter(target > target.max() - days)
+    # A value, not an expression: a filter by an aggregate would read all rows for every block.
+    last = known.select(target.max()).collect(engine="streaming").item()
+    if last is None:
+        return known
+    return known.filter(
+        target > last - timedelta(days=round(parameters.train_years * DAYS_OF_YEAR))
+    )
 
 
 def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters) -> None:
