@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 LIBRARY: Final = "LightGBM"
 
-_MOST_BINS: Final = 255
+_MAX_BINS: Final = 255
 _RESERVED_BINS: Final = 4
 """Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_regressor)."""
 
-MOST_LEVELS: Final = _MOST_BINS - _RESERVED_BINS
+MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 """Distinct values of an input that ``fit_regressor`` can distinguish."""
 
 _ZERO: Final = float(np.float32(1e-35))
@@ -331,7 +331,7 @@ def fit_regressor(
     """Fit a scikit-learn regressor to weighted cells.
 
     Args:
-        inputs: Non-negative inputs, shape (n, inputs), of at most ``MOST_LEVELS`` distinct
+        inputs: Non-negative inputs, shape (n, inputs), of at most ``MAX_LEVELS`` distinct
             values each.
         target: Targets, shape (n,).
         weights: Weights, shape (n,).

@@ -45,7 +45,7 @@ def sessions_between(first: date, last: date) -> list[date]:
 def small_parameters(**changed: Any) -> ForecasterParameters:
     """Make parameters of a forecaster that trains within a moment."""
     small: dict[str, Any] = {
-        "least_sessions": 1,
+        "min_sessions": 1,
         "n_estimators": 20,
         "learning_rate": 0.2,
         "num_leaves": 7,

@@ -54,7 +54,7 @@ NAMES: Final = {
 """The last one has not traded since long before the end."""
 
 LAST_TRADE: Final = dt.date(2018, 1, 5)
-_LEAST: Final = 60
+_MIN_SESSIONS: Final = 60
 
 
 def model_text(volume_of: Callable[[Floats, Floats], Floats], rounds: int = 10) -> str:
@@ -116,11 +116,11 @@ def stored_models() -> dict[str, StoredModel]:
     bars = made_up_bars()
     sessions = market_sessions([market_sums(add_quantities(bars))], NYSE)
     rows = forecast_features(bars, sessions)
-    parameters = small_parameters(least_sessions=_LEAST)
+    parameters = small_parameters(min_sessions=_MIN_SESSIONS)
     forecaster = train_forecaster(
-        rows.filter(pl.col(ETA).is_not_null(), pl.col("sessions") >= _LEAST), parameters
+        rows.filter(pl.col(ETA).is_not_null(), pl.col("sessions") >= _MIN_SESSIONS), parameters
     )
-    asked = BacktestParameters(least_sessions=_LEAST)
+    asked = BacktestParameters(min_sessions=_MIN_SESSIONS)
     plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
     backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
     features = add_features(bars, FeatureParameters())

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.boosters import (
-    MOST_LEVELS,
+    MAX_LEVELS,
     FittedRegressor,
     RegressorSettings,
     booster_of,
@@ -24,7 +24,7 @@ Mask = npt.NDArray[np.bool_]
 
 logger = logging.getLogger(__name__)
 
-_LEAST_ROWS: Final = 10
+_MIN_ROWS: Final = 10
 
 
 class EstimatorParameters(BaseModel):
@@ -50,7 +50,7 @@ class EstimatorParameters(BaseModel):
     min_rows_in_leaf: int = Field(default=20, ge=1)
     test_share: float = Field(default=0.2, gt=0, lt=1)
     random_state: int = 42
-    grid_size: int = Field(default=MOST_LEVELS, ge=2, le=MOST_LEVELS)
+    grid_size: int = Field(default=MAX_LEVELS, ge=2, le=MAX_LEVELS)
     volume_share: float = Field(default=0.5, ge=0, le=1)
     num_threads: int = Field(default=1, ge=1)
 
@@ -122,9 +122,9 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
         TooFewRowsError: There are fewer than ten rows, or all are of one day.
     """
     rows = _collect(features)
-    if len(rows.volume) < _LEAST_ROWS:
+    if len(rows.volume) < _MIN_ROWS:
         raise TooFewRowsError(
-            f"the source has {len(rows.volume)} of the {_LEAST_ROWS} bars that training and "
+            f"the source has {len(rows.volume)} of the {_MIN_ROWS} bars that training and "
             "testing the estimator need: use a source with more bars"
         )
     model, random_split = _fit_and_measure(

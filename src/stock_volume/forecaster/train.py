@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 DAYS_OF_YEAR: Final = 365.25
 
-_LEAST_ROWS: Final = 50
-_LEAST_ROWS_IN_LEAF: Final = 20
+_MIN_ROWS: Final = 50
+_MIN_ROWS_IN_LEAF: Final = 20
 _LEAVES_OF_SMALL_DATA: Final = 100
 _TYPICAL_STD: Final = 0.8
-_LEAST_STD: Final = 0.2
-_MOST_STD: Final = 2.0
+_MIN_STD: Final = 0.2
+_MAX_STD: Final = 2.0
 
 
 class _Split(NamedTuple):
@@ -48,7 +48,7 @@ def training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> p
         Rows with a known target, of symbols with enough history.
     """
     return features.filter(
-        pl.col(ETA).is_not_null() & (pl.col(BARS_SO_FAR) >= parameters.least_sessions)
+        pl.col(ETA).is_not_null() & (pl.col(BARS_SO_FAR) >= parameters.min_sessions)
     )
 
 
@@ -90,13 +90,13 @@ def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters
         .collect(engine="streaming")
         .row(0)
     )
-    if count >= _LEAST_ROWS and sessions > 1:
+    if count >= _MIN_ROWS and sessions > 1:
         return
     between = f" from {first} to {last}" if count else ""
     raise TooFewRowsError(
         f"too few bars to train {what} on: {count} symbol-days of {sessions} sessions{between}; "
-        f"training needs {_LEAST_ROWS} of two sessions, of symbols with "
-        f"{parameters.least_sessions} bars (forecaster.least_sessions) up to then. Use a source "
+        f"training needs {_MIN_ROWS} of two sessions, of symbols with "
+        f"{parameters.min_sessions} bars (forecaster.min_sessions) up to then. Use a source "
         "with more bars"
     )
 
@@ -187,7 +187,7 @@ def row_weights(rows: pl.DataFrame, parameters: ForecasterParameters) -> Floats:
     Returns:
         Weights, shape (rows,).
     """
-    spread = pl.col(ABNORMAL_STD).fill_null(_TYPICAL_STD).clip(_LEAST_STD, _MOST_STD)
+    spread = pl.col(ABNORMAL_STD).fill_null(_TYPICAL_STD).clip(_MIN_STD, _MAX_STD)
     kind = pl.when(columns.ETF).then(parameters.etf_weight).otherwise(1.0)
     weights: Floats = rows.select(kind / spread.cast(pl.Float64)).to_series().to_numpy()
     if parameters.half_life_sessions:
@@ -207,7 +207,7 @@ def mean_settings(rows: int, parameters: ForecasterParameters, number: int = 0) 
     Returns:
         The settings, with the maximum number of trees.
     """
-    small = max(_LEAST_ROWS_IN_LEAF, rows // _LEAVES_OF_SMALL_DATA)
+    small = max(_MIN_ROWS_IN_LEAF, rows // _LEAVES_OF_SMALL_DATA)
     return BoosterSettings(
         trees=parameters.n_estimators,
         learning_rate=parameters.learning_rate,

@@ -141,7 +141,7 @@ def measure_drift(
         features: Rows of ``forecast_features``.
         importance: Share of the gain by feature.
         windows: The windows to compare.
-        parameters: ``least_windows`` is the number of past windows required.
+        parameters: ``min_windows`` is the number of past windows required.
 
     Returns:
         One entry per feature, the highest index first.
@@ -166,7 +166,7 @@ def _find_highest_past_psi(
     total = reference.sum(axis=0)
     indices = [compute_psi(window, total - window) for window in reference[:past]]
     known = [index for index in indices if index is not None]
-    return max(known) if len(known) >= parameters.least_windows else None
+    return max(known) if len(known) >= parameters.min_windows else None
 
 
 def _classify(name: str) -> FeatureKind:

@@ -112,7 +112,7 @@ def score_forecasts(
     forecaster: str,
     prices: pl.LazyFrame,
     features: pl.LazyFrame,
-    least_sessions: int,
+    min_sessions: int,
 ) -> Scored:
     """Join forecasts with their outcomes, as the backtest does.
 
@@ -126,7 +126,7 @@ def score_forecasts(
         forecaster: Identity of the forecaster in use.
         prices: The bars.
         features: Rows of ``forecast_features``.
-        least_sessions: Bars that a symbol needs before its forecasts are scored.
+        min_sessions: Bars that a symbol needs before its forecasts are scored.
 
     Returns:
         The scored forecasts, and how many were left out at each step.
@@ -139,7 +139,7 @@ def score_forecasts(
     observed = _join_outcomes(latest, prices)
     known = _adjust_for_splits(_join_origins(observed, features))
     rows = (
-        known.filter(pl.col(BARS_SO_FAR) >= least_sessions)
+        known.filter(pl.col(BARS_SO_FAR) >= min_sessions)
         .with_columns(
             shares_at_base().alias(MA5),
             ((pl.col(columns.VOLUME) * pl.col(_TARGET_CLOSE)).log() - pl.col(BASE)).alias(ETA),
@@ -326,7 +326,7 @@ def compare_errors(
     comparisons = {}
     for measure in Measure:
         value, windows = float(own[measure][0]), past[measure][~np.isnan(past[measure])]
-        if not np.isnan(value) and len(windows) >= parameters.least_windows:
+        if not np.isnan(value) and len(windows) >= parameters.min_windows:
             usual = describe_range(measure, windows, parameters.error_tail)
             comparisons[measure] = compare_value(value, usual, windows)
     return comparisons

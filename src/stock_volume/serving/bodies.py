@@ -18,16 +18,16 @@ from typing_extensions import TypedDict
 
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, PRICE_BOUND
-from stock_volume.forecaster.parameters import LEAST_BARS
+from stock_volume.forecaster.parameters import MIN_BARS
 
-MOST_ROWS: Final = 10_000
-MOST_SYMBOLS: Final = 1_000
-MOST_BARS: Final = 3_000
-MOST_FOUND: Final = 100
-MOST_SYMBOL_TEXT: Final = 255
+MAX_ROWS: Final = 10_000
+MAX_SYMBOLS: Final = 1_000
+MAX_BARS: Final = 3_000
+MAX_FOUND: Final = 100
+MAX_SYMBOL_TEXT: Final = 255
 """No file system has longer names of files, from which symbols come."""
 
-MOST_QUERY: Final = MOST_SYMBOL_TEXT
+MAX_QUERY: Final = MAX_SYMBOL_TEXT
 
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 NO_DATE: Final = "is not a date YYYY-MM-DD"
@@ -63,7 +63,7 @@ SymbolText = Annotated[
         description="symbol as the data spells it; any other case means the symbol in capitals "
         "or, without one, the only symbol that differs by case alone",
         min_length=1,
-        max_length=MOST_SYMBOL_TEXT,
+        max_length=MAX_SYMBOL_TEXT,
         pattern=r"^[^/]*[^./][^/]*$",
         examples=["AAPL"],
     ),
@@ -102,7 +102,7 @@ _BARS_EXAMPLE: Final[Any] = {
             "Adj Close": 10.0,
             "Volume": 120_000 + 10_000 * day.weekday(),
         }
-        for day in _weekdays(dt.date(2019, 11, 22), LEAST_BARS)
+        for day in _weekdays(dt.date(2019, 11, 22), MIN_BARS)
     ],
 }
 """Made up, but such as are answered."""
@@ -213,7 +213,7 @@ class AveragesBatch(BaseModel):
     rows: Annotated[
         list[AveragesRow],
         FailFast(),
-        Field(description="the pairs", min_length=1, max_length=MOST_ROWS),
+        Field(description="the pairs", min_length=1, max_length=MAX_ROWS),
     ]
 
 
@@ -292,7 +292,7 @@ class SymbolsRequest(BaseModel):
     symbols: Annotated[
         list[SymbolText],
         FailFast(),
-        Field(description="the symbols", min_length=1, max_length=MOST_SYMBOLS),
+        Field(description="the symbols", min_length=1, max_length=MAX_SYMBOLS),
     ]
 
 
@@ -308,8 +308,8 @@ class BarsRequest(BaseModel):
         FailFast(),
         Field(
             description="one symbol's bars, up to the session before the one to be forecast",
-            min_length=LEAST_BARS,
-            max_length=MOST_BARS,
+            min_length=MIN_BARS,
+            max_length=MAX_BARS,
         ),
     ]
 

@@ -20,7 +20,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER: Final = {"retry-after": "2"}
 """Header of refusals that pass."""
 
-_MOST_ERRORS: Final = 100
+_MAX_ERRORS: Final = 100
 """Bad rows that an answer lists; a longer list is cut."""
 
 _NAMELESS: Final = {"body", "query", "path", "symbols", "bars"}
@@ -121,7 +121,7 @@ def unprocessable(errors: list[InvalidValue]) -> Problem:
     Returns:
         The problem, which shows the first ones of many.
     """
-    shown = errors[:_MOST_ERRORS]
+    shown = errors[:_MAX_ERRORS]
     detail = "; ".join(f"{one.field}: {one.message}" for one in shown)
     if len(errors) > len(shown):
         detail += f"; and {len(errors) - len(shown)} more"

@@ -17,8 +17,8 @@ from stock_volume.serving.bodies import (
     AS_NUMERAL,
     ESTIMATOR_NOTE,
     FORECAST_EXAMPLES,
-    MOST_FOUND,
-    MOST_QUERY,
+    MAX_FOUND,
+    MAX_QUERY,
     Averages,
     AveragesBatch,
     BarsRequest,
@@ -307,12 +307,12 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
             str,
             Query(
                 description="start of the symbol, or a part of the name; empty for all",
-                max_length=MOST_QUERY,
+                max_length=MAX_QUERY,
                 examples=["apple"],
             ),
         ] = "",
         limit: Annotated[
-            int, Query(description="most symbols to list", ge=1, le=MOST_FOUND), AS_NUMERAL
+            int, Query(description="most symbols to list", ge=1, le=MAX_FOUND), AS_NUMERAL
         ] = 20,
     ) -> SymbolsFound:
         """Find symbols by their start, or by a part of the security's name."""

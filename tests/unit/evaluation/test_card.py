@@ -46,7 +46,7 @@ PLAN: Final = Plan.model_validate(
                 "test_end": "2019-02-04",
             },
         ],
-        "least_sessions": 252,
+        "min_sessions": 252,
         "note": "The features start late.",
     }
 )

@@ -32,7 +32,7 @@ from tests.unit.forecast_helpers import LEVELS, backtest_frame
 PARAMETERS: Final = BacktestParameters(resamples=200)
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
-PLAN: Final = Plan(folds=(), least_sessions=1, note="")
+PLAN: Final = Plan(folds=(), min_sessions=1, note="")
 POINTS: Final = ("eta_r2", "level_r2", "mdape", "mae", "qlike", "bias")
 
 

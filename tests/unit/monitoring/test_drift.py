@@ -27,7 +27,7 @@ from tests.unit.forecast_helpers import forecast_frame, sessions_from
 from tests.unit.monitoring_helpers import make_drift
 
 DAYS: Final = sessions_from(date(2020, 1, 6), 100)
-FEW: Final = MonitorParameters(window=5, least_windows=3)
+FEW: Final = MonitorParameters(window=5, min_windows=3)
 
 
 def _compute_psi_in_pandas(recent: "pd.Series[Any]", reference: "pd.Series[Any]") -> float:

@@ -10,7 +10,7 @@ const COLOURS = ["text", "muted", "line", "surface", "bar", "mean", "forecast", 
 const NARROW = 500;
 const FEW_DAYS = 100;
 /** Pixels for a bar and its gap: below it, bars are a grey wall. */
-const LEAST_PIXELS = 2.5;
+const MIN_PIXELS = 2.5;
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 // 1970-01-05 was a Monday.
@@ -187,7 +187,7 @@ export function volumeChart(host, bars, forecast) {
   const { session } = forecast ?? {};
   const { q10, q90 } = forecast?.quantiles ?? {};
   chart(host, (palette, width, rem) => {
-    const weekly = !areFew(bars.map((bar) => bar.Date)) && (width - axisWidth(rem)) / bars.length < LEAST_PIXELS;
+    const weekly = !areFew(bars.map((bar) => bar.Date)) && (width - axisWidth(rem)) / bars.length < MIN_PIXELS;
     const shown = weekly ? byWeek(bars) : bars;
     const dates = shown.map((bar) => bar.Date);
     const next = forecast && afterwards(session, dates.length, width - axisWidth(rem), rem);
