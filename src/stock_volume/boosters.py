@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats, Matrix
 
 if TYPE_CHECKING:
     import lightgbm
@@ -30,7 +30,6 @@ MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
-Matrix = npt.NDArray[np.floating]
 Setting = str | int | float | bool
 """Value of a parameter of LightGBM."""
 

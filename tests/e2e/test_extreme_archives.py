@@ -322,7 +322,7 @@ def test_what_does_not_vary_is_null_and_a_word(succeeded: Runs) -> None:
     assert "eta-R² is undefined" in report
     assert "Where R² is undefined, the volumes held out do not vary." in report
     models = models_in(folder)
-    assert "eta_r2" not in models.about.forecaster.metrics
+    assert models.about.forecaster.metrics.eta_r2 is None
     (row,) = models.lookup.forecast(["S0"])
     assert forecast_answer(row, "tag").forecast == 50_000
     assert models.table.estimate(50_000, 20) == 50_000

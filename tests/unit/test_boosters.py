@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import stock_volume
+from stock_volume.arrays import Floats
 from stock_volume.boosters import (
     Booster,
     BoosterSettings,
@@ -17,7 +18,6 @@ from stock_volume.boosters import (
     booster_of,
     fit_regressor,
 )
-from stock_volume.metrics import Floats
 
 SETTINGS: Final = BoosterSettings(
     trees=5,

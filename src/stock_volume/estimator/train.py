@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
+from stock_volume.arrays import Floats, Indices
 from stock_volume.boosters import (
     MAX_LEVELS,
     FittedRegressor,
@@ -17,8 +18,8 @@ from stock_volume.boosters import (
     fit_regressor,
 )
 from stock_volume.errors import TooFewRowsError
-from stock_volume.estimator.grid import Cells, Grid, Indices, fold, make_grid
-from stock_volume.metrics import Floats, in_words, point_errors
+from stock_volume.estimator.grid import Cells, Grid, fold, make_grid
+from stock_volume.metrics import in_words, point_errors
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,37 +57,36 @@ class EstimatorParameters(BaseModel):
 
 
 class SplitMetrics(BaseModel):
-    """Errors on the held-out rows of a split, in shares.
+    """Errors on the held-out rows of a split, in shares."""
 
-    Attributes:
-        mae: Mean absolute error.
-        mse: Mean squared error.
-        r2: Coefficient of determination; None where the volumes do not vary.
-        n_train: Rows trained on.
-        n_test: Rows held out.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     mae: float
+    """Mean absolute error."""
+
     mse: float
-    r2: float | None
+    """Mean squared error."""
+
+    r2: float | None = None
+    """Coefficient of determination; None where the volumes do not vary."""
+
     n_train: int
+    """Rows trained on."""
+
     n_test: int
+    """Rows held out."""
 
 
 class EstimatorMetrics(BaseModel):
-    """Errors of the estimator.
+    """Errors of the estimator."""
 
-    Attributes:
-        random_split: Errors of the shipped model on a random part of the rows.
-        time_split: Errors of a model trained on earlier days on the later ones.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     random_split: SplitMetrics
+    """Errors of the shipped model on a random part of the rows."""
+
     time_split: SplitMetrics
+    """Errors of a model trained on earlier days on the later ones."""
 
 
 class TrainedEstimator(NamedTuple):

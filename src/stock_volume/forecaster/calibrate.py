@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats
 
 MIN_ROWS: Final = 500
 """Minimum rows of a bucket for offsets of its own."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows
 from stock_volume.errors import TooFewRowsError
 from stock_volume.exchange import NYSE
@@ -18,7 +19,6 @@ from stock_volume.forecaster.calibrate import conformal_offsets
 from stock_volume.forecaster.model import Forecaster, TrainingSummary, predict_each
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import BUCKETS, bucket_number
-from stock_volume.metrics import Floats
 
 logger = logging.getLogger(__name__)
 

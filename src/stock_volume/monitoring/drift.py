@@ -16,10 +16,10 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.measures import PER_CENT
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.market import MARKET_FEATURES
-from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import DriftReport, FeatureDrift, FeatureKind, Period
 

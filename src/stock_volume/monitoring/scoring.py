@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import COMMON_STOCK
 from stock_volume.evaluation.baselines import MA5
 from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
@@ -17,6 +18,7 @@ from stock_volume.evaluation.measures import (
     eta_of,
     eta_r2,
     interval_measures,
+    measure_rows,
     point_measures,
 )
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
@@ -24,7 +26,6 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST, quantile_name, shares_at_base
 from stock_volume.forecaster.universe import is_common_stock
-from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import (
     Comparison,
@@ -265,21 +266,15 @@ def summarise_errors(rows: pl.DataFrame, universe: Universe) -> ErrorSummary:
         universe: Universe of the rows.
 
     Returns:
-        The measures of a backtest, and ``rmse``; all NaN without rows.
+        The measures of a backtest, and ``rmse``; all None without rows.
     """
     error = pl.col(ETA) - eta_of(FORECAST)
-    measures = rows.select(
+    measures = [
         *point_measures(FORECAST),
         error.pow(2).mean().sqrt().alias("rmse"),
         *interval_measures(_LEVELS),
-    ).row(0, named=True)
-    return ErrorSummary(
-        universe=universe,
-        n=rows.height,
-        symbols=rows[columns.SYMBOL].n_unique(),
-        sessions=rows[columns.TARGET_DATE].n_unique(),
-        **measures,
-    )
+    ]
+    return ErrorSummary.model_validate({**measure_rows(rows, measures), "universe": universe})
 
 
 def measure_windows(sums: pl.DataFrame, length: int) -> dict[Measure, Floats]:

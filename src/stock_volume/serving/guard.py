@@ -18,6 +18,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 
 from stock_volume.errors import StockVolumeError
+from stock_volume.json_value import Json
 from stock_volume.serving.bodies import InvalidValue
 from stock_volume.serving.problems import (
     RETRY_AFTER,
@@ -263,7 +264,7 @@ def _parse(body: bytes) -> Any:
         raise _unreadable_error("a number of the body has too many digits") from None
 
 
-def _make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
     """Make an object, after checking that its names are few and distinct."""
     made = dict(pairs)
     if len(made) == len(pairs) <= _MAX_NAMES:

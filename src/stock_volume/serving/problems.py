@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from stock_volume.errors import StockVolumeError
@@ -193,7 +194,7 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in parts)
 
 
-def _message(detail: Mapping[str, Any]) -> str:
+def _message(detail: ErrorDetails) -> str:
     words = _WORDS.get(detail["type"])
     if words is None:
         return str(detail["msg"])

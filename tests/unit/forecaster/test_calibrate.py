@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stock_volume.arrays import Floats
 from stock_volume.forecaster.calibrate import MIN_ROWS, conformal_offset, conformal_offsets
-from stock_volume.metrics import Floats
 
 Errors = st.lists(st.integers(-1000, 1000), min_size=1, max_size=60, unique=True)
 Levels = st.sampled_from([Fraction(per_cent, 100) for per_cent in (5, 10, 25, 50, 75, 90, 95)])

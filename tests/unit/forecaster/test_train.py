@@ -9,6 +9,7 @@ import pytest
 from lightgbm import Booster
 
 from stock_volume import boosters, columns
+from stock_volume.arrays import Floats
 from stock_volume.boosters import lightgbm_parameters
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.exchange import ScheduledEvent
@@ -32,7 +33,6 @@ from stock_volume.forecaster.train import (
     training_rows,
 )
 from stock_volume.forecaster.universe import LIQUIDITY
-from stock_volume.metrics import Floats
 from stock_volume.schemas import ForecastFeatures
 from tests.unit.forecast_helpers import (
     FEATURE_NAMES,

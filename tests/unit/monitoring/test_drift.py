@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats
 from stock_volume.monitoring.drift import (
     Windows,
     choose_bin_edges,

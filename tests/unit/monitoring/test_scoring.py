@@ -430,12 +430,12 @@ def test_a_window_in_which_ma5_is_right_has_no_eta_r2() -> None:
     assert all(math.isnan(errors.eta_r2) for errors in measure_sessions(sums))
     compared = compare_errors(sums.head(3), sums, MonitorParameters(min_windows=5))
     assert list(compared) == ["rmse", "bias", "coverage_80"]
-    assert math.isnan(summarise_errors(rows, Universe.ALL_SYMBOLS).eta_r2)
+    assert summarise_errors(rows, Universe.ALL_SYMBOLS).eta_r2 is None
 
 
-def test_without_rows_every_measure_is_nan() -> None:
+def test_without_rows_every_measure_is_none() -> None:
     """The summary of no forecasts has counts of 0, and no figure."""
     summary = summarise_errors(backtest_frame(symbols=2).clear(), Universe.ALL_SYMBOLS).model_dump()
     assert (summary.pop("universe"), summary.pop("n")) == (Universe.ALL_SYMBOLS, 0)
     assert (summary.pop("symbols"), summary.pop("sessions")) == (0, 0)
-    assert all(math.isnan(figure) for figure in summary.values())
+    assert all(figure is None for figure in summary.values())
