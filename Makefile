@@ -15,7 +15,8 @@ export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 EXTRAS := --extra sample --extra viz --extra dev
-# The lock files name no registry: each machine uses its own.
+# The lock files name no registry: each machine uses its own. requirements-notebook.lock has only
+# what the notebooks add to requirements.lock.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -87,6 +88,7 @@ lock: $(VENV)/.installed ## Update all dependencies to new versions
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
 	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
+	  $$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock) \
 	  -o requirements-notebook.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
 
@@ -134,5 +136,6 @@ $(AIRFLOW_VENV)/.installed: deploy/airflow/requirements.lock
 	touch $@
 
 $(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebook.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements.lock -r requirements-notebook.lock
 	touch $@

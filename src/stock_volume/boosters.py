@@ -14,24 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats, Matrix
 
 if TYPE_CHECKING:
     import lightgbm
 
 LIBRARY: Final = "LightGBM"
 
-_MOST_BINS: Final = 255
+_MAX_BINS: Final = 255
 _RESERVED_BINS: Final = 4
 """Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_regressor)."""
 
-MOST_LEVELS: Final = _MOST_BINS - _RESERVED_BINS
+MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 """Distinct values of an input that ``fit_regressor`` can distinguish."""
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
-Matrix = npt.NDArray[np.floating]
 Setting = str | int | float | bool
 """Value of a parameter of LightGBM."""
 
@@ -370,7 +369,7 @@ def fit_regressor(
     """Fit a scikit-learn regressor to weighted cells.
 
     Args:
-        inputs: Non-negative inputs, shape (n, inputs), of at most ``MOST_LEVELS`` distinct
+        inputs: Non-negative inputs, shape (n, inputs), of at most ``MAX_LEVELS`` distinct
             values each.
         target: Targets, shape (n,).
         weights: Weights, shape (n,).

@@ -10,17 +10,15 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.boosters import Block, Matrix
+from stock_volume.arrays import Indices, Matrix
+from stock_volume.boosters import Block
 from stock_volume.symbols import SymbolRange, symbol_ranges
 
 BLOCK_ROWS: Final = 100_000
 """Minimum number of rows of a block, before any sampling; the last may have fewer."""
-
-Positions = npt.NDArray[np.intp]
 
 
 class Pool(NamedTuple):
@@ -34,7 +32,7 @@ class Pool(NamedTuple):
     known: pl.DataFrame
     blocks: tuple[Block, ...]
 
-    def read_features(self, rows: Positions) -> Iterator[Matrix]:
+    def read_features(self, rows: Indices) -> Iterator[Matrix]:
         """Read the features of some rows.
 
         Args:
@@ -91,11 +89,11 @@ def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:
     return heights
 
 
-def sample_positions(positions: Positions, limit: int, *seed: int) -> Positions:
+def sample_positions(positions: Indices, limit: int, *seed: int) -> Indices:
     """Sample without replacement.
 
     Args:
-        positions: Positions of rows, ascending.
+        positions: Indices of rows, ascending.
         limit: Maximum size of the sample.
         seed: Seed; each sequence of numbers gives another sample.
 
@@ -108,13 +106,13 @@ def sample_positions(positions: Positions, limit: int, *seed: int) -> Positions:
     return positions[np.sort(chosen)]
 
 
-def _split(heights: Sequence[int], positions: Positions) -> list[Positions]:
+def _split(heights: Sequence[int], positions: Indices) -> list[Indices]:
     """Split positions by block, and count them from the start of each."""
     starts = np.cumsum([0, *heights[:-1]])
     parts = np.split(positions, np.searchsorted(positions, starts[1:]))
     return [part - start for part, start in zip(parts, starts, strict=True)]
 
 
-def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Positions) -> Matrix:
+def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Indices) -> Matrix:
     # Row after row, as LightGBM reads them.
     return symbols.select(layer)[rows].drop(columns.SYMBOL).to_numpy(order="c")

@@ -1,4 +1,4 @@
-/** How the backtest's forecasts of a symbol came true. */
+/** How accurate the backtest's forecasts of a symbol were. */
 
 import { isMiss, legend, recordChart } from "./charts.js";
 import { byId, definitions, el, tableDetails } from "./dom.js";
@@ -38,8 +38,8 @@ export function showRecord(record, retry) {
     figures(record),
     plot,
     legend(
-      ["mark-dot", "came true, inside the interval"],
-      ["mark-miss", "came true, outside it"],
+      ["mark-dot", "actual, inside the interval"],
+      ["mark-miss", "actual, outside it"],
       ["mark-line", "forecast"],
       ["mark-band", "interval of four cases in five"],
     ),
