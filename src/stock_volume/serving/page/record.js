@@ -45,7 +45,7 @@ export function showRecord(record, retry) {
     ),
     tableDetails(
       "Forecasts as a table",
-      ["Session", "Came true", "Forecast", "Quantile 10", "Quantile 90", "In the interval"],
+      ["Session", "Actual", "Forecast", "Quantile 10", "Quantile 90", "In the interval"],
       record.forecasts
         .toReversed()
         .map((row) => [
