@@ -28,6 +28,9 @@ _RESERVED_BINS: Final = 4
 MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 """Distinct values of an input that ``fit_regressor`` can distinguish."""
 
+_ROWS_THAT_CHOOSE_BINS: Final = 200_000
+"""LightGBM's bin_construct_sample_cnt."""
+
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
@@ -232,6 +235,23 @@ class TrainingSet:
             callbacks=[lightgbm.early_stopping(patience, verbose=False)],
         )
         return booster.best_iteration
+
+
+def estimate_memory(rows: int, sample: int, features: int, block_rows: int) -> int:
+    """Estimate the memory that binning and fitting need.
+
+    Args:
+        rows: Rows to bin.
+        sample: Rows of the largest subset that a booster is fitted to.
+        features: Number of features.
+        block_rows: Rows of a block.
+
+    Returns:
+        Bytes: a byte per bin, the rows for which bins are chosen as Python rows and as two
+        matrices, and a block as read, as a matrix and as being read.
+    """
+    chosen_for = min(rows, _ROWS_THAT_CHOOSE_BINS)
+    return features * (rows + sample + 24 * chosen_for + 3 * 4 * block_rows)
 
 
 def bin_rows(

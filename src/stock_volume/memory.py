@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 logger = logging.getLogger(__name__)
 
 MIB: Final = 2**20
@@ -25,8 +27,6 @@ def available_memory() -> int:
         Bytes: the least of what the machine has free, what the container may use and what the
         process may map (``ulimit -v``).
     """
-    import psutil
-
     limits: list[int] = [psutil.virtual_memory().available]
     limits += [left for left in map(_left_in_cgroup, *zip(*_CGROUPS, strict=True)) if left]
     return min([*limits, *_left_to_map()])
@@ -40,8 +40,6 @@ def _left_in_cgroup(limit: str, used: str) -> int | None:
 
 
 def _left_to_map() -> list[int]:
-    import psutil
-
     try:
         import resource
     except ImportError:  # Windows

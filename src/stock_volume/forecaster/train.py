@@ -13,7 +13,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.arrays import Floats, Indices
-from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows
+from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows, estimate_memory
 from stock_volume.errors import TooFewRowsError
 from stock_volume.exchange import NYSE
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR
@@ -21,8 +21,9 @@ from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster.calibrate import conformal_offsets
 from stock_volume.forecaster.model import Forecaster, TrainingSummary, predict_each
 from stock_volume.forecaster.parameters import ForecasterParameters
-from stock_volume.forecaster.pool import Pool, pool_rows, sample_positions
+from stock_volume.forecaster.pool import BLOCK_ROWS, Pool, pool_rows, sample_positions
 from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY, bucket_number
+from stock_volume.memory import warn_if_short
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,7 @@ def train_forecaster(
     names = FeatureSet.of_layer(layer.collect_schema().names()).names
     limit = parameters.max_rows * parameters.boosters
     pool = pool_rows(layer, names, _KNOWN, limit, parameters.random_state)
+    _warn_if_memory_is_short(pool.known.height, len(names), parameters)
     split = _split_by_session(pool.known[columns.TARGET_DATE], parameters.validation_share)
     training = bin_rows(
         pool.blocks,
@@ -169,6 +171,15 @@ def train_forecaster(
         offsets=_calibrate(quantile_boosters, pool, split.late, parameters),
         training=_summarise(pool.known, split.late, trees, parameters),
         exchange=exchange,
+    )
+
+
+def _warn_if_memory_is_short(rows: int, features: int, parameters: ForecasterParameters) -> None:
+    sample = min(rows, parameters.max_rows)
+    warn_if_short(
+        estimate_memory(rows, sample, features, BLOCK_ROWS),
+        f"training the forecaster on {rows} rows of {features} features",
+        f"lower forecaster.max_rows, which is {parameters.max_rows}, or forecaster.train_years",
     )
 
 
