@@ -24,6 +24,7 @@ _TYPICAL_RETURN: Final = "typical_relative_return"
 
 _QUARTERS: Final = (13, 26, 39, 52)
 _YEARS: Final = (52, 104, 156)
+_WEEKS: Final = tuple(sorted({*_QUARTERS, *_YEARS}))
 _REACH: Final = 10
 """Bars that the windows below extend past their middle, at most."""
 
@@ -84,6 +85,9 @@ def _row(weeks: int) -> str:
     return f"row_{weeks}_weeks_before"
 
 
+FRAME_ROW: Final = "frame_row"
+"""Index of a row in the frame of all symbols, which the steps below need."""
+
 EVENT_STEPS: Final = (
     [(pl.col(RETURN) - pl.col(MARKET_RETURN)).alias(_RELATIVE_RETURN)],
     [
@@ -96,10 +100,14 @@ EVENT_STEPS: Final = (
     _scores(),
     [
         *(expression.alias(_around(name)) for name, (_, expression) in _AROUND.items()),
-        *(row_weeks_before(weeks, _REACH).alias(_row(weeks)) for weeks in {*_QUARTERS, *_YEARS}),
+        *(
+            (row_weeks_before(weeks, _REACH) + pl.col(FRAME_ROW).first()).alias(_row(weeks))
+            for weeks in _WEEKS
+        ),
     ],
 )
-"""Columns that the features below are computed from; each step needs the previous ones."""
+"""Columns that the features below are computed from, over the bars of a symbol; each step needs
+the previous ones."""
 
 
 def _value_before(name: str, weeks: int) -> pl.Expr:
@@ -128,6 +136,11 @@ def _features_before(name: str) -> list[Feature]:
     ]
 
 
+EARLIER_EVENTS: Final = tuple(feature for name in _AROUND for feature in _features_before(name))
+"""Features of earlier events, over the frame of all symbols: a row looks up others of its symbol
+by their index, so the rows need not be divided by symbol, which takes longer than the look-up."""
+
+
 def _max_score(bars: int) -> pl.Expr:
     return _SCORE.rolling_max(bars, min_samples=1)
 
@@ -147,16 +160,16 @@ EVENT_FEATURES: Final = (
         )
         for bars in (5, 10, 20, 40)
     ),
-    *(feature for name in _AROUND for feature in _features_before(name)),
+    *(one._replace(expression=pl.col(one.name)) for one in EARLIER_EVENTS),
     Feature(
         "event_overdue_13",
         "event score of the 10 bars before the day 13 weeks ago, over that of the last 10",
-        _value_before("before_10", 13) - _max_score(10),
+        pl.col("event_before_10_13") - _max_score(10),
     ),
     Feature(
         "event_overdue_52",
         "event score of the 10 bars before the day 52 weeks ago, over that of the last 10",
-        _value_before("before_10", 52) - _max_score(10),
+        pl.col("event_before_10_52") - _max_score(10),
     ),
     Feature(
         "bars_since_event",

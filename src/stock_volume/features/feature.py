@@ -40,11 +40,13 @@ def columns_of(features: Iterable[Feature], *by: str) -> list[pl.Expr]:
         One named expression per feature.
     """
     return [
-        (
-            feature.expression.over(*by, *feature.by) if by or feature.by else feature.expression
-        ).alias(feature.name)
-        for feature in features
+        _divide(feature.expression, (*by, *feature.by)).alias(feature.name) for feature in features
     ]
+
+
+def _divide(expression: pl.Expr, by: Collection[str]) -> pl.Expr:
+    # A column is the same however its rows are divided, and dividing them takes time.
+    return expression.over(*by) if by and not expression.meta.is_column() else expression
 
 
 def select_features(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.features.calendar import CALENDAR_FEATURES
-from stock_volume.features.event import EVENT_FEATURES, EVENT_STEPS
+from stock_volume.features.event import EARLIER_EVENTS, EVENT_FEATURES, EVENT_STEPS, FRAME_ROW
 from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.price import PRICE_FEATURES
@@ -181,12 +181,13 @@ def forecast_features(
     features = FeatureSet.of_layer(sessions.columns)
     frame = (
         add_quantities(bars)
+        .with_row_index(FRAME_ROW)
         .join(sessions, on=columns.DATE, how="left", maintain_order="left")
         .with_columns(columns_of(NEXT, columns.SYMBOL))
     )
     for step in EVENT_STEPS:
         frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
-    computed = frame.select(
+    computed = frame.with_columns(columns_of(EARLIER_EVENTS)).select(
         *_origin(),
         *columns_of(features.bar, columns.SYMBOL),
         *(pl.col(feature.name) for feature in features.session),
