@@ -26,7 +26,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
-  bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+  bench-forecaster bench-serve bench-update dask-check soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -61,6 +61,9 @@ bench: $(VENV)/.installed ## Compare our stages with the original's (SOURCE=arch
 
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
+
+dask-check: $(VENV)/.installed ## Compare runs on Dask with one on one machine: layers, models, time (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/dask_check.py $${SOURCE:+"$$SOURCE"} --models
 
 bench-update: $(VENV)/.installed ## Compare an update with a run on all bars: cost and layers (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/update.py $${SOURCE:+"$$SOURCE"}

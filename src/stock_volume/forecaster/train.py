@@ -22,6 +22,8 @@ from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.pool import Pool, Positions, pool_rows, sample_positions
 from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY, bucket_number
 from stock_volume.metrics import Floats
+from stock_volume.ranked_boosters import RankedTrainingSet, rank_rows
+from stock_volume.workers import current_workers
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ _MOST_STD: Final = 2.0
 
 _KNOWN: Final = (columns.TARGET_DATE, columns.ETF, ETA, ABNORMAL_STD, LIQUIDITY)
 """Columns that training needs in addition to the features as such."""
+
+
+AnyTrainingSet = TrainingSet | RankedTrainingSet
 
 
 class _Split(NamedTuple):
@@ -145,7 +150,8 @@ def train_forecaster(
     limit = parameters.max_rows * parameters.boosters
     pool = pool_rows(layer, names, _KNOWN, limit, parameters.random_state)
     split = _split_by_session(pool.known[columns.TARGET_DATE], parameters.validation_share)
-    training = bin_rows(
+    bin_pool = bin_rows if current_workers().ranks(pool.known.height) == 1 else rank_rows
+    training = bin_pool(
         pool.blocks,
         pool.known[ETA].to_numpy(),
         row_weights(pool.known, parameters),
@@ -175,7 +181,7 @@ class _Sample(IntEnum):
     QUANTILE = 3
 
 
-def _count_trees(training: TrainingSet, split: _Split, parameters: ForecasterParameters) -> int:
+def _count_trees(training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters) -> int:
     late_rows = math.ceil(parameters.max_rows * parameters.validation_share)
     early_rows = parameters.max_rows - late_rows
     seed = parameters.random_state
@@ -183,12 +189,14 @@ def _count_trees(training: TrainingSet, split: _Split, parameters: ForecasterPar
     late = sample_positions(split.late, late_rows, seed, _Sample.LATE)
     settings = mean_settings(split.rows, parameters)
     return training.subset(early).count_trees(
-        training.subset(late), settings, parameters.early_stopping_rounds
+        training.subset(late),  # type: ignore[arg-type]  # of the same class
+        settings,
+        parameters.early_stopping_rounds,
     )
 
 
 def _fit_means(
-    training: TrainingSet, rows: int, trees: int, parameters: ForecasterParameters
+    training: AnyTrainingSet, rows: int, trees: int, parameters: ForecasterParameters
 ) -> list[Booster]:
     boosters = []
     for number in range(parameters.boosters):
@@ -201,7 +209,7 @@ def _fit_means(
 
 
 def _fit_quantiles(
-    training: TrainingSet, split: _Split, parameters: ForecasterParameters
+    training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters
 ) -> list[Booster]:
     # One sample for all levels, so that they cross as little as possible.
     seed = (parameters.random_state, _Sample.QUANTILE)

@@ -180,6 +180,9 @@ class RunManifestHook:
         dataset: Any = self._catalog[name]
         if hasattr(type(dataset), "tag"):  # on the instance, the property would ask the store
             return StoredTag(tag=dataset.tag)
+        if hasattr(dataset, "digests"):
+            digests = dataset.digests()
+            return None if digests is None else tuple(digests)
         path = getattr(dataset, "path", None) or _fixed_path(dataset)
         if path is None or not path.exists():
             return None  # in memory, or on another machine
