@@ -14,24 +14,26 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats, Matrix
 
 if TYPE_CHECKING:
     import lightgbm
 
 LIBRARY: Final = "LightGBM"
 
-_MOST_BINS: Final = 255
+_MAX_BINS: Final = 255
 _RESERVED_BINS: Final = 4
 """Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_regressor)."""
 
-MOST_LEVELS: Final = _MOST_BINS - _RESERVED_BINS
+MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 """Distinct values of an input that ``fit_regressor`` can distinguish."""
+
+_ROWS_THAT_CHOOSE_BINS: Final = 200_000
+"""LightGBM's bin_construct_sample_cnt."""
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
-Matrix = npt.NDArray[np.floating]
 Setting = str | int | float | bool
 """Value of a parameter of LightGBM."""
 
@@ -235,6 +237,23 @@ class TrainingSet:
         return booster.best_iteration
 
 
+def estimate_memory(rows: int, sample: int, features: int, block_rows: int) -> int:
+    """Estimate the memory that binning and fitting need.
+
+    Args:
+        rows: Rows to bin.
+        sample: Rows of the largest subset that a booster is fitted to.
+        features: Number of features.
+        block_rows: Rows of a block.
+
+    Returns:
+        Bytes: a byte per bin, the rows for which bins are chosen as Python rows and as two
+        matrices, and a block as read, as a matrix and as being read.
+    """
+    chosen_for = min(rows, _ROWS_THAT_CHOOSE_BINS)
+    return features * (rows + sample + 24 * chosen_for + 3 * 4 * block_rows)
+
+
 def bin_rows(
     blocks: Sequence[Block],
     target: Floats,
@@ -370,7 +389,7 @@ def fit_regressor(
     """Fit a scikit-learn regressor to weighted cells.
 
     Args:
-        inputs: Non-negative inputs, shape (n, inputs), of at most ``MOST_LEVELS`` distinct
+        inputs: Non-negative inputs, shape (n, inputs), of at most ``MAX_LEVELS`` distinct
             values each.
         target: Targets, shape (n,).
         weights: Weights, shape (n,).

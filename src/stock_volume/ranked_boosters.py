@@ -15,16 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from stock_volume.boosters import Block, Booster, BoosterSettings, Matrix, lightgbm_parameters
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats, Indices, Matrix
+from stock_volume.boosters import Block, Booster, BoosterSettings, lightgbm_parameters
 from stock_volume.workers import Seat, current_workers
 
 if TYPE_CHECKING:
     import lightgbm
-
-Positions = npt.NDArray[np.intp]
 
 SAMPLE_ROWS: Final = 200_000
 """Rows that the bins are chosen for: LightGBM's own number."""
@@ -49,7 +46,7 @@ class RankedRows(NamedTuple):
     blocks: tuple[Block, ...]
     target: Floats
     weights: Floats
-    chosen: Positions
+    chosen: Indices
 
     def read(self) -> Matrix:
         """Read the features of the chosen rows, shape (n, features)."""
@@ -77,7 +74,7 @@ class RankedTrainingSet:
     names: tuple[str, ...]
     bins: bytes
 
-    def subset(self, rows: Positions) -> Self:
+    def subset(self, rows: Indices) -> Self:
         """Select rows.
 
         Args:

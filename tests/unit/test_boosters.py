@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import stock_volume
+from stock_volume.arrays import Floats, Matrix
 from stock_volume.boosters import (
     Block,
     Booster,
     BoosterSettings,
-    Matrix,
     RegressorSettings,
     TrainingSet,
     bin_rows,
@@ -23,7 +23,6 @@ from stock_volume.boosters import (
     fit_regressor,
     lightgbm_parameters,
 )
-from stock_volume.metrics import Floats
 
 SETTINGS: Final = BoosterSettings(
     trees=5,

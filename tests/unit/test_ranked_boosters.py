@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stock_volume.boosters import Block, BoosterSettings, Matrix, bin_rows
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats, Matrix
+from stock_volume.boosters import Block, BoosterSettings, bin_rows
 from stock_volume.ranked_boosters import RankedTrainingSet, _stop_early, rank_rows
 from stock_volume.workers import Seat, Threads, use_workers
 

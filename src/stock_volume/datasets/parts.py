@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stock_volume import columns
 from stock_volume.datasets.parquet import frame_to_table, preview_rows, write_parquet
-from stock_volume.datasets.preview import DescribedDataset
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
 from stock_volume.files import write_atomically
 from stock_volume.lineage.digests import FileDigest
 from stock_volume.progress import progress
@@ -92,7 +92,7 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
     workers as well: see docs/scaling.md.
     """
 
-    def __init__(self, path: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, path: str, metadata: EntryMetadata | None = None) -> None:
         """Configure the dataset.
 
         Args:

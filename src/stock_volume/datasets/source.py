@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Never, Protocol
+from typing import Never, Protocol
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
 from stock_volume.bars.archive import BarSource
-from stock_volume.datasets.preview import DescribedDataset
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
+from stock_volume.json_value import Json
 
 
 class ConfiguredSource(Protocol):
@@ -47,9 +48,9 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
 
     def __init__(
         self,
-        source: dict[str, Any],
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        source: Mapping[str, Json],
+        credentials: Mapping[str, Json] | None = None,
+        metadata: EntryMetadata | None = None,
     ) -> None:
         """Configure the source.
 
@@ -85,7 +86,7 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
         return {"source": type(self._source).__name__, "name": self._source.name}
 
 
-def _make_source(entry: object, credentials: dict[str, Any] | None) -> ConfiguredSource:
+def _make_source(entry: object, credentials: Mapping[str, Json] | None) -> ConfiguredSource:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
         raise DatasetError(
             "source: must have a `type`, such as stock_volume.sources.archive.ArchiveSource, "

@@ -6,10 +6,10 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from stock_volume.arrays import Floats
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import shares_at_base
-from stock_volume.metrics import Floats
 
 MA5: Final = "ma5"
 """The geometric mean of the last five volumes, in dollars, at the last Close: eta is 0."""

@@ -10,17 +10,15 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.boosters import Block, Matrix
+from stock_volume.arrays import Indices, Matrix
+from stock_volume.boosters import Block
 from stock_volume.symbols import SymbolRange, symbol_ranges
 
-BLOCK_ROWS: Final = 50_000
+BLOCK_ROWS: Final = 100_000
 """Minimum number of rows of a block, before any sampling; the last may have fewer."""
-
-Positions = npt.NDArray[np.intp]
 
 
 class Pool(NamedTuple):
@@ -34,7 +32,7 @@ class Pool(NamedTuple):
     known: pl.DataFrame
     blocks: tuple[Block, ...]
 
-    def read_features(self, rows: Positions) -> Iterator[Matrix]:
+    def read_features(self, rows: Indices) -> Iterator[Matrix]:
         """Read the features of some rows.
 
         Args:
@@ -56,35 +54,46 @@ def pool_rows(
     """Choose the rows to train on.
 
     Args:
-        layer: ``training_rows`` of a window of sessions.
+        layer: ``training_rows`` of a window of sessions, sorted by symbol.
         features: Names of the features.
         known: Names of the columns that training needs as such.
         limit: Maximum number of rows; more are sampled.
         seed: Seed of the sample.
 
     Returns:
-        All rows, or a random sample of them, in order of symbol and of the layer.
+        All rows, or a random sample of them, in the order of the layer.
+
+    Raises:
+        ValueError: The layer is not sorted by symbol.
     """
-    ranges = list(symbol_ranges(layer, rows=BLOCK_ROWS))
-    narrow = layer.select(columns.SYMBOL, *known)
-    frames = [symbols.select(narrow) for symbols in ranges]
-    heights = [frame.height for frame in frames]
-    chosen = _split(heights, sample_positions(np.arange(sum(heights)), limit, seed))
+    rows = layer.select(columns.SYMBOL, *known).collect(engine="streaming")
+    ranges = list(symbol_ranges(rows.lazy(), rows=BLOCK_ROWS))
+    chosen = sample_positions(np.arange(rows.height), limit, seed)
     wide = layer.select(columns.SYMBOL, *features)
     return Pool(
-        known=pl.concat(frame[rows] for frame, rows in zip(frames, chosen, strict=True)),
+        known=rows[chosen],
         blocks=tuple(
-            Block(len(rows), partial(_read_features, wide, symbols, rows))
-            for symbols, rows in zip(ranges, chosen, strict=True)
+            Block(len(local), partial(_read_features, wide, symbols, local))
+            for symbols, local in zip(
+                ranges, _split(_count_rows(rows[columns.SYMBOL], ranges), chosen), strict=True
+            )
         ),
     )
 
 
-def sample_positions(positions: Positions, limit: int, *seed: int) -> Positions:
+def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:
+    if not symbols.is_sorted():
+        raise ValueError("the rows to train on are not sorted by symbol")
+    ends = symbols.search_sorted(pl.Series([one.last for one in ranges]), side="right")
+    heights: list[int] = np.diff(ends.to_numpy().astype(np.intp), prepend=0).tolist()
+    return heights
+
+
+def sample_positions(positions: Indices, limit: int, *seed: int) -> Indices:
     """Sample without replacement.
 
     Args:
-        positions: Positions of rows, ascending.
+        positions: Indices of rows, ascending.
         limit: Maximum size of the sample.
         seed: Seed; each sequence of numbers gives another sample.
 
@@ -97,13 +106,13 @@ def sample_positions(positions: Positions, limit: int, *seed: int) -> Positions:
     return positions[np.sort(chosen)]
 
 
-def _split(heights: Sequence[int], positions: Positions) -> list[Positions]:
+def _split(heights: Sequence[int], positions: Indices) -> list[Indices]:
     """Split positions by block, and count them from the start of each."""
     starts = np.cumsum([0, *heights[:-1]])
     parts = np.split(positions, np.searchsorted(positions, starts[1:]))
     return [part - start for part, start in zip(parts, starts, strict=True)]
 
 
-def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Positions) -> Matrix:
+def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Indices) -> Matrix:
     # Row after row, as LightGBM reads them.
     return symbols.select(layer)[rows].drop(columns.SYMBOL).to_numpy(order="c")

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows
+from stock_volume.arrays import Floats, Indices
+from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows, estimate_memory
 from stock_volume.errors import TooFewRowsError
 from stock_volume.exchange import NYSE
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR
@@ -19,9 +21,9 @@ from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster.calibrate import conformal_offsets
 from stock_volume.forecaster.model import Forecaster, TrainingSummary, predict_each
 from stock_volume.forecaster.parameters import ForecasterParameters
-from stock_volume.forecaster.pool import Pool, Positions, pool_rows, sample_positions
+from stock_volume.forecaster.pool import BLOCK_ROWS, Pool, pool_rows, sample_positions
 from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY, bucket_number
-from stock_volume.metrics import Floats
+from stock_volume.memory import warn_if_short
 from stock_volume.ranked_boosters import RankedTrainingSet, rank_rows
 from stock_volume.workers import current_workers
 
@@ -29,12 +31,12 @@ logger = logging.getLogger(__name__)
 
 DAYS_OF_YEAR: Final = 365.25
 
-_LEAST_ROWS: Final = 50
-_LEAST_ROWS_IN_LEAF: Final = 20
+_MIN_ROWS: Final = 50
+_MIN_ROWS_IN_LEAF: Final = 20
 _LEAVES_OF_SMALL_DATA: Final = 100
 _TYPICAL_STD: Final = 0.8
-_LEAST_STD: Final = 0.2
-_MOST_STD: Final = 2.0
+_MIN_STD: Final = 0.2
+_MAX_STD: Final = 2.0
 
 
 _KNOWN: Final = (columns.TARGET_DATE, columns.ETF, ETA, ABNORMAL_STD, LIQUIDITY)
@@ -45,8 +47,8 @@ AnyTrainingSet = TrainingSet | RankedTrainingSet
 
 
 class _Split(NamedTuple):
-    early: Positions
-    late: Positions
+    early: Indices
+    late: Indices
 
     @property
     def rows(self) -> int:
@@ -65,7 +67,7 @@ def training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> p
         Rows with a known target, of symbols with enough history.
     """
     return features.filter(
-        pl.col(ETA).is_not_null() & (pl.col(BARS_SO_FAR) >= parameters.least_sessions)
+        pl.col(ETA).is_not_null() & (pl.col(BARS_SO_FAR) >= parameters.min_sessions)
     )
 
 
@@ -81,8 +83,13 @@ def latest_training_rows(features: pl.LazyFrame, parameters: ForecasterParameter
     """
     known = training_rows(features, parameters)
     target = pl.col(columns.TARGET_DATE)
-    days = pl.duration(days=round(parameters.train_years * DAYS_OF_YEAR))
-    return known.filter(target > target.max() - days)
+    # A value, not an expression: a filter by an aggregate would read all rows for every block.
+    last = known.select(target.max()).collect(engine="streaming").item()
+    if last is None:
+        return known
+    return known.filter(
+        target > last - timedelta(days=round(parameters.train_years * DAYS_OF_YEAR))
+    )
 
 
 def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters) -> None:
@@ -107,13 +114,13 @@ def check_enough(rows: pl.LazyFrame, what: str, parameters: ForecasterParameters
         .collect(engine="streaming")
         .row(0)
     )
-    if count >= _LEAST_ROWS and sessions > 1:
+    if count >= _MIN_ROWS and sessions > 1:
         return
     between = f" from {first} to {last}" if count else ""
     raise TooFewRowsError(
         f"too few bars to train {what} on: {count} symbol-days of {sessions} sessions{between}; "
-        f"training needs {_LEAST_ROWS} of two sessions, of symbols with "
-        f"{parameters.least_sessions} bars (forecaster.least_sessions) up to then. Use a source "
+        f"training needs {_MIN_ROWS} of two sessions, of symbols with "
+        f"{parameters.min_sessions} bars (forecaster.min_sessions) up to then. Use a source "
         "with more bars"
     )
 
@@ -149,6 +156,7 @@ def train_forecaster(
     names = FeatureSet.of_layer(layer.collect_schema().names()).names
     limit = parameters.max_rows * parameters.boosters
     pool = pool_rows(layer, names, _KNOWN, limit, parameters.random_state)
+    _warn_if_memory_is_short(pool.known.height, len(names), parameters)
     split = _split_by_session(pool.known[columns.TARGET_DATE], parameters.validation_share)
     bin_pool = bin_rows if current_workers().ranks(pool.known.height) == 1 else rank_rows
     training = bin_pool(
@@ -169,6 +177,15 @@ def train_forecaster(
         offsets=_calibrate(quantile_boosters, pool, split.late, parameters),
         training=_summarise(pool.known, split.late, trees, parameters),
         exchange=exchange,
+    )
+
+
+def _warn_if_memory_is_short(rows: int, features: int, parameters: ForecasterParameters) -> None:
+    sample = min(rows, parameters.max_rows)
+    warn_if_short(
+        estimate_memory(rows, sample, features, BLOCK_ROWS),
+        f"training the forecaster on {rows} rows of {features} features",
+        f"lower forecaster.max_rows, which is {parameters.max_rows}, or forecaster.train_years",
     )
 
 
@@ -223,7 +240,7 @@ def _fit_quantiles(
 def _calibrate(
     quantile_boosters: Sequence[Booster],
     pool: Pool,
-    late: Positions,
+    late: Indices,
     parameters: ForecasterParameters,
 ) -> tuple[tuple[float, ...], ...]:
     predicted = [
@@ -260,7 +277,7 @@ def row_weights(rows: pl.DataFrame, parameters: ForecasterParameters) -> Floats:
     Returns:
         Weights, shape (rows,).
     """
-    spread = pl.col(ABNORMAL_STD).fill_null(_TYPICAL_STD).clip(_LEAST_STD, _MOST_STD)
+    spread = pl.col(ABNORMAL_STD).fill_null(_TYPICAL_STD).clip(_MIN_STD, _MAX_STD)
     kind = pl.when(columns.ETF).then(parameters.etf_weight).otherwise(1.0)
     weights: Floats = rows.select(kind / spread.cast(pl.Float64)).to_series().to_numpy()
     if parameters.half_life_sessions:
@@ -281,7 +298,7 @@ def mean_settings(rows: int, parameters: ForecasterParameters, number: int = 0) 
         The settings, with the maximum number of trees.
     """
     trained_on = min(rows, parameters.max_rows)
-    small = max(_LEAST_ROWS_IN_LEAF, trained_on // _LEAVES_OF_SMALL_DATA)
+    small = max(_MIN_ROWS_IN_LEAF, trained_on // _LEAVES_OF_SMALL_DATA)
     return BoosterSettings(
         trees=parameters.n_estimators,
         learning_rate=parameters.learning_rate,
@@ -318,7 +335,7 @@ def quantile_settings(rows: int, level: float, parameters: ForecasterParameters)
 
 
 def _summarise(
-    rows: pl.DataFrame, late: Positions, trees: int, parameters: ForecasterParameters
+    rows: pl.DataFrame, late: Indices, trees: int, parameters: ForecasterParameters
 ) -> TrainingSummary:
     first, last = rows.select(
         pl.col(columns.TARGET_DATE).min().alias("first"),

@@ -9,10 +9,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.baselines import BASELINES, Baselines
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
-from stock_volume.metrics import Floats
 from tests.unit.forecast_helpers import forecast_frame
 
 HAR: Final = ["base", "volume_lag_0", "volume_mean_22"]
@@ -96,7 +96,7 @@ def test_regression_finds_a_line(name: str, inputs: list[str]) -> None:
 
 
 def test_test_rows_do_not_move_the_slopes() -> None:
-    """A row's baselines are the same alone, and whatever came true of it."""
+    """A row's baselines are the same alone, whatever its outcome."""
     alone = TEST[7].with_columns(pl.lit(9.0).alias(ETA))
     expected = _forecast(TRAIN, TEST)[7]
     assert_frame_equal(_forecast(TRAIN, alone), expected, rel_tol=1e-12)
