@@ -26,7 +26,7 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format viz notebook serve bench \
+.PHONY: help run test test-slow lint format viz notebook serve bench \
   bench-full bench-forecaster bench-serve bench-update dask-check soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
@@ -38,6 +38,9 @@ run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento
 
 test: $(VENV)/.installed ## Run the test suite
 	$(BIN)/pytest
+
+test-slow: $(VENV)/.installed ## Run the tests that take minutes: models and updates on Dask
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed ## Check style and types
 	$(BIN)/ruff check

@@ -243,6 +243,8 @@ def connect(parameters: DaskParameters) -> Iterator[DaskWorkers]:
         raise ClusterError(
             f"{error}; the environment dask needs an extra: pip install 'stock_volume[dask]'"
         ) from error
+    # Its import sets the level so that each connection of a worker is reported.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     address = os.environ.get(ADDRESS_VARIABLE)
     if address:
         with _client(Client, address, parameters) as client:

@@ -6,7 +6,7 @@ symbols of the layers. It can be pickled, so that other processes and machines c
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
@@ -57,6 +57,22 @@ class Part(NamedTuple):
     symbols: SymbolRange
 
 
+def scan_files(
+    paths: Sequence[str], storage_options: Mapping[str, str] | None = None
+) -> pl.LazyFrame:
+    """Scan Parquet files whose names are no patterns.
+
+    Args:
+        paths: Their paths or addresses.
+        storage_options: Polars' options of the store; None to read the environment.
+
+    Returns:
+        Their rows, in order.
+    """
+    options = dict(storage_options) if storage_options else None
+    return pl.scan_parquet(list(paths), glob=False, storage_options=options)
+
+
 class PartedLayer(pl.LazyFrame):
     """A lazy layer of parts, each a range of symbols.
 
@@ -64,24 +80,27 @@ class PartedLayer(pl.LazyFrame):
 
     Attributes:
         parts: The parts, in the order of their symbols.
+        storage_options: Polars' options of the store that has the parts.
     """
 
     parts: Sequence[Part] = ()
+    storage_options: Mapping[str, str] | None = None
 
     @classmethod
-    def scan(cls, parts: Sequence[Part]) -> Self:
+    def scan(cls, parts: Sequence[Part], storage_options: Mapping[str, str] | None = None) -> Self:
         """Scan the files of a layer.
 
         Args:
             parts: The parts, at least one.
+            storage_options: Polars' options of the store; None to read the environment.
 
         Returns:
             The layer.
         """
-        scanned = pl.scan_parquet([part.path for part in parts], glob=False)
+        scanned = scan_files([part.path for part in parts], storage_options)
         # As the methods of Polars make instances of a subclass.
         layer = cast("Self", cls._from_pyldf(scanned._ldf))  # noqa: SLF001
-        layer.parts = parts
+        layer.parts, layer.storage_options = parts, storage_options
         return layer
 
     def within(self, symbols: SymbolRange) -> pl.LazyFrame:
@@ -98,7 +117,7 @@ class PartedLayer(pl.LazyFrame):
             for part in self.parts
             if part.symbols.first <= symbols.last and symbols.first <= part.symbols.last
         ]
-        return pl.scan_parquet(inside, glob=False) if inside else self.head(0)
+        return scan_files(inside, self.storage_options) if inside else self.head(0)
 
     def find(self, symbols: SymbolRange) -> Part | None:
         """Find the part with exactly these symbols.

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 import joblib
@@ -21,17 +22,18 @@ from tests.e2e.runs import PROJECT, Run, free_port, kedro_run
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
+STAGES = "--pipelines", "data_processing,feature_engineering"
 BY_SYMBOL = ["02_intermediate/prices", "04_feature/features", "04_feature/forecast_features"]
-LAYERS = [
+COMPUTED = [
     *BY_SYMBOL,
     "02_intermediate/quarantine",
     "02_intermediate/files",
     "03_primary/sessions",
-    "07_model_output/backtest",
-    "07_model_output/forecasts",
 ]
+PREDICTED = ["07_model_output/backtest", "07_model_output/forecasts"]
 MAPPED = {"sum_bars", "add_features", "features_in_window"}
-STAGES = {"ingest", *MAPPED, *(f"write {Path(layer).name}" for layer in BY_SYMBOL)}
+KILLED_IN = {"ingest", *MAPPED, *(f"write {Path(layer).name}" for layer in BY_SYMBOL)}
+FAST_START = {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"}
 A_PART_A_SYMBOL = {"ingestion.chunk_mib": 0.001}
 
 
@@ -51,22 +53,28 @@ def process(*command: object, **variables: str) -> Iterator[subprocess.Popen[byt
 
 
 @contextmanager
-def cluster(*options: object, **variables: str) -> Iterator[str]:
-    """A scheduler and two workers on the loopback interface."""
+def cluster(killed: Path, **variables: str) -> Iterator[str]:
+    """A scheduler and two workers, which are killed once in each stage, on loopback."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
+    killed.mkdir()
+    given = {"KILLED": str(killed), **FAST_START, **variables}
     scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port]
     worker = ["distributed.cli.dask_worker", "--nthreads", 1, "--memory-limit", 0]
+    preload = "--preload", Path(__file__).with_name("killer.py")
     with ExitStack() as stack:
-        stack.enter_context(process(*scheduler, "--no-dashboard", **variables))
+        stack.enter_context(process(*scheduler, "--dashboard-address", "127.0.0.1:0", **given))
         for _ in range(2):
-            stack.enter_context(process(*worker, "--no-dashboard", *options, address, **variables))
+            stack.enter_context(process(*worker, "--no-dashboard", *preload, address, **given))
         yield address
 
 
-def run_on(address: str, *arguments: str, folder: Path, **params: object) -> Run:
+def run_on(
+    address: str, *arguments: str, folder: Path, variables: Mapping[str, str], **params: object
+) -> Run:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DASK_SCHEDULER_ADDRESS", address)
+        for name, value in {"DASK_SCHEDULER_ADDRESS": address, **variables}.items():
+            patch.setenv(name, value)
         run = kedro_run(
             folder / "data",
             folder / "store",
@@ -77,113 +85,152 @@ def run_on(address: str, *arguments: str, folder: Path, **params: object) -> Run
     return run
 
 
-def contents(run: Run, layer: str) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = json.loads(run.path(layer, "contents.json").read_text())["parts"]
-    return parts
+class Layers(NamedTuple):
+    """The folders of the layers of a run, at any address."""
+
+    root: str
+    fs_args: dict[str, Any]
+    storage_options: dict[str, str]
+
+    def parts(self, layer: str) -> list[dict[str, Any]]:
+        file_system, path = fsspec.url_to_fs(f"{self.root}/{layer}/contents.json", **self.fs_args)
+        file_system.invalidate_cache()
+        parts: list[dict[str, Any]] = json.loads(file_system.cat_file(path))["parts"]
+        return parts
+
+    def files(self, layer: str) -> set[str]:
+        file_system, path = fsspec.url_to_fs(f"{self.root}/{layer}", **self.fs_args)
+        file_system.invalidate_cache()
+        return {name.rpartition("/")[2] for name in file_system.ls(path, detail=False)}
+
+    def frame(self, layer: str) -> pl.DataFrame:
+        files = [f"{self.root}/{layer}/{part['file']}" for part in self.parts(layer)]
+        return pl.read_parquet(files, storage_options=self.storage_options or None)
 
 
-def frame(run: Run, layer: str) -> pl.DataFrame:
-    return pl.read_parquet([run.path(layer, part["file"]) for part in contents(run, layer)])
+class OnDask(NamedTuple):
+    """A run on Dask: its layers, its scheduler, and the stages that lost a worker."""
+
+    run: Run
+    layers: Layers
+    address: str
+    killed: Path
+
+    def stages_killed(self) -> set[str]:
+        return {path.name for path in self.killed.iterdir()}
 
 
 @pytest.fixture(scope="module")
-def dask_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, str, Path]]:
-    """A run on workers that are killed once at the first task of each stage."""
+def s3() -> Iterator[tuple[Layers, dict[str, str]]]:
+    """A folder on an S3 server on this machine, and the variables that name the server."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    key, secret = "key", "secret"
+    fs_args = {"key": key, "secret": secret, "endpoint_url": address}
+    options = {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ALLOW_HTTP": "true",
+    }
+    fsspec.filesystem("s3", **fs_args).mkdir("layers")
+    yield Layers("s3://layers/run", fs_args, {k.lower(): v for k, v in options.items()}), options
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def on_s3(
+    s3: tuple[Layers, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OnDask]:
+    """Ingestion and features with all layers on S3."""
+    layers, variables = s3
     folder = tmp_path_factory.mktemp("dask")
-    killed = folder / "killed"
-    killed.mkdir()
-    preload = Path(__file__).with_name("killer.py")
-    with cluster("--preload", preload, KILLED=str(killed)) as address:
-        yield run_on(address, folder=folder), address, killed
+    with cluster(folder / "killed", **variables) as address:
+        run = run_on(address, *STAGES, folder=folder, variables=variables, layers=layers.root)
+        yield OnDask(run, layers, address, folder / "killed")
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_layers_equal_those_of_one_machine(
-    layer: str, sample_run: Run, dask_run: tuple[Run, str, Path]
-) -> None:
+@pytest.mark.parametrize("layer", COMPUTED)
+def test_layers_equal_those_of_one_machine(layer: str, sample_run: Run, on_s3: OnDask) -> None:
     """Each layer equals that of a run without Dask to the last bit, although workers died."""
     expected = pl.read_parquet(sample_run.path(f"{layer}.parquet"))
-    assert_frame_equal(frame(dask_run[0], layer), expected, check_exact=True)
+    assert_frame_equal(on_s3.layers.frame(layer), expected, check_exact=True)
 
 
-def test_a_worker_is_killed_in_each_stage(dask_run: tuple[Run, str, Path]) -> None:
-    """Every stage lost a worker while it ran a task, and every part was written."""
-    run, _, killed = dask_run
-    assert {path.name for path in killed.iterdir()} >= STAGES
+def test_a_worker_is_killed_in_each_stage(on_s3: OnDask) -> None:
+    """Every stage lost a worker while it ran a task, and every part was written once."""
+    assert on_s3.stages_killed() == KILLED_IN
     for layer in BY_SYMBOL:
-        parts = contents(run, layer)
-        assert len(parts) == 5
-        on_disk = {path.name for path in run.path(layer).iterdir()}
-        assert on_disk == {"contents.json", *(part["file"] for part in parts)}
+        parts = on_s3.layers.parts(layer)
+        assert [part["symbols"][0] for part in parts] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+        assert on_s3.layers.files(layer) == {"contents.json", *(part["file"] for part in parts)}
 
 
-def test_manifests_digest_the_parts(dask_run: tuple[Run, str, Path]) -> None:
-    """The manifest has the digest and the rows of every part."""
-    manifest: Mapping[str, Any] = dask_run[0].report("run_manifest.json")
+def test_manifests_digest_the_parts_on_s3(on_s3: OnDask) -> None:
+    """No layer is on this machine; the manifest has the digest and the rows of every part."""
+    run, layers, *_ = on_s3
+    assert not run.path("02_intermediate").exists()
+    manifest: Mapping[str, Any] = run.report("run_manifest.json")
+    assert {Path(layer).name for layer in COMPUTED} - {"features"} <= manifest["outputs"].keys()
+    file_system = fsspec.filesystem("s3", **layers.fs_args)
     for digest in manifest["outputs"]["prices"]:
-        content = Path(digest["path"]).read_bytes()
+        content = file_system.cat_file(digest["path"])
         assert digest["sha256"] == hashlib.sha256(content).hexdigest()
     ingestion = manifest["nodes"]["data_processing.ingest_bars"]
     assert ingestion["rows"] == {"prices": 12154, "quarantine": 0, "files": 5}
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An S3 server on this machine with the bucket ``layers``; variables name it."""
-    from moto.server import ThreadedMotoServer
-
-    started = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    address = f"http://{host}:{port}"
-    variables = {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ALLOW_HTTP": "true",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("layers")
-    yield "s3://layers/run"
-    started.stop()
+def test_the_log_shows_progress_and_the_dashboard(on_s3: OnDask) -> None:
+    """The log has the dashboard's address and each layer's parts, and no messages of Dask's."""
+    output = on_s3.run.output
+    assert re.search(rf"dask: 2 workers of {on_s3.address}, dashboard at http://\S+:\d+", output)
+    assert "prices: 12154 rows in 5 parts" in output
+    assert "distributed." not in output
 
 
-def test_layers_on_s3(server: str, sample_run: Run, tmp_path: Path) -> None:
-    """Workers read and write parts on S3; the layers equal those of one machine."""
-    stages = "--pipelines", "data_processing,feature_engineering"
-    with cluster() as address:
-        run = run_on(address, *stages, folder=tmp_path, layers=server)
-    assert not run.path("02_intermediate").exists()
-    for layer in [*BY_SYMBOL, "03_primary/sessions"]:
-        file_system = fsspec.filesystem("s3", skip_instance_cache=True)
-        listed = json.loads(file_system.cat_file(f"{server}/{layer}/contents.json"))["parts"]
-        made = pl.read_parquet([f"{server}/{layer}/{part['file']}" for part in listed])
-        expected = pl.read_parquet(sample_run.path(f"{layer}.parquet"))
-        assert_frame_equal(made, expected, check_exact=True)
-    outputs = run.report("run_manifest.json")["outputs"]
-    assert outputs["prices"][0]["path"].startswith(f"{server}/02_intermediate/prices/part-00000")
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnDask]:
+    """The default pipeline, with all layers on disk."""
+    folder = tmp_path_factory.mktemp("whole")
+    with cluster(folder / "killed") as address:
+        run = run_on(address, folder=folder, variables={})
+        layers = Layers(run.data_root.as_posix(), {}, {})
+        yield OnDask(run, layers, address, folder / "killed")
 
 
-def test_training_survives_the_loss_of_a_worker(dask_run: tuple[Run, str, Path]) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", COMPUTED + PREDICTED)
+def test_the_default_run_equals_one_machine(layer: str, sample_run: Run, whole_run: OnDask) -> None:
+    """The layers and the forecasts equal those of a run without Dask."""
+    expected = pl.read_parquet(sample_run.path(f"{layer}.parquet"))
+    assert_frame_equal(whole_run.layers.frame(layer), expected, check_exact=True)
+
+
+@pytest.mark.slow
+def test_training_survives_the_loss_of_a_worker(whole_run: OnDask) -> None:
     """Two workers train together; the forecaster is the same if one is killed meanwhile."""
-    run, address, killed = dask_run
+    run, _, address, killed = whole_run
     node = "--nodes", "modelling.fit_forecaster"
     texts = []
     for _ in range(2):
-        run_on(address, *node, folder=run.data_root.parent, **{"dask.rows_alone": 0})
+        params = {"dask.rows_alone": 0}
+        run_on(address, *node, folder=run.data_root.parent, variables={}, **params)
         texts.append(joblib.load(run.path("06_models", "forecaster.joblib")).boosters)
     assert (killed / "training").exists()
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_an_update_rewrites_the_parts_with_news(
-    sample_run: Run, dask_run: tuple[Run, str, Path], tmp_path: Path
+    sample_run: Run, whole_run: OnDask, tmp_path: Path
 ) -> None:
     """A corrected bar changes one part of the prices; the layers equal one machine's."""
-    run, address, _ = dask_run
+    run, layers, address, _ = whole_run
     source = shutil.copytree(run.path("01_raw", "sample"), tmp_path / "source")
     _correct_last_bar(source / "stocks" / "IBM.csv")
     alone = Run(
@@ -194,13 +241,13 @@ def test_an_update_rewrites_the_parts_with_news(
     update = "--pipelines", "update"
     one = kedro_run(alone.data_root, alone.store, *update, params={"source": source})
     assert one.process.returncode == 0, one.output
-    before = {layer: contents(run, layer) for layer in BY_SYMBOL}
-    run_on(address, *update, folder=run.data_root.parent, source=source)
-    for layer in [*BY_SYMBOL, "03_primary/sessions", "02_intermediate/files"]:
+    before = {layer: layers.parts(layer) for layer in BY_SYMBOL}
+    run_on(address, *update, folder=run.data_root.parent, variables={}, source=source)
+    for layer in COMPUTED:
         expected = pl.read_parquet(alone.path(f"{layer}.parquet"))
-        assert_frame_equal(frame(run, layer), expected, check_exact=True)
+        assert_frame_equal(layers.frame(layer), expected, check_exact=True)
     for layer in BY_SYMBOL[:2]:
-        after = contents(run, layer)
+        after = layers.parts(layer)
         kept = [part["symbols"][0] for part in after if part in before[layer]]
         assert kept == ["AAPL", "FB", "GOOG", "MSFT"]
 

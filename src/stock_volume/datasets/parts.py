@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ from stock_volume.files import write_atomically
 from stock_volume.lineage.digests import FileDigest
 from stock_volume.progress import progress
 from stock_volume.sources.address import is_remote
-from stock_volume.symbols import Part, PartedLayer, SymbolRange
+from stock_volume.symbols import Part, PartedLayer, SymbolRange, scan_files
 from stock_volume.workers import KeptPart, RemoteFrame, current_workers, frame_of
 
 logger = logging.getLogger(__name__)
@@ -88,20 +88,30 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
             class: stock_volume.datasets.parts.PartValidator
             options: {schema: stock_volume.schemas.Prices}
 
-    The packages that access an address read its credentials from the environment, on the
-    workers as well: see docs/scaling.md.
+    Without options, fsspec and Polars read credentials from the environment, on the workers
+    as well: see docs/scaling.md. Options travel with the tasks.
     """
 
-    def __init__(self, path: str, metadata: EntryMetadata | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        fs_args: Mapping[str, Any] | None = None,
+        storage_options: Mapping[str, str] | None = None,
+        metadata: EntryMetadata | None = None,
+    ) -> None:
         """Configure the dataset.
 
         Args:
             path: Folder of the layer: a path, or an address that both fsspec and Polars know.
+            fs_args: fsspec's options of the store, which writes parts.
+            storage_options: Polars' options of the store, which reads parts.
             metadata: Description, and layer in Kedro-Viz.
         """
         self.path = path if is_remote(path) else Path(path)
         self.metadata = metadata
         self._folder = path.rstrip("/")
+        self._fs_args = dict(fs_args or {})
+        self._storage_options = storage_options
         self._saving: list[KeptPart | Any] = []
         self._waiting: list[pl.DataFrame] = []
         self._empty: tuple[Callable[..., StoredPart], Sequence[Any]] | None = None
@@ -118,9 +128,9 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
             if part.symbols is not None
         ]
         if len(parts) == len(contents.parts) and _are_divided(parts):
-            return PartedLayer.scan(parts)
+            return PartedLayer.scan(parts, self._storage_options)
         paths = [f"{self._folder}/{part.file}" for part in contents.parts]
-        return pl.scan_parquet(paths, glob=False)
+        return scan_files(paths, self._storage_options)
 
     def save(self, data: Rows) -> None:
         """Start to write rows, or note a part that is kept.
@@ -201,7 +211,7 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
         self._run = self._run or uuid4().hex[:8]
         # Named for this save: the parts that readers see stay until the layer is complete.
         name = f"part-{len(self._saving):05d}-{self._run}.parquet"
-        write = partial(write, folder=self._folder, name=name)
+        write = partial(write, folder=self._folder, name=name, fs_args=self._fs_args)
         if isinstance(result, pl.DataFrame):
             self._saving.append(_Written(write(result)))
         else:
@@ -230,7 +240,7 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
         self._saving, self._waiting, self._empty, self._run = [], [], None, ""
 
     def _read_contents(self) -> Contents | None:
-        file_system, folder = _open_folder(self._folder)
+        file_system, folder = _open_folder(self._folder, self._fs_args)
         try:
             text = file_system.cat_file(f"{folder}/{CONTENTS_FILE}")
         except FileNotFoundError:
@@ -244,11 +254,12 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
             ) from None
 
     def _write_contents(self, contents: Contents) -> None:
-        _write_bytes(self._folder, CONTENTS_FILE, contents.model_dump_json(indent=2).encode())
+        content = contents.model_dump_json(indent=2).encode()
+        _write_bytes(self._folder, CONTENTS_FILE, content, self._fs_args)
 
     def _delete_others(self, contents: Contents) -> None:
         """Delete the parts that are not listed: those of before, and of runs that failed."""
-        file_system, folder = _open_folder(self._folder)
+        file_system, folder = _open_folder(self._folder, self._fs_args)
         file_system.invalidate_cache()
         listed = {part.file for part in contents.parts}
         for path in file_system.glob(f"{folder}/part-*.parquet"):
@@ -320,13 +331,14 @@ def check_part(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
     return frame
 
 
-def write_part(
+def write_part(  # noqa: PLR0913 (what is written, and where)
     steps: Sequence[Callable[[Any], Any]],
     result: Any,
     *,
     folder: str,
     name: str,
     symbols: tuple[str, str] | None = None,
+    fs_args: Mapping[str, Any] | None = None,
 ) -> StoredPart:
     """Write a part.
 
@@ -336,13 +348,14 @@ def write_part(
         folder: Folder of the layer.
         name: Name of the file. Writing it again replaces it.
         symbols: First and last symbol; None to find them in the rows.
+        fs_args: fsspec's options of the store.
 
     Returns:
         The part.
     """
     frame = frame_of(steps, result)
     content = write_parquet(frame_to_table(frame), _ROW_GROUP_ROWS)
-    _write_bytes(folder, name, content)
+    _write_bytes(folder, name, content, fs_args or {})
     return StoredPart(
         file=name,
         rows=frame.height,
@@ -366,17 +379,19 @@ def _are_divided(parts: Sequence[Part]) -> bool:
     )
 
 
-def _open_folder(folder: str) -> tuple[Any, str]:
+def _open_folder(folder: str, fs_args: Mapping[str, Any]) -> tuple[Any, str]:
     import fsspec
 
-    file_system, path = fsspec.url_to_fs(folder)
+    file_system, path = fsspec.url_to_fs(folder, **fs_args)
     return file_system, path
 
 
-def _write_bytes(folder: str, name: str, content: bytes | pa.Buffer) -> None:
+def _write_bytes(
+    folder: str, name: str, content: bytes | pa.Buffer, fs_args: Mapping[str, Any]
+) -> None:
     """Write a file so that it is visible only when it is complete."""
     if is_remote(folder):
-        file_system, path = _open_folder(folder)
+        file_system, path = _open_folder(folder, fs_args)
         file_system.pipe_file(f"{path}/{name}", bytes(content))
         return
     with write_atomically(Path(folder, name)) as aside:
