@@ -159,6 +159,7 @@ def test_layers_at_an_address_with_options(
     dataset.save(remote(SECOND))
     dataset.confirm()
     layer = dataset.load()
+    assert isinstance(layer, PartedLayer)
     assert_frame_equal(layer.collect(), pl.concat([FIRST, SECOND]))
     (made,) = map_layer(_same, PartedLayer.scan(layer.parts[1:], store[1]), rows=1)
     assert_frame_equal(made, SECOND)
@@ -173,7 +174,7 @@ def _same(frame: pl.DataFrame) -> pl.DataFrame:
 
 def test_a_frame_is_taken_out_of_a_result_of_several(tmp_path: Path) -> None:
     """The first step picks the field, where the result is; the check of the layer comes next."""
-    result = Pair(prices=FIRST, other=SECOND.drop("Close"))
+    result: Any = Pair(prices=FIRST, other=SECOND.drop("Close"))
     summary = _summarise(result, ("prices",))
     assert summary.result == Pair(prices=None, other=result.other)
     prices = _stand_in(result, summary, ("prices",)).prices
