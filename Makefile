@@ -26,8 +26,8 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format viz notebook serve bench \
-  bench-full bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+.PHONY: help run test test-slow lint format viz notebook serve bench \
+  bench-full bench-forecaster bench-serve bench-update dask-check soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -38,6 +38,9 @@ run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento
 
 test: $(VENV)/.installed ## Run the test suite
 	$(BIN)/pytest
+
+test-slow: $(VENV)/.installed ## Run the tests that take minutes: models and updates on Dask
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed ## Check style and types
 	$(BIN)/ruff check
@@ -65,6 +68,9 @@ bench-full: $(VENV)/.installed ## Measure a market of 8,049 symbols made from an
 
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
+
+dask-check: $(VENV)/.installed ## Compare runs on Dask with one on one machine: layers, models, time (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/dask_check.py $${SOURCE:+"$$SOURCE"} --models
 
 bench-update: $(VENV)/.installed ## Compare an update with a run on all bars: cost and layers (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/update.py $${SOURCE:+"$$SOURCE"}

@@ -2,6 +2,7 @@
 
 from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
 from stock_volume.hooks import (
+    ClusterHook,
     FailedNodeHook,
     ReleaseOnErrorHook,
     RunManifestHook,
@@ -12,6 +13,7 @@ from stock_volume.hooks import (
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 HOOKS = (
     ConfigurationHook(),
+    ClusterHook(),
     FailedNodeHook(),
     StageLogHook(),
     ReleaseOnErrorHook(),

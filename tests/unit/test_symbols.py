@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from stock_volume import columns, symbols
+from stock_volume import columns, workers
 from stock_volume.bars.update import IngestedLayers, UpdateParameters, update_layers
 from stock_volume.evaluation.backtest import feature_window
 from stock_volume.exchange import NYSE
@@ -233,7 +233,7 @@ def test_every_task_can_be_pickled(
             mapped.append(result)
             yield result
 
-    monkeypatch.setattr(symbols, "map_ahead", map_counted)
+    monkeypatch.setattr(workers, "map_ahead", map_counted)
     assert_frame_equal(pl.concat(use()), expected)
     assert mapped
 
@@ -245,7 +245,7 @@ def test_tasks_run_in_another_process(tmp_path: Path, monkeypatch: pytest.Monkey
     function = partial(add_features, parameters=FeatureParameters())
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        monkeypatch.setattr(symbols, "map_ahead", pool.map)
+        monkeypatch.setattr(workers, "map_ahead", pool.map)
         made = list(map_symbols(function, pl.scan_parquet(tmp_path / "bars.parquet"), rows=50))
     assert len(made) == 2
     assert_frame_equal(pl.concat(made), function(bars))

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol, Self
 
@@ -155,6 +156,7 @@ class BarArchive(ABC):
             SourceError: No file of bars, or more content than the limits allow.
         """
         self.path = path
+        self._limits = limits
         self._max_file_bytes = limits.max_file_mib * _MEBIBYTE
         files, others = [], []
         for name, size in sizes.items():
@@ -182,6 +184,11 @@ class BarArchive(ABC):
         self.listing = min(listings, key=len, default=None)
         self.ignored = tuple(sorted(set(others) - {self.listing}))
         self.absent: dict[str, str] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the path: another process opens the archive there, once."""
+        status = self.path.stat()
+        return _reopen, (self.path.absolute(), self._limits, status.st_mtime_ns, status.st_size)
 
     def everything(self) -> Self:
         """Return the archive itself."""
@@ -301,6 +308,12 @@ def _size(file: str) -> int:
         return os.stat(file).st_size  # noqa: PTH116 (thousands of times)
     except OSError:
         return 0
+
+
+@lru_cache(maxsize=1)
+def _reopen(path: Path, limits: ArchiveLimits, _mtime_ns: int, _size: int) -> BarArchive:
+    """Open an archive that another process has opened; a changed one is opened again."""
+    return open_archive(path, limits)
 
 
 def open_archive(path: Path, limits: ArchiveLimits | None = None) -> BarArchive:

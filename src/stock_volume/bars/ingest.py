@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +48,7 @@ from stock_volume.bars.rules import (
 from stock_volume.bars.same_symbol import SettledFile, settle_files, unlisted_symbols
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError, UnreadableFileError
+from stock_volume.workers import Threads, current_workers
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +122,7 @@ def ingest(
     any_known = False
     problem = ""
     batches = _batches(files, parameters.chunk_mib * 2**20)
-    # One thread reads and parses, the caller's judges and writes: about equal shares.
-    read = map_ahead(partial(_read_files, archive, known, parameters), batches, workers=1)
-    for chunk in map(partial(_judge_files, judge), read):
+    for chunk in _make_chunks(partial(_read_files, archive, known, parameters), judge, batches):
         kept += chunk.prices.height
         any_known |= bool((chunk.files[STATUS] == FileStatus.KNOWN).any())
         problem = problem or _first_problem(chunk)
@@ -131,6 +130,27 @@ def ingest(
         del chunk  # before the next one is made
     if not kept and not any_known:
         raise SourceError(f"{archive.path}: nothing in it can be used; first problem: {problem}")
+
+
+def _make_chunks(
+    read: Callable[[Sequence[SettledFile]], _ReadFiles],
+    judge: Judge,
+    batches: Iterable[Sequence[SettledFile]],
+) -> Iterator[IngestedChunk]:
+    workers = current_workers()
+    if isinstance(workers, Threads):
+        # One thread reads and parses, the caller's judges and writes: about equal shares.
+        return map(partial(_judge_files, judge), map_ahead(read, batches, workers=1))
+    stay = ("prices", "quarantine")
+    return workers.map_frames(partial(_ingest_files, read, judge), batches, stay)
+
+
+def _ingest_files(
+    read: Callable[[Sequence[SettledFile]], _ReadFiles],
+    judge: Judge,
+    files: Sequence[SettledFile],
+) -> IngestedChunk:
+    return _judge_files(judge, read(files))
 
 
 def _warn_of_unlisted(files: Sequence[SettledFile], listing: Listing) -> None:

@@ -32,7 +32,8 @@ from stock_volume.bars.merge import (
     merge_bars,
 )
 from stock_volume.errors import UnbalancedRowsError
-from stock_volume.symbols import map_symbols
+from stock_volume.symbols import map_layer
+from stock_volume.workers import KeptPart
 
 _EXCERPT_ROWS: Final = 50
 
@@ -74,7 +75,8 @@ class UpdatedChunk(NamedTuple):
     """A part of the layers after an update.
 
     Attributes:
-        prices: All bars of some symbols, sorted by symbol and date.
+        prices: All bars of some symbols, sorted by symbol and date; on a cluster, a
+            ``RemoteFrame`` or ``KeptPart`` in their place.
         quarantine: All rejected rows, in the last chunk; none before.
         restatements: Held values of these symbols that were replaced.
         rebasings: Symbols among them that were moved to another base.
@@ -231,7 +233,21 @@ def update_layers(
     no_rows, no_files = held.quarantine.head(0).collect(), files.clear()
     set_aside, counts = [nothing.set_aside], [nothing.counts]
     merge = partial(merge_bars, parameters=parameters)
-    for merged in map_symbols(merge, held.prices, bars, rows=rows):
+    unchanged = UpdatedChunk(
+        nothing.prices, no_rows, nothing.restatements, nothing.rebasings, no_files
+    )
+    for merged in map_layer(
+        merge,
+        held.prices,
+        bars,
+        rows=rows,
+        held=held.prices,
+        changed=news[columns.SYMBOL],
+        stay=["prices"],
+    ):
+        if isinstance(merged, KeptPart):
+            yield unchanged._replace(prices=merged)  # type: ignore[arg-type]  # not a frame
+            continue
         set_aside.append(merged.set_aside)
         counts.append(merged.counts)
         yield UpdatedChunk(merged.prices, no_rows, merged.restatements, merged.rebasings, no_files)

@@ -3,6 +3,7 @@
 from stock_volume.datasets.atomic import AtomicDataset
 from stock_volume.datasets.bento import BentoDataset, BentoModelDataset
 from stock_volume.datasets.parquet import ChunkedParquetDataset
+from stock_volume.datasets.parts import ParquetPartsDataset
 from stock_volume.datasets.pydantic_json import PydanticJSONDataset
 from stock_volume.datasets.source import SourceDataset
 
@@ -11,6 +12,7 @@ __all__ = [
     "BentoDataset",
     "BentoModelDataset",
     "ChunkedParquetDataset",
+    "ParquetPartsDataset",
     "PydanticJSONDataset",
     "SourceDataset",
 ]

@@ -68,7 +68,7 @@ class ChunkedParquetDataset(
             if self.path.is_file():
                 return
             data = data.collect()
-        table = data.to_arrow(compat_level=pl.CompatLevel.oldest())
+        table = frame_to_table(data)
         if self._writer is None:
             self._writer = self._open(table.schema)
         if table.schema != self._writer.schema:
@@ -90,26 +90,11 @@ class ChunkedParquetDataset(
         """Render columns, types and the first rows."""
         if not self.path.is_file():
             return ""
-        with pl.Config(
-            tbl_cols=-1,
-            tbl_hide_dataframe_shape=True,
-            fmt_str_lengths=_PREVIEWED_CHARACTERS,
-        ):
-            return self.load().head(_PREVIEWED_ROWS).collect()._repr_html_()
+        return preview_rows(self.load())
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        numbers = [field.name for field in schema if _is_number(field.type)]
-        others = [field.name for field in schema if field.name not in numbers]
-        # Numbers rarely repeat: byte stream split compresses better and faster than a dictionary.
-        return pq.ParquetWriter(
-            partial_path(self.path),
-            schema,
-            compression=COMPRESSION,
-            use_dictionary=others,
-            write_statistics=others,
-            use_byte_stream_split=numbers,
-        )
+        return open_writer(partial_path(self.path), schema)
 
     def _release(self) -> None:
         """Discard unconfirmed chunks."""
@@ -130,6 +115,74 @@ class ChunkedParquetDataset(
 
     def _describe(self) -> dict[str, str]:
         return {"filepath": str(self.path)}
+
+
+def frame_to_table(frame: pl.DataFrame) -> pa.Table:
+    """Convert a frame to the table that is written to a layer.
+
+    Args:
+        frame: Rows of a layer.
+
+    Returns:
+        The rows, in types that every reader of Parquet knows.
+    """
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def open_writer(target: Path | pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a Parquet file of a layer.
+
+    Args:
+        target: Path of the file, or a stream.
+        schema: Columns of the layer.
+
+    Returns:
+        The writer.
+    """
+    numbers = [field.name for field in schema if _is_number(field.type)]
+    others = [field.name for field in schema if field.name not in numbers]
+    # Numbers rarely repeat: byte stream split compresses better and faster than a dictionary.
+    return pq.ParquetWriter(
+        target,
+        schema,
+        compression=COMPRESSION,
+        use_dictionary=others,
+        write_statistics=others,
+        use_byte_stream_split=numbers,
+    )
+
+
+def write_parquet(table: pa.Table, row_group_rows: int) -> pa.Buffer:
+    """Write rows of a layer to memory.
+
+    Args:
+        table: The rows.
+        row_group_rows: Maximum number of rows per row group.
+
+    Returns:
+        The content of a Parquet file.
+    """
+    stream = pa.BufferOutputStream()
+    with open_writer(stream, table.schema) as writer:
+        writer.write_table(table, row_group_rows)
+    return stream.getvalue()
+
+
+def preview_rows(layer: pl.LazyFrame) -> str:
+    """Render columns, types and the first rows of a layer.
+
+    Args:
+        layer: The layer.
+
+    Returns:
+        HTML.
+    """
+    with pl.Config(
+        tbl_cols=-1,
+        tbl_hide_dataframe_shape=True,
+        fmt_str_lengths=_PREVIEWED_CHARACTERS,
+    ):
+        return layer.head(_PREVIEWED_ROWS).collect()._repr_html_()
 
 
 def _is_number(kind: pa.DataType) -> bool:

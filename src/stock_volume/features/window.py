@@ -80,3 +80,17 @@ def stale_symbols(held: pl.LazyFrame, changed: pl.Series, sessions: pl.DataFrame
     is_changed = pl.col(columns.DATE).is_in(changed_sessions(held, sessions).implode())
     affected = held.filter(is_changed).select(pl.col(columns.SYMBOL).unique())
     return pl.concat([changed, affected.collect(engine="streaming")[columns.SYMBOL]]).unique()
+
+
+def expired_symbols(held: pl.LazyFrame, window: FeatureWindow) -> pl.Series:
+    """List the symbols with rows that are no longer in the window.
+
+    Args:
+        held: Rows of ``forecast_features``, as computed earlier.
+        window: Sessions.
+
+    Returns:
+        The symbols, without repetitions.
+    """
+    expired = held.filter(~window.includes()).select(pl.col(columns.SYMBOL).unique())
+    return expired.collect(engine="streaming")[columns.SYMBOL]

@@ -24,6 +24,8 @@ from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.pool import BLOCK_ROWS, Pool, pool_rows, sample_positions
 from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY, bucket_number
 from stock_volume.memory import warn_if_short
+from stock_volume.ranked_boosters import RankedTrainingSet, rank_rows
+from stock_volume.workers import current_workers
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ _MAX_STD: Final = 2.0
 
 _KNOWN: Final = (columns.TARGET_DATE, columns.ETF, ETA, ABNORMAL_STD, LIQUIDITY)
 """Columns that training needs in addition to the features as such."""
+
+
+AnyTrainingSet = TrainingSet | RankedTrainingSet
 
 
 class _Split(NamedTuple):
@@ -153,7 +158,8 @@ def train_forecaster(
     pool = pool_rows(layer, names, _KNOWN, limit, parameters.random_state)
     _warn_if_memory_is_short(pool.known.height, len(names), parameters)
     split = _split_by_session(pool.known[columns.TARGET_DATE], parameters.validation_share)
-    training = bin_rows(
+    bin_pool = bin_rows if current_workers().ranks(pool.known.height) == 1 else rank_rows
+    training = bin_pool(
         pool.blocks,
         pool.known[ETA].to_numpy(),
         row_weights(pool.known, parameters),
@@ -192,7 +198,7 @@ class _Sample(IntEnum):
     QUANTILE = 3
 
 
-def _count_trees(training: TrainingSet, split: _Split, parameters: ForecasterParameters) -> int:
+def _count_trees(training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters) -> int:
     late_rows = math.ceil(parameters.max_rows * parameters.validation_share)
     early_rows = parameters.max_rows - late_rows
     seed = parameters.random_state
@@ -200,12 +206,14 @@ def _count_trees(training: TrainingSet, split: _Split, parameters: ForecasterPar
     late = sample_positions(split.late, late_rows, seed, _Sample.LATE)
     settings = mean_settings(split.rows, parameters)
     return training.subset(early).count_trees(
-        training.subset(late), settings, parameters.early_stopping_rounds
+        training.subset(late),  # type: ignore[arg-type]  # of the same class
+        settings,
+        parameters.early_stopping_rounds,
     )
 
 
 def _fit_means(
-    training: TrainingSet, rows: int, trees: int, parameters: ForecasterParameters
+    training: AnyTrainingSet, rows: int, trees: int, parameters: ForecasterParameters
 ) -> list[Booster]:
     boosters = []
     for number in range(parameters.boosters):
@@ -218,7 +226,7 @@ def _fit_means(
 
 
 def _fit_quantiles(
-    training: TrainingSet, split: _Split, parameters: ForecasterParameters
+    training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters
 ) -> list[Booster]:
     # One sample for all levels, so that they cross as little as possible.
     seed = (parameters.random_state, _Sample.QUANTILE)

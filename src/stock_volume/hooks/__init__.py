@@ -1,9 +1,17 @@
 """What happens around a run: logs of its stages, its manifest, the verdict of the monitoring."""
 
+from stock_volume.hooks.cluster import ClusterHook
 from stock_volume.hooks.failed_node import FailedNodeHook
 from stock_volume.hooks.manifest import RunManifestHook
 from stock_volume.hooks.release import ReleaseOnErrorHook
 from stock_volume.hooks.stage_log import StageLogHook
 from stock_volume.hooks.verdict import VerdictHook
 
-__all__ = ["FailedNodeHook", "ReleaseOnErrorHook", "RunManifestHook", "StageLogHook", "VerdictHook"]
+__all__ = [
+    "ClusterHook",
+    "FailedNodeHook",
+    "ReleaseOnErrorHook",
+    "RunManifestHook",
+    "StageLogHook",
+    "VerdictHook",
+]

@@ -180,9 +180,15 @@ class RunManifestHook:
         dataset: Any = self._catalog[name]
         if hasattr(type(dataset), "tag"):  # on the instance, the property would ask the store
             return StoredTag(tag=dataset.tag)
+        if hasattr(dataset, "digests"):
+            digests = dataset.digests()
+            return None if digests is None else tuple(digests)
         path = getattr(dataset, "path", None) or _fixed_path(dataset)
+        if isinstance(path, str):
+            logger.warning("the manifest has no digest of %s at %s", name, redact_address(path))
+            return None
         if path is None or not path.exists():
-            return None  # in memory, or on another machine
+            return None  # in memory
         path = path.absolute()
         digests = digest_path(path)
         if path.is_dir() and name in self._partitions:
@@ -212,11 +218,14 @@ def _for_manifest(parameters: Any) -> Any:
     return parameters
 
 
-def _fixed_path(dataset: Any) -> Path | None:
+def _fixed_path(dataset: Any) -> Path | str | None:
     """Return the path that a dataset is configured with; others may have to fetch their files."""
     attributes = getattr(dataset, "__dict__", {})
     path = attributes.get("path") or attributes.get("_path")
-    return Path(path) if path else None
+    if not path:
+        return None
+    # A pathlib.Path would drop a slash of an address.
+    return str(path) if is_remote(str(path)) else Path(path)
 
 
 def _is_partition(folder: Path, path: str, partitions: set[str]) -> bool:

@@ -234,7 +234,7 @@ def test_the_order_of_bars_and_chunks_does_not_matter() -> None:
     assert_frame_equal(market_sessions(iter([etfs, stocks]), NYSE), whole)
     assert whole[columns.DATE].is_sorted()
     assert whole[MARKET_ABNORMAL].to_list() == pytest.approx([0.6, None, None, 0.1])
-    assert whole[ETF_ABNORMAL].to_list() == [None, None, 0.4, 0.2]
+    assert whole[ETF_ABNORMAL].to_list() == pytest.approx([None, None, 0.4, 0.2])
 
 
 def test_windows_pass_over_sessions_without_measure() -> None:

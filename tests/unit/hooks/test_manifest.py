@@ -17,6 +17,7 @@ from kedro.pipeline import Node, Pipeline
 from stock_volume.datasets import AtomicDataset, PydanticJSONDataset
 from stock_volume.hooks import RunManifestHook
 from stock_volume.hooks import manifest as manifest_hook
+from stock_volume.lineage.digests import FileDigest
 from tests.unit.hook_helpers import run, stages, start, words
 
 Frames = Iterator[pl.DataFrame]
@@ -92,6 +93,45 @@ def test_manifest_sums_rows_over_chunks(manifest_of: Manifest) -> None:
         "count": {},
         "store": {},
     }
+
+
+class Parts(MemoryDataset):
+    """A layer at an address, which knows the digests of its parts."""
+
+    path = "s3://bucket/layers/prices"
+
+    def digests(self) -> list[FileDigest]:
+        return [FileDigest(path=f"{self.path}/part-0.parquet", size=1, sha256="0" * 64)]
+
+
+class AtAddress(MemoryDataset):
+    """A dataset at an address, whose files are not read again for their digests."""
+
+    def __init__(self) -> None:
+        """Name the address."""
+        super().__init__()
+        self._path = "s3://key:secret@bucket/letters"
+
+
+def test_layers_at_an_address_are_in_the_manifest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The digests of parts are recorded; a dataset that has none is named in a warning."""
+    path = tmp_path / "manifest.json"
+    catalog = DataCatalog(
+        {
+            "text": Parts("abcde"),
+            "params:all": MemoryDataset({}),
+            "parameters": MemoryDataset({}),
+            "letters": AtAddress(),
+            "run_manifest": PydanticJSONDataset(str(path), MODEL),
+        }
+    )
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, lettering().filter(node_names=["read"]), catalog, RunManifestHook())
+    (digest,) = json.loads(path.read_text())["inputs"]["text"]
+    assert digest["path"] == "s3://bucket/layers/prices/part-0.parquet"
+    assert "no digest of letters at s3://bucket/letters" in caplog.text
 
 
 def test_manifest_does_not_add_up_runs(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ from stock_volume.bars.update import (
     wanted_bars,
 )
 from stock_volume.evaluation.backtest import feature_window
-from stock_volume.features.window import renew_features, stale_symbols
+from stock_volume.features.registry import FeatureParameters, add_features
+from stock_volume.features.window import expired_symbols, renew_features, stale_symbols
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     by_latest_origin,
@@ -46,7 +47,8 @@ from stock_volume.forecaster.log import (
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.data_processing.nodes import ingest_watched
-from stock_volume.symbols import map_symbols
+from stock_volume.symbols import map_layer
+from stock_volume.workers import change_frame, clear_frame
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def fetch_recent_bars(  # noqa: PLR0913, PLR0917 (a source, two layers and a mod
     archive = source.recent(wanted)
     held = files.collect()
     name = unread_name(archive.path.name, held[columns.FILE])
-    in_archive = (pl.lit(f"{name}/") + pl.col(columns.FILE)).alias(columns.FILE)
+    in_archive = partial(_add_archive, name=name)
     logger.info("%s: looking for news of %d symbols", archive.path, wanted.height)
     news = pl.col(STATUS) != FileStatus.KNOWN
     found = []
@@ -79,14 +81,18 @@ def fetch_recent_bars(  # noqa: PLR0913, PLR0917 (a source, two layers and a mod
         found.append(chunk.files)
         yield IngestedChunk(
             chunk.prices,
-            chunk.quarantine.with_columns(in_archive),
-            chunk.files.filter(news).with_columns(in_archive),
+            change_frame(chunk.quarantine, in_archive),
+            in_archive(chunk.files.filter(news)),
         )
     absent = absent_symbols(wanted, archive.absent, pl.concat(found), held)
     warn_of_absent(archive.path, absent)
     if absent:
         rows = list_absent(absent, chunk.files)
-        yield IngestedChunk(chunk.prices.clear(), chunk.quarantine.clear(), rows)
+        yield IngestedChunk(clear_frame(chunk.prices), clear_frame(chunk.quarantine), rows)
+
+
+def _add_archive(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.with_columns((pl.lit(f"{name}/") + pl.col(columns.FILE)).alias(columns.FILE))
 
 
 def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
@@ -178,6 +184,22 @@ def report_update(  # noqa: PLR0913, PLR0917 (it reports on seven layers)
     yield report
 
 
+def update_features(
+    held: pl.LazyFrame,
+    prices: pl.LazyFrame,
+    files: pl.LazyFrame,
+    parameters: FeatureParameters,
+    chunk_rows: int,
+) -> Iterator[pl.DataFrame]:
+    """Add the estimator's features to the prices; parts without news are kept."""
+    pending = _pending(files)
+    if pending.height:
+        # Within a part, computing all costs less than finding out which have changed.
+        add = partial(add_features, parameters=parameters)
+        changed = pending[columns.SYMBOL]
+        yield from map_layer(add, prices, rows=chunk_rows, held=held, changed=changed)
+
+
 def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are made from)
     held: pl.LazyFrame,
     prices: pl.LazyFrame,
@@ -193,7 +215,8 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
         window = feature_window(sessions.collect(), forecaster, backtest)
         symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions)
         renew = partial(renew_features, symbols=symbols, window=window)
-        yield from map_symbols(renew, prices, held, rows=chunk_rows)
+        changed = pl.concat([symbols, expired_symbols(held, window)])
+        yield from map_layer(renew, prices, held, rows=chunk_rows, held=held, changed=changed)
 
 
 def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)

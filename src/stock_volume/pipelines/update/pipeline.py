@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from stock_volume.pipelines.data_processing.nodes import assess_quality
-from stock_volume.pipelines.feature_engineering.nodes import describe_sessions, engineer_features
+from stock_volume.pipelines.feature_engineering.nodes import describe_sessions
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
 from stock_volume.pipelines.part import make_part
 from stock_volume.pipelines.update.nodes import (
@@ -12,6 +12,7 @@ from stock_volume.pipelines.update.nodes import (
     merge_recent_bars,
     report_update,
     settle_files,
+    update_features,
     update_forecast_features,
     update_forecasts,
     when_pending,
@@ -74,9 +75,14 @@ def _update_features() -> Pipeline:
         "feature_engineering",
         [
             Node(
-                # Computing all costs less than finding out which have changed.
-                when_pending(engineer_features),
-                inputs=["files", "prices", "params:features", "params:feature_chunk_rows"],
+                update_features,
+                inputs=[
+                    "held_estimator_features",
+                    "prices",
+                    "files",
+                    "params:features",
+                    "params:feature_chunk_rows",
+                ],
                 outputs="estimator_features",
                 confirms="estimator_features",
                 name="update_features",
