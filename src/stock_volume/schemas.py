@@ -27,6 +27,9 @@ from stock_volume.bars.merge import FACTORS, FIELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.events.ingest import EVENT_TYPES
+from stock_volume.events.rules import FLAGGING_RULES as EVENT_FLAGS
+from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import EARLIEST_DATE
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
@@ -39,6 +42,7 @@ from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
+from stock_volume.features.schedule import GROUP_COLUMNS, PEER_FEATURES
 from stock_volume.forecaster.model import FORECAST
 
 
@@ -51,7 +55,7 @@ def _check(name: str, holds: pl.Expr) -> pa.Check:
 
 def _schema(
     name: str,
-    types: Mapping[str, type[pl.DataType]],
+    types: Mapping[str, type[pl.DataType] | pl.DataType],
     nullable: Collection[str] = (),
     checks: Sequence[pa.Check] = (),
 ) -> pa.DataFrameSchema:
@@ -130,6 +134,54 @@ Files: Final = _schema(
 )
 """The files of the source: what became of each, and of its rows."""
 
+Events: Final = _schema(
+    "Events",
+    EVENT_TYPES,
+    [columns.TIME, columns.KNOWN, columns.CONFIRMED, columns.KNOWN_FROM],
+    [
+        _check(
+            "has a Time of pre, post or null",
+            pl.col(columns.TIME).is_in([PRE, POST]).fill_null(value=True),
+        ),
+        _check(
+            "has a Session on or after its Date", pl.col(columns.SESSION) >= pl.col(columns.DATE)
+        ),
+        _check(
+            "records KnownFrom where it records Known",
+            pl.col(columns.KNOWN).is_null() == pl.col(columns.KNOWN_FROM).is_null(),
+        ),
+    ],
+)
+"""Events of symbols that broke no rule: one a (Symbol, Date, Kind), sorted by them."""
+
+EventQuarantine: Final = _schema(
+    "EventQuarantine",
+    {
+        columns.FILE: pl.String,
+        columns.LINE: pl.Int32,
+        columns.RULE: pl.String,
+        **dict.fromkeys(columns.EVENT, pl.String),
+    },
+    nullable=columns.EVENT,
+)
+"""Rejected rows of events: file and line, the rule they break, their fields as read."""
+
+EventFiles: Final = _schema(
+    "EventFiles",
+    {
+        **dict.fromkeys([columns.FILE, STATUS, NOTE, SHA256], pl.String),
+        **dict.fromkeys([SIZE, ROWS_READ, ROWS_KEPT, ROWS_QUARANTINED], pl.Int64),
+        **dict.fromkeys([rule.name for rule in EVENT_FLAGS], pl.Int64),
+    },
+    checks=[
+        _check(
+            "has as many rows read as kept and quarantined",
+            pl.col(ROWS_READ) == pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED),
+        )
+    ],
+)
+"""The files of events: what became of each, and of its rows."""
+
 Restatements: Final = _schema(
     "Restatements",
     {
@@ -207,6 +259,8 @@ Sessions: Final = pa.DataFrameSchema(
         WEEK: pa.Column(pl.Int8),
         **_feature_columns(CALENDAR_FEATURES),
         **_feature_columns(MARKET_FEATURES, pl.Float64),
+        **_feature_columns(PEER_FEATURES, pl.Float64),
+        **{name: pa.Column(pl.Float64, nullable=True, required=False) for name in GROUP_COLUMNS},
     },
     checks=[_TARGET_AFTER_ORIGIN, _KNOWN_KINDS],
     strict=True,

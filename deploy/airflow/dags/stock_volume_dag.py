@@ -31,13 +31,14 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 # The nodes of each task: nodes that pass data in memory share a task.
 NODES: Final[dict[str, tuple[str, ...]]] = {
     "ingest_bars": ("data_processing.ingest_bars",),
+    "ingest_events": ("data_processing.ingest_events",),
+    "engineer_features": ("feature_engineering.engineer_features",),
     "assess_quality": ("data_processing.assess_quality",),
     "describe_sessions": ("feature_engineering.describe_sessions",),
-    "engineer_features": ("feature_engineering.engineer_features",),
-    "engineer_forecast_features": ("feature_engineering.engineer_forecast_features",),
     "fit_estimator": ("modelling.fit_estimator",),
-    "plan_windows": ("modelling.plan_windows",),
+    "engineer_forecast_features": ("feature_engineering.engineer_forecast_features",),
     "register_estimator": ("packaging.register_estimator",),
+    "plan_windows": ("modelling.plan_windows",),
     "backtest_forecaster": ("modelling.backtest_forecaster",),
     "fit_forecaster": ("modelling.fit_forecaster",),
     "evaluate_forecaster": ("modelling.evaluate_forecaster",),
@@ -51,20 +52,28 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
 }
 # The tasks that each task waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
-    "assess_quality": ("ingest_bars",),
-    "describe_sessions": ("ingest_bars",),
+    "ingest_events": ("ingest_bars",),
     "engineer_features": ("ingest_bars",),
-    "engineer_forecast_features": (
+    "assess_quality": (
         "ingest_bars",
-        "describe_sessions",
+        "ingest_events",
+    ),
+    "describe_sessions": (
+        "ingest_bars",
+        "ingest_events",
     ),
     "fit_estimator": ("engineer_features",),
-    "plan_windows": ("engineer_forecast_features",),
+    "engineer_forecast_features": (
+        "ingest_bars",
+        "ingest_events",
+        "describe_sessions",
+    ),
     "register_estimator": (
         "ingest_bars",
         "engineer_features",
         "fit_estimator",
     ),
+    "plan_windows": ("engineer_forecast_features",),
     "backtest_forecaster": (
         "engineer_forecast_features",
         "plan_windows",
@@ -83,8 +92,8 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "register_snapshot": (
         "ingest_bars",
-        "describe_sessions",
         "engineer_features",
+        "describe_sessions",
         "engineer_forecast_features",
         "backtest_forecaster",
     ),

@@ -126,8 +126,8 @@ def test_nothing_but_features_is_learnt_from(rows: pl.DataFrame, trained: Foreca
 
 
 def test_boosters_name_the_features_in_order(trained: Forecaster) -> None:
-    """Every booster takes the registry's features, and the target is none of them."""
-    assert trained.features == tuple(feature.name for feature in FORECAST_FEATURES)
+    """Every booster takes the registry's features of the layer, and the target is none of them."""
+    assert trained.features == FEATURE_NAMES
     for text in _texts(trained):
         assert Booster(model_str=text).feature_name() == list(FEATURE_NAMES)
     assert not {ETA, NEXT_VOLUME, columns.TARGET_DATE} & set(FEATURE_NAMES)

@@ -18,8 +18,11 @@ from stock_volume.bars.update import (
     UpdateParameters,
     update_layers,
 )
-from stock_volume.exchange import ExchangeMismatchError, find_exchange
+from stock_volume.events.ingest import IngestedEvents
+from stock_volume.events.rules import EventParameters
+from stock_volume.exchange import NYSE, ExchangeMismatchError, find_exchange
 from stock_volume.features.registry import ETA
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster, TrainingSummary
 from stock_volume.forecaster.parameters import BacktestParameters
@@ -27,9 +30,11 @@ from stock_volume.forecaster.train import train_forecaster
 from stock_volume.pipelines.feature_engineering.nodes import engineer_forecast_features
 from stock_volume.pipelines.update.nodes import (
     fetch_recent_bars,
+    update_events,
     update_forecast_features,
     update_forecasts,
 )
+from stock_volume.sources.event_files import EventFileSource
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
@@ -41,6 +46,7 @@ from tests.unit.helpers import (
     trading_days,
     write_folder,
 )
+from tests.unit.schedule_helpers import random_events, sessions_with
 
 FRAME = forecast_frame(symbols=4, sessions=60)
 DAYS = FRAME[columns.DATE].unique().sort().to_list()
@@ -166,8 +172,9 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
     backtest = BacktestParameters()
 
     def engineer(prices: pl.DataFrame) -> pl.DataFrame:
-        layers = prices.lazy(), sessions_of(prices).lazy()
-        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, chunk_rows))
+        layers = prices.lazy(), sessions_of(prices).lazy(), NO_EVENTS.events.lazy()
+        settings = PARAMETERS, backtest, NYSE
+        return pl.concat(engineer_forecast_features(*layers, *settings, chunk_rows))
 
     held = engineer(before)
     files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
@@ -176,13 +183,52 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
             held.lazy(),
             bars.lazy(),
             sessions_of(bars).lazy(),
+            NO_EVENTS.events.lazy(),
             files,
             PARAMETERS,
             backtest,
+            NYSE,
             chunk_rows,
         )
     )
     assert_frame_equal(renewed, engineer(bars), check_exact=True)
+
+
+def test_features_with_events_are_those_of_a_run_on_all_bars() -> None:
+    """After news of one symbol, the features of all symbols with events are renewed."""
+    whole = random_bars(3).filter(pl.col(columns.DATE) >= date(2018, 1, 2))
+    last = LAST - timedelta(days=20)
+    bars = whole.filter((pl.col(columns.SYMBOL) == "LATE") | (pl.col(columns.DATE) <= last))
+    before = bars.filter(pl.col(columns.DATE) <= last)
+    old, new = random_events(whole, 3), random_events(whole, 4)
+    backtest = BacktestParameters()
+
+    def engineer(prices: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+        layers = prices.lazy(), sessions_with(prices, events).lazy(), events.lazy()
+        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, NYSE, 10**9))
+
+    files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
+    sessions = sessions_with(bars, new).lazy()
+    settings = PARAMETERS, backtest, NYSE, 10**9
+    for held in (engineer(before, old), engineer(before, new).drop("schedule_response")):
+        renewed = update_forecast_features(
+            held.lazy(), bars.lazy(), sessions, new.lazy(), files, *settings
+        )
+        assert_frame_equal(pl.concat(renewed), engineer(bars, new), check_exact=True)
+
+
+def test_events_stay_without_a_source(tmp_path: Path) -> None:
+    """An update without a source of events leaves their layers; with one, it reads it again."""
+    prices = ingested(write_folder(tmp_path / "bars", {"stocks/A.csv": csv_of(*bars(20))})).prices
+    held = pl.LazyFrame({"a": [1]}), pl.LazyFrame({"b": [1]}), pl.LazyFrame({"c": [1]})
+    rules = EventParameters(as_of=date(2020, 12, 31))
+    (kept,) = update_events(EventFileSource(None, tmp_path), prices.lazy(), *held, rules)
+    assert kept == held
+    path = tmp_path / "events.csv"
+    path.write_text("Symbol,Date\nA,2020-01-03\n", encoding="utf-8")
+    (read,) = update_events(EventFileSource(str(path), tmp_path), prices.lazy(), *held, rules)
+    assert isinstance(read, IngestedEvents)
+    assert read.events["Symbol"].to_list() == ["A"]
 
 
 def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,6 +35,11 @@ from stock_volume.bars.update import (
     wanted_bars,
 )
 from stock_volume.evaluation.backtest import feature_window
+from stock_volume.events.ingest import IngestedEvents
+from stock_volume.events.rules import EventParameters
+from stock_volume.events.source import EventSource
+from stock_volume.exchange import Exchange
+from stock_volume.features.schedule import earnings_of, sessions_around
 from stock_volume.features.window import renew_features, stale_symbols
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
@@ -45,7 +50,7 @@ from stock_volume.forecaster.log import (
 )
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.pipelines.data_processing.nodes import ingest_watched
+from stock_volume.pipelines.data_processing.nodes import ingest_events, ingest_watched
 from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
@@ -118,6 +123,19 @@ def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
         )
 
 
+def update_events(  # noqa: PLR0913, PLR0917 (a source and four layers go in)
+    source: EventSource,
+    prices: pl.LazyFrame,
+    events: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    files: pl.LazyFrame,
+    parameters: EventParameters,
+) -> Iterator[IngestedEvents | tuple[pl.LazyFrame, ...]]:
+    """Read the source of events again; without one, keep the events that are held."""
+    ingested = ingest_events(source, prices, parameters)
+    yield ingested if ingested.files.height else (events, quarantine, files)
+
+
 def _pending(files: pl.LazyFrame) -> pl.DataFrame:
     return files.filter(PENDING).collect()
 
@@ -182,18 +200,22 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
     held: pl.LazyFrame,
     prices: pl.LazyFrame,
     sessions: pl.LazyFrame,
+    events: pl.LazyFrame,
     files: pl.LazyFrame,
     forecaster: ForecasterParameters,
     backtest: BacktestParameters,
+    exchange: Exchange,
     chunk_rows: int,
 ) -> Iterator[pl.DataFrame]:
     """Compute the forecaster's features of the symbols that have changed, and keep the rest."""
     pending = _pending(files)
     if pending.height:
+        earnings = earnings_of(events)
         window = feature_window(sessions.collect(), forecaster, backtest)
-        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions)
+        window = window._replace(calendar=sessions_around(earnings, exchange))
+        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions, earnings)
         renew = partial(renew_features, symbols=symbols, window=window)
-        yield from map_symbols(renew, prices, held, rows=chunk_rows)
+        yield from map_symbols(renew, prices, held, earnings, rows=chunk_rows)
 
 
 def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)

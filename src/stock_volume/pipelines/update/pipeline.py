@@ -12,6 +12,7 @@ from stock_volume.pipelines.update.nodes import (
     merge_recent_bars,
     report_update,
     settle_files,
+    update_events,
     update_forecast_features,
     update_forecasts,
     when_pending,
@@ -32,6 +33,8 @@ def _merge_bars() -> Pipeline:
     """Fetch recent bars, and merge them into the layers of an earlier run."""
     recent = ["recent_prices", "recent_quarantine", "recent_files"]
     held = ["held_prices", "held_quarantine", "held_files"]
+    events = ["events", "event_quarantine", "event_files"]
+    held_events = [f"held_{name}" for name in events]
     merged = ["prices", "quarantine", "restatements", "rebasings", "files"]
     return make_part(
         "data_processing",
@@ -59,8 +62,15 @@ def _merge_bars() -> Pipeline:
                 name="merge_recent_bars",
             ),
             Node(
+                update_events,
+                inputs=["raw_events", "prices", *held_events, "params:event_rules"],
+                outputs=events,
+                confirms=events,
+                name="update_events",
+            ),
+            Node(
                 when_pending(assess_quality),
-                inputs=["files", "prices", "quarantine", "files"],
+                inputs=["files", "prices", "quarantine", "files", *events],
                 outputs="data_quality",
                 name="update_quality",
             ),
@@ -76,14 +86,26 @@ def _update_features() -> Pipeline:
             Node(
                 # Computing all costs less than finding out which have changed.
                 when_pending(engineer_features),
-                inputs=["files", "prices", "params:features", "params:feature_chunk_rows"],
+                inputs=[
+                    "files",
+                    "prices",
+                    "events",
+                    "params:features",
+                    "params:feature_chunk_rows",
+                ],
                 outputs="estimator_features",
                 confirms="estimator_features",
                 name="update_features",
             ),
             Node(
                 when_pending(describe_sessions),
-                inputs=["files", "prices", "params:exchange", "params:feature_chunk_rows"],
+                inputs=[
+                    "files",
+                    "prices",
+                    "events",
+                    "params:exchange",
+                    "params:feature_chunk_rows",
+                ],
                 outputs="sessions",
                 confirms="sessions",
                 name="update_sessions",
@@ -94,9 +116,11 @@ def _update_features() -> Pipeline:
                     "held_forecast_features",
                     "prices",
                     "sessions",
+                    "events",
                     "files",
                     "params:forecaster",
                     "params:backtest",
+                    "params:exchange",
                     "params:feature_chunk_rows",
                 ],
                 outputs="forecast_features",
