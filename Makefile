@@ -15,7 +15,8 @@ export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 EXTRAS := --extra sample --extra viz --extra dev
-# The lock files name no registry: each machine uses its own.
+# The lock files name no registry: each machine uses its own. requirements-notebook.lock has only
+# what the notebooks add to requirements.lock.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -26,7 +27,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format viz notebook serve bench \
-  bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+  bench-full bench-forecaster bench-serve bench-update soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -59,6 +60,9 @@ serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 bench: $(VENV)/.installed ## Compare our stages with the original's (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}
 
+bench-full: $(VENV)/.installed ## Measure a market of 8,049 symbols made from an archive, beside other methods (SOURCE=archive.zip)
+	$(BIN)/python benchmarks/full.py "$$SOURCE"
+
 bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
 
@@ -84,6 +88,7 @@ lock: $(VENV)/.installed ## Update all dependencies to new versions
 	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
 	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
+	  $$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock) \
 	  -o requirements-notebook.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
 
@@ -131,5 +136,6 @@ $(AIRFLOW_VENV)/.installed: deploy/airflow/requirements.lock
 	touch $@
 
 $(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebook.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements.lock -r requirements-notebook.lock
 	touch $@

@@ -50,6 +50,9 @@ ALL_ROWS_AND_FEATURES: Final = {"boosters": 1, "bagging_fraction": 1.0, "feature
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "max_bin 63": {"max_bin": 63},
+    "240,000 rows for a booster": {"max_rows": 240_000},
+    "120,000 rows for a booster": {"max_rows": 120_000},
+    "60,000 rows for a booster": {"max_rows": 60_000},
     "row sampling 0.35": {"bagging_fraction": 0.35},
     "half-life 1 year": {"half_life_sessions": 252.0},
     "learning rate 0.025": {"learning_rate": 0.025, "n_estimators": 600},
@@ -90,10 +93,11 @@ def train(source: Path, target: Path) -> Figures:
     parameters = ForecasterParameters()
     figures: Figures = {}
     with measured(figures):
-        rows = latest_training_rows(pl.scan_parquet(source), parameters).collect(engine="streaming")
+        rows = latest_training_rows(pl.scan_parquet(source), parameters)
         forecaster = train_forecaster(rows, parameters)
     target.write_text(json.dumps(forecaster.to_files()), encoding="utf-8")
-    return {**figures, "rows": rows.height, "trees": forecaster.training.trees}
+    summary = forecaster.training
+    return {**figures, "rows": summary.rows, "trees": summary.trees}
 
 
 def bare(source: Path, target: Path) -> Figures:

@@ -19,7 +19,7 @@ from stock_volume.forecaster.model import FORECAST
 from stock_volume.snapshot.own_bars import features_of_bars
 
 LENGTHS = (60, 120, 252, 504, 1000, 2000, 3000)
-LEAST_BARS = 2520
+MIN_BARS = 2520
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     features = pl.scan_parquet(root / "04_feature" / "forecast_features.parquet")
     forecaster = joblib.load(root / "06_models" / "forecaster.joblib")
     latest = latest_of_each(features)
-    long = latest.filter(pl.col("sessions") >= LEAST_BARS)
+    long = latest.filter(pl.col("sessions") >= MIN_BARS)
     whole = forecaster.predict(long)
     print(f"{long.height} symbols\n\n| bars | median | 90 % below |\n|---:|---:|---:|")
     bars = {

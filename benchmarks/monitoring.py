@@ -115,7 +115,7 @@ def judge_window(
         run.prices.filter(pl.col(columns.DATE) <= last),
         run.features.filter(target <= last),
         run.backtest.filter(others).lazy(),
-        run.plan.least_sessions,
+        run.plan.min_sessions,
     )
     trained_on = Period(first=fold.train_start, last=fold.train_end)
     forecaster = MonitoredForecaster(IN_USE, trained_on, run.importance)

@@ -106,12 +106,15 @@ def run_stage(way: str, stage: str, archive: Path, scratch: Path) -> Figures:
     return figures
 
 
-def run_kedro(archive: Path, layers: Path) -> Figures:
+def run_kedro(
+    archive: Path, layers: Path, to_nodes: str | None = "packaging.register_estimator"
+) -> Figures:
     """Run the whole project once with ``kedro run``.
 
     Args:
-        archive: The unpacked archive.
+        archive: The archive, a zip or unpacked.
         layers: Folder for the layers.
+        to_nodes: Last node to run; None for all.
 
     Returns:
         Wall seconds of the command, of its nodes and of the rest, CPU seconds and peak memory.
@@ -124,8 +127,7 @@ def run_kedro(archive: Path, layers: Path) -> Figures:
             "run",
             "--params",
             f"source={archive},data_root={layers}",
-            "--to-nodes",
-            "packaging.register_estimator",
+            *(["--to-nodes", to_nodes] if to_nodes else []),
         ],
         cwd=PROJECT,
         env=environment,

@@ -153,7 +153,7 @@ def load(
         "errors": _number(r"Non-2xx or 3xx responses: (\d+)", output)
         + sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", output))),
         "cpu_us": 1e6 * (server.cpu_seconds() - before) / max(requests, 1),
-        "most_mib": most,
+        "max_mib": most,
     }
 
 
@@ -258,21 +258,21 @@ def _load_other_routes(server: Server, seconds: int, figures: Figures) -> Figure
         os.environ["BARS_FILE"] = str(_bars_file(server, Path(scratch)))  # of bars.lua
         bars = load(server, "/forecast", seconds, "bars.lua", connections=BARS_CONNECTIONS)
     return {
-        "predict_mib": figures["most_mib"],
+        "predict_mib": figures["max_mib"],
         "batch_rows_a_second": batch["rps"] * BATCH,
         "batch_errors": batch["errors"],
         "batch_cheaper": batch["rps"] * BATCH / figures["rps"],
         "batch_cheaper_cpu": figures["cpu_us"] / (batch["cpu_us"] / BATCH),
-        "batch_mib": batch["most_mib"],
+        "batch_mib": batch["max_mib"],
         "forecast_rps": forecast["rps"],
         "forecast_p50": forecast["p50"],
         "forecast_p99": forecast["p99"],
-        "forecast_mib": forecast["most_mib"],
+        "forecast_mib": forecast["max_mib"],
         "bars_rps": bars["rps"],
         "bars_p50": bars["p50"],
         "bars_p99": bars["p99"],
         "bars_errors": bars["errors"],
-        "bars_mib": bars["most_mib"],
+        "bars_mib": bars["max_mib"],
         "mib": server.resident_mib(),
     }
 

@@ -6,31 +6,34 @@ the package knows boosters by their text, their predictions and the functions be
 LightGBM takes a second to import, and most runs need none of it: it is imported where used.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats, Matrix
 
 if TYPE_CHECKING:
     import lightgbm
 
 LIBRARY: Final = "LightGBM"
 
-_MOST_BINS: Final = 255
+_MAX_BINS: Final = 255
 _RESERVED_BINS: Final = 4
 """Bins that LightGBM may need besides the levels: zero, NaN, and -1 (see fit_regressor)."""
 
-MOST_LEVELS: Final = _MOST_BINS - _RESERVED_BINS
+MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 """Distinct values of an input that ``fit_regressor`` can distinguish."""
+
+_ROWS_THAT_CHOOSE_BINS: Final = 200_000
+"""LightGBM's bin_construct_sample_cnt."""
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
 
-Matrix = npt.NDArray[np.floating]
 Setting = str | int | float | bool
 """Value of a parameter of LightGBM."""
 
@@ -166,6 +169,19 @@ def _check_constant_between_thresholds(node: Node) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive rows of a training set, which are read when they are needed.
+
+    Attributes:
+        rows: Number of rows.
+        read: Reads their features, shape (rows, features), row after row.
+    """
+
+    rows: int
+    read: Callable[[], Matrix]
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSet:
     """Rows to fit boosters to, binned once; parts of them share the bins.
 
@@ -221,17 +237,36 @@ class TrainingSet:
         return booster.best_iteration
 
 
+def estimate_memory(rows: int, sample: int, features: int, block_rows: int) -> int:
+    """Estimate the memory that binning and fitting need.
+
+    Args:
+        rows: Rows to bin.
+        sample: Rows of the largest subset that a booster is fitted to.
+        features: Number of features.
+        block_rows: Rows of a block.
+
+    Returns:
+        Bytes: a byte per bin, the rows for which bins are chosen as Python rows and as two
+        matrices, and a block as read, as a matrix and as being read.
+    """
+    chosen_for = min(rows, _ROWS_THAT_CHOOSE_BINS)
+    return features * (rows + sample + 24 * chosen_for + 3 * 4 * block_rows)
+
+
 def bin_rows(
-    inputs: Matrix,
+    blocks: Sequence[Block],
     target: Floats,
     weights: Floats,
     names: Sequence[str],
     settings: BoosterSettings,
 ) -> TrainingSet:
-    """Bin rows for training.
+    """Bin rows for training, one block at a time.
+
+    Each block is read twice: the bins are chosen for a sample of all rows first.
 
     Args:
-        inputs: Features, shape (n, features).
+        blocks: Features of n rows.
         target: Targets, shape (n,).
         weights: Weights of the rows, shape (n,).
         names: Names of the features.
@@ -243,7 +278,7 @@ def bin_rows(
     from lightgbm import Dataset
 
     binned = Dataset(
-        inputs,
+        _as_sequences(blocks),
         target,
         weight=weights,
         feature_name=list(names),
@@ -251,6 +286,29 @@ def bin_rows(
         free_raw_data=True,
     )
     return TrainingSet(binned.construct())
+
+
+def _as_sequences(blocks: Sequence[Block]) -> "list[lightgbm.Sequence]":
+    """Let LightGBM read blocks. It asks for a few rows at a time, so the latest block is kept."""
+    from lightgbm import Sequence as RowSequence
+
+    @lru_cache(maxsize=1)
+    def read(number: int) -> Matrix:
+        return blocks[number].read()
+
+    class ReadBlock(RowSequence):
+        def __init__(self, number: int) -> None:
+            self._number = number
+
+        def __getitem__(self, rows: "int | slice | list[int]") -> Matrix:
+            matrix = read(self._number)
+            # Single rows are the sample that bins are chosen for, which must be of doubles.
+            return matrix[rows] if isinstance(rows, slice) else matrix[rows].astype(np.float64)
+
+        def __len__(self) -> int:
+            return blocks[self._number].rows
+
+    return [ReadBlock(number) for number, block in enumerate(blocks) if block.rows]
 
 
 def _common_parameters(settings: BoosterSettings) -> dict[str, Setting]:
@@ -331,7 +389,7 @@ def fit_regressor(
     """Fit a scikit-learn regressor to weighted cells.
 
     Args:
-        inputs: Non-negative inputs, shape (n, inputs), of at most ``MOST_LEVELS`` distinct
+        inputs: Non-negative inputs, shape (n, inputs), of at most ``MAX_LEVELS`` distinct
             values each.
         target: Targets, shape (n,).
         weights: Weights, shape (n,).

@@ -13,12 +13,15 @@ from kedro.validation.type_extractor import TypeExtractor
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 
+from stock_volume.json_value import Json
 from stock_volume.runtime_parameters import (
+    RENAMED,
     KnownParameters,
     ParameterError,
     Placeholder,
     check_required,
     check_text,
+    describe_rename,
     find_placeholders,
     flatten,
     nest,
@@ -38,16 +41,19 @@ _OWN_PATHS: Final = ("location", "symbols", "files")
 _SEVERAL: Final = ("symbols", "files")
 """Arguments among them that may be lists, or missing."""
 
+Entries = dict[str, Json]
+"""Entries of configuration files, by name."""
+
 
 class ProjectConfigLoader(OmegaConfigLoader):
     """Kedro's loader, which also finds the runtime parameters that the configuration uses."""
 
     def __init__(self, conf_source: str | Path, *args: Any, **kwargs: Any) -> None:
         """Create the loader with Kedro's arguments; files are read on demand."""
-        self._unresolved: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._unresolved: dict[str, tuple[Entries, Entries]] = {}
         super().__init__(conf_source, *args, **kwargs)
 
-    def read_unresolved(self, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def read_unresolved(self, key: str) -> tuple[Entries, Entries]:
         """Read configuration files without resolving interpolations.
 
         Args:
@@ -163,7 +169,7 @@ def environments(conf_source: str | Path) -> list[str]:
     )
 
 
-def check_values(parameters: Mapping[str, Any], models: Mapping[str, type[BaseModel]]) -> None:
+def check_values(parameters: Mapping[str, Json], models: Mapping[str, type[BaseModel]]) -> None:
     """Validate the parameters that have a model.
 
     Args:
@@ -195,12 +201,15 @@ def describe_errors(error: ValidationError, name: str = "") -> str:
     problems = []
     for one in error.errors(include_url=False):
         field = ".".join(str(part) for part in (name, *one["loc"]) if part != "")
+        if field in RENAMED:
+            problems.append(describe_rename(field))
+            continue
         value = "" if isinstance(one["input"], (dict, BaseModel)) else f" = {one['input']!r}"
         problems.append(f"{field}{value}: {one['msg']}")
     return "; ".join(problems)
 
 
-def make_paths_absolute(catalog: Mapping[str, Any], project: Path) -> dict[str, Any]:
+def make_paths_absolute(catalog: Mapping[str, Json], project: Path) -> Entries:
     """Make the paths of a catalog absolute.
 
     Args:
@@ -216,7 +225,7 @@ def make_paths_absolute(catalog: Mapping[str, Any], project: Path) -> dict[str, 
     return {name: _make_paths_absolute(entry, project, name) for name, entry in catalog.items()}
 
 
-def _make_paths_absolute(entry: Any, project: Path, name: str) -> Any:
+def _make_paths_absolute(entry: Json, project: Path, name: str) -> Json:
     if not isinstance(entry, Mapping):
         return entry
     is_own = str(entry.get("type", "")).startswith(_OWN)
@@ -229,8 +238,8 @@ def _make_paths_absolute(entry: Any, project: Path, name: str) -> Any:
     }
 
 
-def _make_absolute(value: Any, project: Path, name: str, key: str) -> Any:
-    text = check_text(f"the catalog's {name}", value, several=key in _SEVERAL)
+def _make_absolute(value: Json, project: Path, name: str, key: str) -> Json:
+    text: Json = check_text(f"the catalog's {name}", value, several=key in _SEVERAL)
     if key == "files" and isinstance(text, list):
         return [_make_absolute(one, project, name, key) for one in text]
     if not isinstance(text, str) or is_remote(text) or _is_word(key, text):
@@ -246,14 +255,14 @@ def _is_word(key: str, text: str) -> bool:
     return (key == "location" and text == SAMPLE) or (key == "files" and text in EVENT_SERVICES)
 
 
-def _merge(files: Mapping[Path, DictConfig]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
+def _merge(files: Mapping[Path, DictConfig]) -> Entries:
+    merged: Entries = {}
     for config in files.values():
         merged |= OmegaConf.to_container(config, resolve=False)  # type: ignore[arg-type]
     return merged
 
 
-def _iterate_groups(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _iterate_groups(nested: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
     """Yield groups and values by dotted name."""
     for name, value in nested.items():
         yield f"{prefix}{name}", value
@@ -261,7 +270,7 @@ def _iterate_groups(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tup
             yield from _iterate_groups(value, f"{prefix}{name}.")
 
 
-def _iterate_fields(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+def _iterate_fields(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Json]]:
     """Yield a model and its fields by dotted name; a group is an empty dictionary."""
     yield name, {}
     for field, info in model.model_fields.items():

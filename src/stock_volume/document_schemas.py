@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 from kedro.utils import load_obj
 from pydantic import BaseModel
 
+from stock_volume.json_value import Json
 from stock_volume.lineage.graph import LineageGraph
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -17,7 +18,7 @@ _PRINTED: Final[Mapping[str, type[BaseModel]]] = {"lineage": LineageGraph}
 """Documents that a command prints; all others are datasets."""
 
 
-def describe_documents(catalog: Mapping[str, Any]) -> dict[str, str]:
+def describe_documents(catalog: Mapping[str, Json]) -> dict[str, str]:
     """Describe every document by its JSON schema.
 
     Args:
@@ -27,7 +28,7 @@ def describe_documents(catalog: Mapping[str, Any]) -> dict[str, str]:
         The schemas as JSON, by name of the dataset or of the command.
     """
     models: dict[str, type[BaseModel]] = {
-        name: load_obj(entry["model"])
+        name: load_obj(str(entry["model"]))
         for name, entry in catalog.items()
         if isinstance(entry, Mapping) and entry.get("type") == _DATASET
     }

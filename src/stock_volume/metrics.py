@@ -3,9 +3,8 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from stock_volume.arrays import Floats
 
 UNDEFINED: Final = "undefined"
 """What reports write for a measure without a value."""

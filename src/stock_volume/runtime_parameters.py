@@ -6,7 +6,7 @@ an address, symbols) is taken as typed, and anything else is YAML.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import PurePath
@@ -16,6 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from stock_volume.errors import StockVolumeError, suggest_name
+from stock_volume.json_value import Json
 
 _NAME: Final = r"[A-Za-z_][\w-]*(?:\.[\w-]+)*"
 _ASSIGNMENT: Final = re.compile(rf"[\s,]*(?P<name>{_NAME})\s*=\s*")
@@ -27,6 +28,18 @@ _PLACEHOLDER: Final = re.compile(
     rf"\$\{{runtime_params:\s*(?P<name>{_NAME})\s*(?:(?P<end>\}})|,(?P<default>[^{{}}]*)\}}|,)"
 )
 _INTERPOLATION: Final = re.compile(r"(\\*)\$\{")
+
+RENAMED: Final = {
+    "forecaster.least_sessions": "forecaster.min_sessions",
+    "backtest.least_sessions": "backtest.min_sessions",
+    "monitor.least_forecasts": "monitor.min_forecasts",
+    "monitor.least_windows": "monitor.min_windows",
+}
+"""New names of renamed parameters, by former name."""
+
+
+Given = str | int | float | bool | PurePath | Sequence["Given"] | Mapping[str, "Given"] | None
+"""The value of a parameter, as YAML or a program gives it."""
 
 
 class ParameterError(StockVolumeError):
@@ -61,7 +74,7 @@ class Placeholder:
     """
 
     kind: Kind
-    default: Any = None
+    default: Json = None
     required: bool = False
 
 
@@ -75,7 +88,7 @@ class KnownParameters:
     """
 
     placeholders: Mapping[str, Placeholder]
-    configured: Mapping[str, Any]
+    configured: Mapping[str, Json]
 
     def __contains__(self, name: str) -> bool:
         """Return whether a parameter exists, or is a field of one that is not a group."""
@@ -124,7 +137,7 @@ def split(text: str) -> dict[str, RawValue]:
     return found
 
 
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nest(flat: Mapping[str, Given]) -> dict[str, Given]:
     """Turn dotted names into nested dictionaries.
 
     Args:
@@ -136,21 +149,22 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ParameterError: A name is both a value and a group.
     """
-    nested: dict[str, Any] = {}
+    nested: dict[str, Given] = {}
     for name, value in flat.items():
         *groups, last = name.split(".")
         inner = nested
         for group in groups:
-            inner = inner.setdefault(group, {})
-            if not isinstance(inner, dict):
+            fields = inner.setdefault(group, {})
+            if not isinstance(fields, dict):
                 raise ParameterError(f"{name}: {group} is given both a value and fields")
+            inner = fields
         if isinstance(inner.get(last), dict):
             raise ParameterError(f"{name} is given both a value and fields")
         inner[last] = value
     return nested
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(nested: Mapping[str, Given], prefix: str = "") -> Iterator[tuple[str, Given]]:
     """Yield the values of nested dictionaries by dotted name.
 
     Args:
@@ -192,11 +206,14 @@ def refuse_unknown(given: Iterable[str], known: KnownParameters, unused: Mapping
         unused: Parameters without effect in this environment, with the reason.
 
     Raises:
-        ParameterError: A name is unknown; the message suggests the closest name and lists all.
+        ParameterError: A name is unknown; the message gives its new name, or suggests the closest
+            name and lists all.
     """
     for name in given:
         if name in known:
             continue
+        if name in RENAMED:
+            raise ParameterError(describe_rename(name))
         if name in unused:
             raise ParameterError(f"the parameter {name} does nothing here: {unused[name]}")
         group = name.rpartition(".")[0]
@@ -207,6 +224,18 @@ def refuse_unknown(given: Iterable[str], known: KnownParameters, unused: Mapping
             f"there is no parameter {name}{hint} There are: {', '.join(existing)}. If "
             f"{name}= is part of a value, that needs quotes around it"
         )
+
+
+def describe_rename(name: str) -> str:
+    """Describe the renaming of a parameter.
+
+    Args:
+        name: A key of ``RENAMED``.
+
+    Returns:
+        A sentence with both names.
+    """
+    return f"the parameter {name} is now called {RENAMED[name]}"
 
 
 def check_required(given: Iterable[str], known: KnownParameters) -> None:

@@ -286,7 +286,7 @@ ForecastFeatures: Final = _schema(
     [BASE, NEXT_VOLUME, ETA],
     [_IN_ORDER, _TARGET_AFTER_ORIGIN],
 ).add_columns(_feature_columns(FORECAST_FEATURES, pl.Float32))
-"""Origins with what is known at each, and the target where it has come true."""
+"""Origins with what is known at each, and the target once it is known."""
 
 Backtest: Final = pa.DataFrameSchema(
     {
@@ -306,7 +306,7 @@ Backtest: Final = pa.DataFrameSchema(
     strict=True,
     name="Backtest",
 )
-"""Forecasts beside what came true, one row a scored symbol-day."""
+"""Forecasts with the actual volumes, one row per scored symbol-day."""
 
 Forecasts: Final = pa.DataFrameSchema(
     {

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
+
+from stock_volume.json_value import Json
 
 if TYPE_CHECKING:  # it takes over a second to import
     import bentoml
@@ -34,7 +36,7 @@ _ROW_GROUP_ROWS: Final = 16_384
 """Small, so that reading one symbol reads few rows of others."""
 
 
-def drop_undefined(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def drop_undefined(metadata: Mapping[str, Json]) -> dict[str, Json]:
     """Drop entries that are None, which the store rejects.
 
     Args:
@@ -53,7 +55,7 @@ def drop_undefined(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _drop_undefined_within(value: Any, name: str) -> Any:
+def _drop_undefined_within(value: Json, name: str) -> Json:
     match value:
         case dict():
             return drop_undefined(value)
@@ -79,7 +81,7 @@ class StoredModel:
 
     files: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Json] = field(default_factory=dict)
     frames: dict[str, pl.LazyFrame] = field(default_factory=dict)
     tag: str | None = None
     created: str | None = None
@@ -101,7 +103,7 @@ class StoredModel:
                 path.name: path.read_text(encoding="utf-8") for path in paths if path not in frames
             },
             labels=dict(model.info.labels),
-            metadata=dict(model.info.metadata),
+            metadata=cast("Mapping[str, Json]", dict(model.info.metadata)),
             frames={path.stem: pl.scan_parquet(path, glob=False) for path in frames},
             tag=str(model.tag),
             created=model.creation_time.isoformat(timespec="seconds"),

@@ -23,7 +23,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
+from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, MIN_PRICE, PRICE_BOUND
 from stock_volume.errors import NoVolumeError, StockVolumeError, TooFewRowsError
 from stock_volume.evaluation.backtest import NoBacktestError
 from stock_volume.serving.conversion import forecast_answer, record_answer
@@ -96,14 +96,14 @@ def last_day(sessions: int) -> date:
 def corners(seed: int, length: int) -> str:
     """Make bars at the corners of what the rules let pass, each corner for some sessions."""
     random = np.random.default_rng(seed)
-    prices = (LEAST_PRICE, float(np.nextafter(PRICE_BOUND, 0)))
+    prices = (MIN_PRICE, float(np.nextafter(PRICE_BOUND, 0)))
     lines = ["Date,Open,High,Low,Close,Adj Close,Volume"]
     for number, day in enumerate(islice(weekdays(FIRST), SESSIONS)):
         if number % length == 0:
             low, high = sorted(random.choice(prices, 2).tolist())
             close = float(random.choice([low, high]))
             open_ = float(random.choice([0.0, low, high]))
-            adjusted = float(random.choice([LEAST_PRICE, min(10 * close, prices[1])]))
+            adjusted = float(random.choice([MIN_PRICE, min(10 * close, prices[1])]))
             shares = int(random.choice([0, 1, FIRST_INEXACT_WHOLE_NUMBER - 1]))
         lines.append(f"{day},{open_!r},{high!r},{low!r},{close!r},{adjusted!r},{shares}")
     return "\n".join(lines) + "\n"
@@ -322,7 +322,7 @@ def test_what_does_not_vary_is_null_and_a_word(succeeded: Runs) -> None:
     assert "eta-R² is undefined" in report
     assert "Where R² is undefined, the volumes held out do not vary." in report
     models = models_in(folder)
-    assert "eta_r2" not in models.about.forecaster.metrics
+    assert models.about.forecaster.metrics.eta_r2 is None
     (row,) = models.lookup.forecast(["S0"])
     assert forecast_answer(row, "tag").forecast == 50_000
     assert models.table.estimate(50_000, 20) == 50_000

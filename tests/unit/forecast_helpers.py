@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.exchange import ScheduledEvent
@@ -17,7 +18,6 @@ from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, quantile_name
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import LIQUIDITY
-from stock_volume.metrics import Floats
 
 FIRST_SESSION: Final = date(2018, 1, 2)
 LEVELS: Final = (0.1, 0.5, 0.9)
@@ -48,7 +48,7 @@ def sessions_between(first: date, last: date) -> list[date]:
 def small_parameters(**changed: Any) -> ForecasterParameters:
     """Make parameters of a forecaster that trains within a moment."""
     small: dict[str, Any] = {
-        "least_sessions": 1,
+        "min_sessions": 1,
         "n_estimators": 20,
         "learning_rate": 0.2,
         "num_leaves": 7,
@@ -130,12 +130,12 @@ def forecast_frame(
 
 
 def forget_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
-    """Take away what came true of some rows, as of bars without a next one."""
+    """Remove the outcomes of some rows, as for bars without a next one."""
     return rows.with_columns(pl.when(~where).then(name).alias(name) for name in (ETA, NEXT_VOLUME))
 
 
 def change_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
-    """Turn what came true of some rows to its contrary, far from it."""
+    """Replace the outcomes of some rows by very different ones."""
     return rows.with_columns(
         pl.when(where).then(3 - 2 * pl.col(ETA)).otherwise(ETA).alias(ETA),
         pl.when(where).then(7 * pl.col(NEXT_VOLUME)).otherwise(NEXT_VOLUME).alias(NEXT_VOLUME),

@@ -303,7 +303,7 @@ def _answers(
 ) -> list[float]:
     """Average what followed the last earlier rows of the same key.
 
-    An outcome is of the target, so that of an earlier row has come true by now.
+    An outcome belongs to the target session, so the outcome of an earlier row is known by now.
     """
     past: dict[Hashable, list[float]] = defaultdict(list)
     answers = []

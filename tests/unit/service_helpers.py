@@ -11,9 +11,12 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.boosters import Booster
 from stock_volume.datasets import BentoDataset
+from stock_volume.estimator.train import EstimatorMetrics, SplitMetrics
 from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
+from stock_volume.evaluation.measures import evaluate_backtest
 from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.market import market_sessions, market_sums
@@ -26,7 +29,7 @@ from stock_volume.features.registry import (
 )
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
-from stock_volume.metrics import Floats
+from stock_volume.json_value import Json
 from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
@@ -37,6 +40,7 @@ from stock_volume.stored_model import (
     SNAPSHOT_NAME,
     BentoContents,
     StoredModel,
+    drop_undefined,
 )
 from tests.unit.forecast_helpers import small_parameters
 
@@ -54,7 +58,7 @@ NAMES: Final = {
 """The last one has not traded since long before the end."""
 
 LAST_TRADE: Final = dt.date(2018, 1, 5)
-_LEAST: Final = 60
+_MIN_SESSIONS: Final = 60
 
 
 def model_text(volume_of: Callable[[Floats, Floats], Floats], rounds: int = 10) -> str:
@@ -116,26 +120,29 @@ def stored_models() -> dict[str, StoredModel]:
     bars = made_up_bars()
     sessions = market_sessions([market_sums(add_quantities(bars))], NYSE)
     rows = forecast_features(bars, sessions)
-    parameters = small_parameters(least_sessions=_LEAST)
+    parameters = small_parameters(min_sessions=_MIN_SESSIONS)
     forecaster = train_forecaster(
-        rows.filter(pl.col(ETA).is_not_null(), pl.col("sessions") >= _LEAST), parameters
+        rows.filter(pl.col(ETA).is_not_null(), pl.col("sessions") >= _MIN_SESSIONS), parameters
     )
-    asked = BacktestParameters(least_sessions=_LEAST)
+    asked = BacktestParameters(min_sessions=_MIN_SESSIONS)
     plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
     backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
+    metrics = evaluate_backtest(backtest.lazy(), plan, parameters.quantiles, asked)
     features = add_features(bars, FeatureParameters())
     snapshot = take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), NYSE)
     estimator = model_text(lambda average, price: 2 * average + price)
-    metrics: dict[str, Any] = {"mae": 1.5}
-    about = {
-        "metrics": metrics,
+    split = SplitMetrics(mae=1.5, mse=4.0, r2=0.5, n_train=80, n_test=20)
+    about: dict[str, Json] = {
+        "metrics": EstimatorMetrics(random_split=split, time_split=split).model_dump(),
         "first_session": "2017-01-03",
         "last_session": "2018-06-29",
         LARGEST_INPUTS: Booster.from_text(estimator).largest_inputs(),
     }
     return {
         ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata=about),
-        FORECASTER_NAME: StoredModel(forecaster.to_files(), metadata={"metrics": metrics}),
+        FORECASTER_NAME: StoredModel(
+            forecaster.to_files(), metadata={"metrics": metrics.model_dump(mode="json")}
+        ),
         SNAPSHOT_NAME: StoredModel(
             {EXCHANGE_FILE: NYSE.model_dump_json()}, frames=snapshot._asdict()
         ),
@@ -147,7 +154,7 @@ def save_model(name: str) -> str:
     import bentoml
 
     stored = stored_models()[name]
-    with bentoml.models.create(name, metadata=stored.metadata) as model:
+    with bentoml.models.create(name, metadata=drop_undefined(stored.metadata)) as model:
         stored.write_into(Path(model.path))
     return str(model.tag)
 

@@ -2,22 +2,27 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import lightgbm
 import numpy as np
 import pytest
 
 import stock_volume
+from stock_volume.arrays import Floats, Matrix
 from stock_volume.boosters import (
+    Block,
     Booster,
     BoosterSettings,
     RegressorSettings,
+    TrainingSet,
     bin_rows,
     booster_of,
     fit_regressor,
+    lightgbm_parameters,
 )
-from stock_volume.metrics import Floats
 
 SETTINGS: Final = BoosterSettings(
     trees=5,
@@ -40,11 +45,17 @@ def _inputs(rows: int = 400) -> Floats:
     return np.column_stack([random.random(rows), random.random(rows) - 5, np.full(rows, 3.0)])
 
 
+def _bin(inputs: Matrix, target: Floats, *cuts: int) -> TrainingSet:
+    """Bin rows, divided into blocks at some positions."""
+    blocks = [Block(len(part), partial(np.copy, part)) for part in np.split(inputs, cuts)]
+    return bin_rows(blocks, target, np.ones(len(inputs)), NAMES, SETTINGS)
+
+
 @pytest.fixture(scope="module")
 def booster() -> Booster:
     inputs = _inputs()
     target = inputs[:, 0] + 10 * inputs[:, 1]
-    return bin_rows(inputs, target, np.ones(len(inputs)), NAMES, SETTINGS).fit(SETTINGS)
+    return _bin(inputs, target).fit(SETTINGS)
 
 
 def test_text_is_read_back_as_written(booster: Booster) -> None:
@@ -83,9 +94,45 @@ def test_trees_are_counted_up_to_the_lowest_error(sign: int, expected: int) -> N
     half = _inputs()
     inputs = np.concatenate([half, half])
     target = np.concatenate([half[:, 0], sign * half[:, 0]])
-    rows = bin_rows(inputs, target, np.ones(len(inputs)), NAMES, SETTINGS)
+    rows = _bin(inputs, target)
     early, late = rows.subset(np.arange(len(half))), rows.subset(np.arange(len(half), len(inputs)))
     assert early.count_trees(late, SETTINGS, patience=3) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cuts", [(), (200,), (1, 100, 100, 399)], ids=str)
+def test_blocks_give_the_booster_of_the_whole_matrix(
+    cuts: tuple[int, ...], dtype: type[np.floating]
+) -> None:
+    """However the rows are divided, empty blocks included, LightGBM fits the same trees."""
+    inputs = _inputs().astype(dtype)
+    inputs[::7, 0] = np.nan
+    target = np.nan_to_num(inputs[:, 0]) + 10 * inputs[:, 1]
+    whole = lightgbm.train(
+        lightgbm_parameters(SETTINGS),
+        lightgbm.Dataset(
+            inputs,
+            target,
+            weight=np.ones(len(inputs)),
+            feature_name=list(NAMES),
+            params=lightgbm_parameters(SETTINGS),
+        ),
+    )
+    assert _bin(inputs, target, *cuts).fit(SETTINGS).to_text() == whole.model_to_string()
+
+
+def test_a_block_is_read_twice_and_not_kept() -> None:
+    """Each block is read for the choice of the bins and for the binning, in order."""
+    inputs = _inputs()
+    reads: list[int] = []
+
+    def read(number: int) -> Floats:
+        reads.append(number)
+        return inputs[200 * number : 200 * (number + 1)]
+
+    blocks = [Block(200, partial(read, number)) for number in range(2)]
+    bin_rows(blocks, inputs[:, 0], np.ones(400), NAMES, SETTINGS)
+    assert reads == [0, 1, 0, 1]
 
 
 def test_one_module_calls_lightgbm() -> None:

@@ -11,6 +11,7 @@ from kedro.framework.session import KedroSession
 
 from stock_volume.configuration import (
     ConfigurationHook,
+    Entries,
     ProjectConfigLoader,
     environments,
     make_paths_absolute,
@@ -102,16 +103,20 @@ def test_an_address_and_the_sample_are_no_paths(conf: Path, source: str) -> None
 def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path) -> None:
     """Only a user's home is expanded."""
     entry = {"a": {"filepath": "~nobody-of-this-name/x.csv"}}
-    assert (
-        make_paths_absolute(entry, tmp_path)["a"]["filepath"]
-        == f"{tmp_path}/~nobody-of-this-name/x.csv"
-    )
+    assert make_paths_absolute(entry, tmp_path) == {
+        "a": {"filepath": f"{tmp_path}/~nobody-of-this-name/x.csv"}
+    }
 
 
 def test_the_landing_of_a_source_of_ones_own_is_rooted(tmp_path: Path) -> None:
     """What else such a dataset takes is its own affair."""
-    source = {"type": "mine.Bars", "landing": "data/01_raw", "location": "a", "symbols": [7]}
-    entry = {"type": "stock_volume.datasets.SourceDataset", "source": source}
+    source: Entries = {
+        "type": "mine.Bars",
+        "landing": "data/01_raw",
+        "location": "a",
+        "symbols": [7],
+    }
+    entry: Entries = {"type": "stock_volume.datasets.SourceDataset", "source": source}
     expected = {**entry, "source": {**source, "landing": f"{tmp_path}/data/01_raw"}}
     assert make_paths_absolute({"raw_bars": entry}, tmp_path) == {"raw_bars": expected}
 
@@ -153,6 +158,7 @@ def test_a_share_is_a_number(conf: Path) -> None:
         (None, {"sourse": "X"}, r"no parameter sourse; did you mean source\?"),
         (None, {"backtest": {"trainstart": "2018"}}, r"did you mean backtest\.train_start\?"),
         (None, {"backtest.trainstart": "2018"}, r"did you mean backtest\.train_start\?"),
+        (None, {"backtest.least_sessions": 5}, "is now called backtest.min_sessions"),
         (None, {"url": "X"}, "url does nothing here: use it with --env http$"),
         (None, {"symbols": ["A"]}, "use it with --env http or --env yahoo"),
         ("http", {"url": "X", "source": "x"}, "the environment http has another entry raw_bars"),
@@ -174,6 +180,14 @@ def test_parameters_are_checked_before_anything_runs(
     """Unknown, idle, missing, broken and impossible ones are refused with a remedy."""
     with pytest.raises(ParameterError, match=message):
         loaded(conf, env, **given)
+
+
+def test_a_former_name_in_a_file_is_refused_with_the_new_one(conf: Path) -> None:
+    """A file written for an earlier version names the parameter to rename."""
+    former = "forecaster:\n  least_sessions: 60\n"
+    (conf / "local" / "parameters.yml").write_text(former, encoding="utf-8")
+    with pytest.raises(ParameterError, match=r"^the parameter forecaster\.least_sessions is now c"):
+        loaded(conf)
 
 
 def test_parameters_that_are_not_configured_exist_by_their_model(conf: Path) -> None:

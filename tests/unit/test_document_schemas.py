@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from stock_volume.document_schemas import describe_documents, write_schemas
+from stock_volume.evaluation.results import BacktestMetrics
 
 PROJECT = Path(__file__).parents[2]
 CATALOG = PROJECT / "conf/base/catalog.yml"
@@ -42,6 +43,15 @@ def test_schema_has_the_names_that_are_written(schemas: dict[str, str]) -> None:
     assert list(inputs["properties"]) == ["as", "artefact"]
     manifest = json.loads(schemas["run_manifest"])
     assert manifest["required"] == ["run_id", "finished_at", "inputs", "nodes", "outputs"]
+
+
+def test_schema_of_metrics_has_the_fields_of_the_file(schemas: dict[str, str]) -> None:
+    """A model with a serializer of its own is described by its fields."""
+    described = json.loads(schemas["forecaster_metrics"])
+    assert list(described["properties"]) == list(BacktestMetrics.model_fields)
+    group = described["$defs"]["GroupMetrics"]
+    assert group["required"] == ["n", "symbols", "sessions"]
+    assert {"eta_r2", "coverage_80", "below_q90"} <= group["properties"].keys()
 
 
 def test_schemas_of_former_documents_are_removed(tmp_path: Path) -> None:

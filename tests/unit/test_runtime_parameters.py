@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from stock_volume.runtime_parameters import (
+    Given,
     KnownParameters,
     ParameterError,
     RawValue,
@@ -171,6 +172,7 @@ def test_paths_and_lists_of_a_program_are_text() -> None:
         ("source.x", "no parameter source.x"),
         ("limit", r"limit does nothing here: use it with --env http"),
         ("limitt", r"did you mean limit\?"),
+        ("forecaster.least_sessions", "is now called forecaster.min_sessions"),
     ],
 )
 def test_unknown_parameters_are_refused(name: str, message: str) -> None:
@@ -200,8 +202,8 @@ def test_a_default_that_is_an_interpolation_leaves_the_value_to_yaml() -> None:
 
 def test_nested_names_come_back() -> None:
     """Dotted names and dictionaries are the same parameters, mixed ones too."""
-    nested = {"backtest": {"test_start": 1, "x.y": 2}, "rows": 3, "empty": {}}
-    flat = {"backtest.test_start": 1, "backtest.x.y": 2, "rows": 3, "empty": {}}
+    nested: dict[str, Given] = {"backtest": {"test_start": 1, "x.y": 2}, "rows": 3, "empty": {}}
+    flat: dict[str, Given] = {"backtest.test_start": 1, "backtest.x.y": 2, "rows": 3, "empty": {}}
     assert dict(flatten(nested)) == flat
     assert nest(flat) == {
         "backtest": {"test_start": 1, "x": {"y": 2}},

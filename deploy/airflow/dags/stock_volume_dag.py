@@ -32,13 +32,13 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 NODES: Final[dict[str, tuple[str, ...]]] = {
     "ingest_bars": ("data_processing.ingest_bars",),
     "ingest_events": ("data_processing.ingest_events",),
-    "engineer_features": ("feature_engineering.engineer_features",),
     "assess_quality": ("data_processing.assess_quality",),
     "describe_sessions": ("feature_engineering.describe_sessions",),
-    "fit_estimator": ("modelling.fit_estimator",),
+    "engineer_features": ("feature_engineering.engineer_features",),
     "engineer_forecast_features": ("feature_engineering.engineer_forecast_features",),
-    "register_estimator": ("packaging.register_estimator",),
+    "fit_estimator": ("modelling.fit_estimator",),
     "plan_windows": ("modelling.plan_windows",),
+    "register_estimator": ("packaging.register_estimator",),
     "backtest_forecaster": ("modelling.backtest_forecaster",),
     "fit_forecaster": ("modelling.fit_forecaster",),
     "evaluate_forecaster": ("modelling.evaluate_forecaster",),
@@ -53,7 +53,6 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
 # The tasks that each task waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
     "ingest_events": ("ingest_bars",),
-    "engineer_features": ("ingest_bars",),
     "assess_quality": (
         "ingest_bars",
         "ingest_events",
@@ -62,18 +61,22 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "ingest_bars",
         "ingest_events",
     ),
-    "fit_estimator": ("engineer_features",),
+    "engineer_features": (
+        "ingest_bars",
+        "ingest_events",
+    ),
     "engineer_forecast_features": (
         "ingest_bars",
         "ingest_events",
         "describe_sessions",
     ),
+    "fit_estimator": ("engineer_features",),
+    "plan_windows": ("engineer_forecast_features",),
     "register_estimator": (
         "ingest_bars",
         "engineer_features",
         "fit_estimator",
     ),
-    "plan_windows": ("engineer_forecast_features",),
     "backtest_forecaster": (
         "engineer_forecast_features",
         "plan_windows",
@@ -92,8 +95,8 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "register_snapshot": (
         "ingest_bars",
-        "engineer_features",
         "describe_sessions",
+        "engineer_features",
         "engineer_forecast_features",
         "backtest_forecaster",
     ),

@@ -10,11 +10,11 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
 from stock_volume import columns
+from stock_volume.arrays import Indices
 from stock_volume.bars.archive import BarArchive
 from stock_volume.bars.judge import Judge, JudgedRows
 from stock_volume.bars.ledger import (
@@ -51,7 +51,6 @@ from stock_volume.errors import SourceError, UnreadableFileError
 
 logger = logging.getLogger(__name__)
 
-Indices = npt.NDArray[np.int64]
 
 _SHOWN: Final = 10
 

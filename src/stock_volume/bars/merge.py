@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.bars.ledger import ADDED, HELD
-from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, LEAST_PRICE, PRICE_BOUND
+from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, MIN_PRICE, PRICE_BOUND
 
 BASE_UNKNOWN: Final = "base_unknown"
 """Rule of the quarantine: the bars overlap held bars, but differ by no single factor."""
@@ -34,7 +34,7 @@ _SUFFIX: Final = "_recent"
 _FACTOR_OF: Final = {columns.ADJ_CLOSE: ADJ_CLOSE_FACTOR, columns.VOLUME: VOLUME_FACTOR}
 """The factor of each field; every other field has the factor of prices."""
 
-_LEAST_EVIDENCE: Final = 3
+_MIN_EVIDENCE: Final = 3
 """Overlapping bars required as evidence of another base."""
 
 
@@ -189,21 +189,21 @@ def _find_extremes(unmatched: pl.DataFrame) -> pl.DataFrame:
     known = [name for name in columns.PRICES if name != columns.ADJ_CLOSE]
     return unmatched.group_by(columns.SYMBOL).agg(
         pl.len().cast(pl.Int64).alias(REBASED_BARS),
-        pl.min_horizontal(pl.col(known).min()).alias("least_price"),
-        pl.max_horizontal(pl.col(known).max()).alias("greatest_price"),
-        pl.col(columns.ADJ_CLOSE).min().alias("least_adjusted"),
-        pl.col(columns.ADJ_CLOSE).max().alias("greatest_adjusted"),
-        pl.col(columns.VOLUME).max().alias("greatest_volume"),
+        pl.min_horizontal(pl.col(known).min()).alias("min_price"),
+        pl.max_horizontal(pl.col(known).max()).alias("max_price"),
+        pl.col(columns.ADJ_CLOSE).min().alias("min_adjusted"),
+        pl.col(columns.ADJ_CLOSE).max().alias("max_adjusted"),
+        pl.col(columns.VOLUME).max().alias("max_volume"),
     )
 
 
 def _is_out_of_bounds(volume_factor: pl.Expr) -> pl.Expr:
     """Mark symbols whose factors would move bars out of the bounds of ingestion."""
     prices = (("price", PRICE_FACTOR), ("adjusted", ADJ_CLOSE_FACTOR))
-    beyond = [pl.col("greatest_volume") * volume_factor >= FIRST_INEXACT_WHOLE_NUMBER]
+    beyond = [pl.col("max_volume") * volume_factor >= FIRST_INEXACT_WHOLE_NUMBER]
     for name, factor in prices:
-        too_low = pl.col(f"least_{name}") * pl.col(factor) < LEAST_PRICE
-        too_high = pl.col(f"greatest_{name}") * pl.col(factor) >= PRICE_BOUND
+        too_low = pl.col(f"min_{name}") * pl.col(factor) < MIN_PRICE
+        too_high = pl.col(f"max_{name}") * pl.col(factor) >= PRICE_BOUND
         beyond.append((pl.col(factor) != 1) & (too_low | too_high))
     return pl.any_horizontal(beyond).fill_null(value=False)
 
@@ -224,7 +224,7 @@ def _measure_factors(both: pl.DataFrame, parameters: MergeParameters) -> pl.Data
         return (ratio.median() - 1).abs() > tolerance
 
     # A single bar that differs may just have been corrected.
-    enough = pl.len() >= min(_LEAST_EVIDENCE, parameters.base_bars)
+    enough = pl.len() >= min(_MIN_EVIDENCE, parameters.base_bars)
     one_factor = pl.min_horizontal(agreeing(price), agreeing(adjusted)) >= parameters.agreeing_share
     agree = one_factor & (enough | ~(other(price) | other(adjusted)))
 

@@ -91,10 +91,10 @@ def report_quality(
         pl.col(columns.SYMBOL).n_unique().alias("symbols"),
         day.min().alias("first_date"),
         day.max().alias("last_date"),
-        volume.min().alias("least_volume"),
-        volume.max().alias("greatest_volume"),
+        volume.min().alias("min_volume"),
+        volume.max().alias("max_volume"),
     ).collect(engine="streaming")
-    kept, symbols, first, last, least, greatest = bars.row(0)
+    kept, symbols, first, last, smallest, largest = bars.row(0)
     by_rule = _count_by_rule(quarantine)
     rows = RowCounts(
         read=read[ROWS_READ].sum(),
@@ -103,7 +103,7 @@ def report_quality(
         quarantined=sum(by_rule.values()),
     )
     check_balance(rows, read)
-    if greatest == 0:
+    if largest == 0:
         raise NoVolumeError(
             f"all volumes are 0: not one of the {kept:,} bars from {first} to {last} has a Volume "
             f"above 0, so that there is none to learn from. Look into {read[columns.FILE][0]}, the "
@@ -121,7 +121,7 @@ def report_quality(
         symbols=symbols,
         first_date=first,
         last_date=last,
-        constant_volume=greatest if kept > 1 and least == greatest else None,
+        constant_volume=largest if kept > 1 and smallest == largest else None,
     )
 
 

@@ -49,7 +49,7 @@ REMEDIES: Final = {
 }
 """What to do about a file whose every row breaks a rule, by the rule's name."""
 
-LEAST_PRICE: Final = 1e-12
+MIN_PRICE: Final = 1e-12
 PRICE_BOUND: Final = 1e12
 """A price is at least the first and below the second. Of the reference archive, the lowest
 adjusted close is 2.7e-5 and the highest price, with many reverse splits undone, 2.1e8. Every
@@ -181,8 +181,8 @@ def rejecting_rules(parameters: RuleParameters) -> tuple[RowRule, ...]:
         ),
         (
             "price_out_of_bounds",
-            f"no security has a price below {LEAST_PRICE:g}, or of {PRICE_BOUND:g} and more",
-            (pl.min_horizontal(prices) < LEAST_PRICE) | (pl.max_horizontal(prices) >= PRICE_BOUND),
+            f"no security has a price below {MIN_PRICE:g}, or of {PRICE_BOUND:g} and more",
+            (pl.min_horizontal(prices) < MIN_PRICE) | (pl.max_horizontal(prices) >= PRICE_BOUND),
         ),
     )
     by_itself = (RowRule(name, Action.REJECT, reason, broken) for name, reason, broken in rules)

@@ -22,7 +22,7 @@ from stock_volume.bars.merge import MergeParameters
 from stock_volume.bars.parse import ParseParameters, parse_rows, read_rows
 from stock_volume.errors import UnreadableFileError
 
-_LEAST_AGREEMENT: Final = 0.95
+_MIN_AGREEMENT: Final = 0.95
 """Share of the days in common whose closes agree, for two files to be of one security."""
 
 _OTHER: Final = "_other"
@@ -165,7 +165,7 @@ class _Settlement:
         differences = []
         for series in own_first:
             common, agreeing = _compare(series.bars, bars)
-            if common and agreeing >= _LEAST_AGREEMENT * common:
+            if common and agreeing >= _MIN_AGREEMENT * common:
                 return self._joined(file, bars, series, common)
             differences.append((series.main, _difference(common, agreeing)))
         if differences and differences[0][0].symbol == file.symbol:

@@ -4,7 +4,7 @@ import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, cast
 
 import click
 from kedro.framework.cli.project import run as kedro_run
@@ -24,6 +24,15 @@ values are YAML."""
 
 class UnknownNameError(StockVolumeError):
     """A pipeline or an environment does not exist."""
+
+
+class RunOptions(TypedDict):
+    """The options of ``kedro run`` that name something."""
+
+    pipeline: str | None
+    pipelines: Sequence[str]
+    env: str | None
+    conf_source: str | None
 
 
 class ParametersOption(click.Option):
@@ -48,7 +57,7 @@ _REPLACED_OPTIONS: Final = {
 
 
 def _run(**options: Any) -> Any:
-    _check_names(options)
+    _check_names(cast("RunOptions", options))
     return kedro_run.callback(**options)  # type: ignore[misc]
 
 
@@ -64,7 +73,7 @@ run: Final = ReportingCommand(
 )
 
 
-def _check_names(options: Mapping[str, Any]) -> None:
+def _check_names(options: RunOptions) -> None:
     """Refuse pipelines and environments that do not exist, before anything is loaded.
 
     Raises:

@@ -1,12 +1,14 @@
 """Atomic writes for any single-file dataset."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
-from stock_volume.datasets.preview import DescribedDataset, preview_text
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata, preview_text
 from stock_volume.files import write_atomically
+from stock_volume.json_value import Json
 
 
 class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
@@ -22,7 +24,7 @@ class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
     """
 
     def __init__(
-        self, filepath: str, dataset: dict[str, Any], metadata: dict[str, Any] | None = None
+        self, filepath: str, dataset: Mapping[str, Json], metadata: EntryMetadata | None = None
     ) -> None:
         """Configure the dataset.
 
@@ -55,4 +57,4 @@ class AtomicDataset(DescribedDataset, AbstractDataset[Any, Any]):
         return self.path.is_file()
 
     def _describe(self) -> dict[str, str]:
-        return {"filepath": str(self.path), "dataset": self._dataset["type"]}
+        return {"filepath": str(self.path), "dataset": str(self._dataset["type"])}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from kedro.io import AbstractDataset, DatasetError
 from omegaconf import OmegaConf
 
-from stock_volume.datasets.preview import DescribedDataset
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
 from stock_volume.files import write_atomically
 from stock_volume.stored_model import BentoContents, StoredModel, drop_undefined
 
@@ -30,7 +30,7 @@ _Loaded = TypeVar("_Loaded")
 class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
     """A version in the BentoML store, and the file with its tag."""
 
-    def __init__(self, name: str, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, name: str, filepath: str, metadata: EntryMetadata | None = None) -> None:
         """Configure the dataset.
 
         Args:
@@ -141,7 +141,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
     """
 
     def __init__(
-        self, name: str, filepath: str, path: str, metadata: dict[str, Any] | None = None
+        self, name: str, filepath: str, path: str, metadata: EntryMetadata | None = None
     ) -> None:
         """Configure the dataset.
 

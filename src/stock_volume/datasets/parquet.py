@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 # Arrow's own pools retain freed memory; the system allocator returns the buffers of a
 # written row group. Arrow reads the variable on import; a user's own value takes precedence.
@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
-from stock_volume.datasets.preview import DescribedDataset
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
 from stock_volume.files import partial_path
 
 COMPRESSION: Final = "lz4"
-MIN_ROW_GROUP_ROWS: Final = 20_000
-"""Minimum number of rows per row group; the last may have fewer."""
+MIN_ROW_GROUP_ROWS: Final = 100_000
+"""Minimum number of rows per row group; the last may have fewer.
+
+A reader of a few symbols reads the description of every row group first, which takes longer than
+reading the rows where there are many small groups of many columns.
+"""
 
 _PREVIEWED_ROWS: Final = 5
 _PREVIEWED_CHARACTERS: Final = 40
@@ -35,7 +39,7 @@ class ChunkedParquetDataset(
     (the layer as loaded), leaves the previous file unchanged.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, filepath: str, metadata: EntryMetadata | None = None) -> None:
         """Configure the dataset.
 
         Args:

@@ -2,13 +2,23 @@
 
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from kedro_datasets._typing import HTMLPreview
 
 _TEXT_SUFFIXES: Final = {".json", ".md", ".yml"}
 _MAX_CHARACTERS: Final = 5_000
 """Longest preview of a text file."""
+
+
+class VizEntry(TypedDict, total=False):
+    """What Kedro-Viz reads from the metadata of a catalog entry."""
+
+    layer: str
+
+
+EntryMetadata = TypedDict("EntryMetadata", {"description": str, "kedro-viz": VizEntry}, total=False)
+"""Metadata of a catalog entry."""
 
 
 class DescribedDataset:
@@ -26,7 +36,7 @@ class DescribedDataset:
         metadata: Metadata of the catalog entry.
     """
 
-    metadata: dict[str, Any] | None = None
+    metadata: EntryMetadata | None = None
 
     def preview(self) -> HTMLPreview:
         """Render the description and the content as HTML."""

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 from pydantic import BaseModel, ValidationError
 
-from stock_volume.datasets.preview import DescribedDataset, preview_text
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata, preview_text
 from stock_volume.files import write_atomically
 
 
@@ -26,7 +25,7 @@ class PydanticJSONDataset(DescribedDataset, AbstractDataset[BaseModel, BaseModel
           model: stock_volume.evaluation.backtest.Plan
     """
 
-    def __init__(self, filepath: str, model: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, filepath: str, model: str, metadata: EntryMetadata | None = None) -> None:
         """Keep where the file is and which model it holds.
 
         Args:

@@ -8,8 +8,9 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
 from stock_volume.bars.archive import BarSource
-from stock_volume.datasets.preview import DescribedDataset
+from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
 from stock_volume.events.source import EventSource
+from stock_volume.json_value import Json
 
 Opened_co = TypeVar("Opened_co", covariant=True)
 """What a source opens to: ``BarSource`` or ``EventSource``."""
@@ -51,9 +52,9 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, Any]):
 
     def __init__(
         self,
-        source: dict[str, Any],
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        source: Mapping[str, Json],
+        credentials: Mapping[str, Json] | None = None,
+        metadata: EntryMetadata | None = None,
     ) -> None:
         """Configure the source.
 
@@ -90,7 +91,7 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, Any]):
 
 
 def _make_source(
-    entry: object, credentials: dict[str, Any] | None
+    entry: object, credentials: Mapping[str, Json] | None
 ) -> ConfiguredSource[BarSource | EventSource]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
         raise DatasetError(

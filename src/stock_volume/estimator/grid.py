@@ -12,14 +12,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from stock_volume.arrays import Floats, Indices
 from stock_volume.boosters import split_between
-from stock_volume.metrics import Floats
 
 _SAMPLE: Final = 200_000
-
-Indices = npt.NDArray[np.int64]
 
 
 class Grid(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.boosters import Booster
-from stock_volume.metrics import Floats
 
 
 class EstimateTable:

@@ -9,22 +9,23 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
+from stock_volume.arrays import Floats, Indices
 from stock_volume.boosters import (
-    MOST_LEVELS,
+    MAX_LEVELS,
     FittedRegressor,
     RegressorSettings,
     booster_of,
     fit_regressor,
 )
 from stock_volume.errors import TooFewRowsError
-from stock_volume.estimator.grid import Cells, Grid, Indices, fold, make_grid
-from stock_volume.metrics import Floats, in_words, point_errors
+from stock_volume.estimator.grid import Cells, Grid, fold, make_grid
+from stock_volume.metrics import in_words, point_errors
 
 Mask = npt.NDArray[np.bool_]
 
 logger = logging.getLogger(__name__)
 
-_LEAST_ROWS: Final = 10
+_MIN_ROWS: Final = 10
 
 
 class EstimatorParameters(BaseModel):
@@ -50,43 +51,42 @@ class EstimatorParameters(BaseModel):
     min_rows_in_leaf: int = Field(default=20, ge=1)
     test_share: float = Field(default=0.2, gt=0, lt=1)
     random_state: int = 42
-    grid_size: int = Field(default=MOST_LEVELS, ge=2, le=MOST_LEVELS)
+    grid_size: int = Field(default=MAX_LEVELS, ge=2, le=MAX_LEVELS)
     volume_share: float = Field(default=0.5, ge=0, le=1)
     num_threads: int = Field(default=1, ge=1)
 
 
 class SplitMetrics(BaseModel):
-    """Errors on the held-out rows of a split, in shares.
+    """Errors on the held-out rows of a split, in shares."""
 
-    Attributes:
-        mae: Mean absolute error.
-        mse: Mean squared error.
-        r2: Coefficient of determination; None where the volumes do not vary.
-        n_train: Rows trained on.
-        n_test: Rows held out.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     mae: float
+    """Mean absolute error."""
+
     mse: float
-    r2: float | None
+    """Mean squared error."""
+
+    r2: float | None = None
+    """Coefficient of determination; None where the volumes do not vary."""
+
     n_train: int
+    """Rows trained on."""
+
     n_test: int
+    """Rows held out."""
 
 
 class EstimatorMetrics(BaseModel):
-    """Errors of the estimator.
+    """Errors of the estimator."""
 
-    Attributes:
-        random_split: Errors of the shipped model on a random part of the rows.
-        time_split: Errors of a model trained on earlier days on the later ones.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     random_split: SplitMetrics
+    """Errors of the shipped model on a random part of the rows."""
+
     time_split: SplitMetrics
+    """Errors of a model trained on earlier days on the later ones."""
 
 
 class TrainedEstimator(NamedTuple):
@@ -122,9 +122,9 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
         TooFewRowsError: There are fewer than ten rows, or all are of one day.
     """
     rows = _collect(features)
-    if len(rows.volume) < _LEAST_ROWS:
+    if len(rows.volume) < _MIN_ROWS:
         raise TooFewRowsError(
-            f"the source has {len(rows.volume)} of the {_LEAST_ROWS} bars that training and "
+            f"the source has {len(rows.volume)} of the {_MIN_ROWS} bars that training and "
             "testing the estimator need: use a source with more bars"
         )
     model, random_split = _fit_and_measure(

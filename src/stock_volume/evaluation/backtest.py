@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError
-from stock_volume.evaluation.baselines import MA5, baseline_forecasts
+from stock_volume.evaluation.baselines import MA5, Baselines
 from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.features.window import FeatureWindow
+from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
     DAYS_OF_YEAR,
@@ -23,6 +25,7 @@ from stock_volume.forecaster.train import (
     training_rows,
 )
 from stock_volume.forecaster.universe import bucket_number, is_common_stock
+from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ FOLD: Final = "fold"
 _SHARE_OF_TRAINING: Final = 0.6
 _SHARE_OF_HISTORY: Final = 0.25
 _HOLIDAYS: Final = timedelta(days=7)
+BLOCK_ROWS: Final = 100_000
+"""Minimum number of rows forecast at a time."""
 
 _Bounds = tuple[date, date, date]
 """First day trained on, first day tested on, and the day after the last tested on."""
@@ -72,14 +77,14 @@ class Plan(BaseModel):
 
     Attributes:
         folds: The windows of each model, in order of time.
-        least_sessions: Bars of a symbol before its forecasts are scored.
+        min_sessions: Bars of a symbol before its forecasts are scored.
         note: What was shortened for lack of data; empty if nothing was.
     """
 
     model_config = ConfigDict(frozen=True)
 
     folds: tuple[Fold, ...]
-    least_sessions: int
+    min_sessions: int = Field(validation_alias=AliasChoices("min_sessions", "least_sessions"))
     note: str
 
 
@@ -154,22 +159,22 @@ def plan_backtest(
             f"has {len(sessions)} with a volume to forecast. Use a source with more days on which "
             "its symbols trade"
         )
-    least, note = backtest_parameters.least_sessions, ""
+    min_sessions, note = backtest_parameters.min_sessions, ""
     if backtest_parameters.test_start is not None:
         start = backtest_parameters.test_start
         bounds, note = _fixed_bounds(sessions, start, parameters, backtest_parameters)
     elif _is_long_enough(sessions, parameters, backtest_parameters):
         bounds = _rolling_bounds(sessions, parameters, backtest_parameters)
     else:
-        least = max(1, min(least, int(len(sessions) * _SHARE_OF_HISTORY)))
-        bounds, note = _short_bounds(sessions, least, parameters, backtest_parameters)
+        min_sessions = max(1, min(min_sessions, int(len(sessions) * _SHARE_OF_HISTORY)))
+        bounds, note = _short_bounds(sessions, min_sessions, parameters, backtest_parameters)
     folds = tuple(_lay_out_fold(sessions, *bound) for bound in bounds)
-    return Plan(folds=folds, least_sessions=least, note=note)
+    return Plan(folds=folds, min_sessions=min_sessions, note=note)
 
 
 def _short_bounds(
     sessions: Sequence[date],
-    least: int,
+    min_sessions: int,
     parameters: ForecasterParameters,
     backtest_parameters: BacktestParameters,
 ) -> tuple[list[_Bounds], str]:
@@ -179,8 +184,8 @@ def _short_bounds(
         f"of training before {backtest_parameters.test_years:g} years of test: the test begins "
         f"on {start}."
     )
-    if least < backtest_parameters.least_sessions:
-        note += f" Symbols are scored from {least} bars of history on."
+    if min_sessions < backtest_parameters.min_sessions:
+        note += f" Symbols are scored from {min_sessions} bars of history on."
     return [(sessions[0], start, sessions[-1] + timedelta(days=1))], note
 
 
@@ -287,11 +292,11 @@ def check_windows(features: pl.LazyFrame, plan: Plan, parameters: ForecasterPara
     """
     parameters = _limit_history(parameters, plan)
     for number, fold in enumerate(plan.folds, start=1):
-        if _test_rows(features, fold, plan).limit(1).collect().is_empty():
+        if _test_rows(features, fold, plan).select(columns.SYMBOL).limit(1).collect().is_empty():
             raise NoBacktestError(
-                f"backtest: no symbol with {plan.least_sessions} bars of history is in the data "
+                f"backtest: no symbol with {plan.min_sessions} bars of history is in the data "
                 f"from {fold.test_start} to {fold.test_end}: change backtest.test_start, or lower "
-                "backtest.least_sessions"
+                "backtest.min_sessions"
             )
         what = f"the model of the backtest's window {number} of {len(plan.folds)}"
         check_enough(_train_rows(features, fold, parameters), what, parameters)
@@ -299,8 +304,8 @@ def check_windows(features: pl.LazyFrame, plan: Plan, parameters: ForecasterPara
 
 def _limit_history(parameters: ForecasterParameters, plan: Plan) -> ForecasterParameters:
     """Lower the history that training requires of a symbol to what the plan requires."""
-    least = min(parameters.least_sessions, plan.least_sessions)
-    return parameters.model_copy(update={"least_sessions": least})
+    min_sessions = min(parameters.min_sessions, plan.min_sessions)
+    return parameters.model_copy(update={"min_sessions": min_sessions})
 
 
 def _train_rows(
@@ -314,7 +319,7 @@ def _test_rows(features: pl.LazyFrame, fold: Fold, plan: Plan) -> pl.LazyFrame:
     return features.filter(
         pl.col(columns.TARGET_DATE).is_between(fold.test_start, fold.test_end),
         pl.col(ETA).is_not_null(),
-        pl.col(BARS_SO_FAR) >= plan.least_sessions,
+        pl.col(BARS_SO_FAR) >= plan.min_sessions,
     )
 
 
@@ -332,9 +337,9 @@ def run_backtest(
         parameters: Parameters of the forecaster.
 
     Yields:
-        One frame per fold: Symbol, Date, TargetDate, Volume of the target session, the
-        forecast, its quantiles and the baselines, all in shares; Close of the origin,
-        the observed eta, and the columns that group the errors.
+        Frames in order of fold, then of symbol: Symbol, Date, TargetDate, Volume of the
+        target session, the forecast, its quantiles and the baselines, all in shares; Close of
+        the origin, the observed eta, and the columns that group the errors.
 
     Raises:
         NoBacktestError: A window has no row to test on.
@@ -344,15 +349,23 @@ def run_backtest(
     parameters = _limit_history(parameters, plan)
     for number, fold in enumerate(plan.folds):
         logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
-        train = _train_rows(features, fold, parameters).collect(engine="streaming")
-        test = _test_rows(features, fold, plan).collect(engine="streaming")
+        train = _train_rows(features, fold, parameters)
         forecaster = train_forecaster(train, parameters)
-        yield _join_outcome(
-            test,
-            forecaster.predict(test, parameters.num_threads),
-            baseline_forecasts(train, test),
-            number,
+        forecast = partial(
+            _forecast_rows,
+            forecaster=forecaster,
+            baselines=Baselines.fit(train),
+            fold=number,
+            num_threads=parameters.num_threads,
         )
+        yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=BLOCK_ROWS)
+
+
+def _forecast_rows(
+    test: pl.DataFrame, forecaster: Forecaster, baselines: Baselines, fold: int, num_threads: int
+) -> pl.DataFrame:
+    forecasts = forecaster.predict(test, num_threads)
+    return _join_outcome(test, forecasts, baselines.forecast(test), fold)
 
 
 def _join_outcome(

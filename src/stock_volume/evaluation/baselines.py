@@ -1,14 +1,15 @@
 """Simple forecasts to compare the forecaster with, on the same rows."""
 
-from typing import Final
+import itertools
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
+from stock_volume.arrays import Floats
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import shares_at_base
-from stock_volume.metrics import Floats
 
 MA5: Final = "ma5"
 """The geometric mean of the last five volumes, in dollars, at the last Close: eta is 0."""
@@ -37,25 +38,51 @@ volume of a day, a week and a month (after Corsi, 2009); ``ols_tech`` on the 1, 
 252-day means of log dollar volume and of returns (Goyenko et al., 2024, their tech)."""
 
 
-def baseline_forecasts(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """Forecast with every baseline.
+class Baselines(NamedTuple):
+    """The baselines of a training window.
 
-    Args:
-        train: Rows of ``forecast_features`` with targets, for the regressions.
-        test: Rows to forecast.
-
-    Returns:
-        One column per baseline, in shares; an unknown input counts as equal to the base.
+    Attributes:
+        slopes: The constant and the slopes of each regression, by the name of its baseline.
     """
-    eta: dict[str, Floats] = {
-        name: _inputs(test, (feature,))[:, 0] for name, feature in _OF_ONE_FEATURE.items()
-    }
-    eta[MA5] = np.zeros(test.height)
-    for name, features in _REGRESSIONS.items():
-        slopes = _least_squares(_inputs(train, features), train[ETA].to_numpy())
-        eta[name] = _with_constant(_inputs(test, features)) @ slopes
-    shares = test.select(shares_at_base()).to_series().to_numpy()
-    return pl.DataFrame({name: shares * np.exp(eta[name]) for name in BASELINES})
+
+    slopes: dict[str, Floats]
+
+    @classmethod
+    def fit(cls, train: pl.LazyFrame) -> Self:
+        """Fit the regressions.
+
+        Args:
+            train: Rows of ``forecast_features`` with targets.
+
+        Returns:
+            The baselines.
+        """
+        needed = {ETA, *itertools.chain.from_iterable(_REGRESSIONS.values())}
+        known = train.select(sorted(needed)).collect(engine="streaming")
+        return cls(
+            {
+                name: _least_squares(_inputs(known, features), known[ETA].to_numpy())
+                for name, features in _REGRESSIONS.items()
+            }
+        )
+
+    def forecast(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Forecast with every baseline.
+
+        Args:
+            rows: Rows of ``forecast_features``.
+
+        Returns:
+            One column per baseline, in shares; an unknown input counts as equal to the base.
+        """
+        eta: dict[str, Floats] = {
+            name: _inputs(rows, (feature,))[:, 0] for name, feature in _OF_ONE_FEATURE.items()
+        }
+        eta[MA5] = np.zeros(rows.height)
+        for name, features in _REGRESSIONS.items():
+            eta[name] = _with_constant(_inputs(rows, features)) @ self.slopes[name]
+        shares = rows.select(shares_at_base()).to_series().to_numpy()
+        return pl.DataFrame({name: shares * np.exp(eta[name]) for name in BASELINES})
 
 
 def _inputs(rows: pl.DataFrame, features: tuple[str, ...]) -> Floats:

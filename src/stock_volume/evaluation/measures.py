@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
@@ -21,7 +22,6 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKETS
-from stock_volume.metrics import Floats
 
 PER_CENT: Final = 100.0
 
@@ -183,14 +183,16 @@ def evaluate_backtest(
     measures = [*point_measures(FORECAST), *interval_measures(levels)]
     return BacktestMetrics.model_validate(
         {
-            **_measure(headline, measures),
+            **measure_rows(headline, measures),
             "universe": universe,
             "intervals_95": bootstrap_intervals(headline, parameters),
             "by_bucket": _measure_buckets(headline, measures),
             "by_security": _measure_securities(rows, measures),
             "by_year": _measure_years(headline, measures),
             "baselines": {
-                baseline: PointMetrics.model_validate(_measure(headline, point_measures(baseline)))
+                baseline: PointMetrics.model_validate(
+                    measure_rows(headline, point_measures(baseline))
+                )
                 for baseline in BASELINES
             },
             "plan": plan,
@@ -198,7 +200,16 @@ def evaluate_backtest(
     )
 
 
-def _measure(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, float | None]:
+def measure_rows(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, float | None]:
+    """Count and measure rows of a backtest.
+
+    Args:
+        rows: The rows.
+        measures: Named aggregations.
+
+    Returns:
+        Fields of ``PointMetrics`` or ``GroupMetrics``; without rows, only the counts.
+    """
     counts = {
         "n": rows.height,
         "symbols": rows[columns.SYMBOL].n_unique(),
@@ -208,7 +219,7 @@ def _measure(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, float
 
 
 def _measure_group(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> GroupMetrics:
-    return GroupMetrics.model_validate(_measure(rows, measures))
+    return GroupMetrics.model_validate(measure_rows(rows, measures))
 
 
 def _measure_buckets(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:

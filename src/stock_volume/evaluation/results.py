@@ -1,9 +1,17 @@
 """What a backtest measured, as it is written to JSON."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from stock_volume.estimator.train import EstimatorMetrics
 from stock_volume.evaluation.backtest import Plan
@@ -17,37 +25,52 @@ class PointMetrics(BaseModel):
     """Measures of point forecasts on a group of rows; None where a measure is undefined.
 
     A group without rows has no measures; its JSON leaves them out.
-
-    Attributes:
-        n: Rows, which are symbol-days.
-        symbols: Symbols among them.
-        sessions: Target sessions among them.
-        eta_r2: 1 - SSE / SSE of the ``ma5`` forecast, of log dollar volume, in per cent.
-        level_r2: 1 - SSE / SSE of the mean, of log dollar volume, in per cent.
-        mdape: Median absolute percentage error.
-        mae: Mean absolute error, in shares.
-        qlike: Mean of ratio - log ratio - 1 for the ratio of volume to forecast.
-        bias: Mean error of eta; negative where forecasts are too high.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     n: int
+    """Rows, which are symbol-days."""
+
     symbols: int
+    """Symbols among them."""
+
     sessions: int
+    """Target sessions among them."""
+
     eta_r2: float | None = None
+    """1 - SSE / SSE of the ``ma5`` forecast, of log dollar volume, in per cent."""
+
     level_r2: float | None = None
+    """1 - SSE / SSE of the mean, of log dollar volume, in per cent."""
+
     mdape: float | None = None
+    """Median absolute percentage error."""
+
     mae: float | None = None
+    """Mean absolute error, in shares."""
+
     qlike: float | None = None
+    """Mean of ratio - log ratio - 1 for the ratio of volume to forecast."""
+
     bias: float | None = None
+    """Mean error of eta; negative where forecasts are too high."""
 
     @model_serializer(mode="wrap")
     def _omit_measures_of_no_rows(
         self, serialize: SerializerFunctionWrapHandler
-    ) -> Mapping[str, Any]:
-        fields: dict[str, Any] = serialize(self)
+    ) -> Mapping[str, object]:
+        fields: dict[str, object] = serialize(self)
         return fields if self.n else {k: v for k, v in fields.items() if v is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the fields: pydantic would describe what the serializer returns."""
+        return handler(
+            cast("CoreSchema", {k: v for k, v in schema.items() if k != "serialization"})
+        )
 
 
 class GroupMetrics(PointMetrics):
@@ -55,74 +78,81 @@ class GroupMetrics(PointMetrics):
 
     Quantiles beyond the three that every forecaster has add a field each, such as
     ``below_q25``.
-
-    Attributes:
-        pinball: Mean pinball loss of log volume over all quantiles.
-        coverage_80: Share of volumes from quantile 0.1 to quantile 0.9, in per cent.
-        below_q10: Share of volumes up to quantile 0.1, in per cent.
-        below_q50: Share of volumes up to quantile 0.5, in per cent.
-        below_q90: Share of volumes up to quantile 0.9, in per cent.
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None]
 
     pinball: float | None = None
+    """Mean pinball loss of log volume over all quantiles."""
+
     coverage_80: float | None = None
+    """Share of volumes from quantile 0.1 to quantile 0.9, in per cent."""
+
     below_q10: float | None = None
+    """Share of volumes up to quantile 0.1, in per cent."""
+
     below_q50: float | None = None
+    """Share of volumes up to quantile 0.5, in per cent."""
+
     below_q90: float | None = None
+    """Share of volumes up to quantile 0.9, in per cent."""
 
 
 class BootstrapIntervals(BaseModel):
-    """Central 95 % of a bootstrap; None where a resample has no value.
+    """Central 95 % of a bootstrap; None where a resample has no value."""
 
-    Attributes:
-        eta_r2: Of eta-R2, in per cent.
-        eta_r2_over_har: Of the lead in eta-R2 over the baseline ``har``, in per cent.
-        mae: Of the mean absolute error, in shares.
-        coverage_80: Of the coverage of the 80 % interval, in per cent.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    eta_r2: Interval | None = None
+    """Of eta-R2, in per cent."""
 
-    eta_r2: Interval | None
-    eta_r2_over_har: Interval | None
+    eta_r2_over_har: Interval | None = None
+    """Of the lead in eta-R2 over the baseline ``har``, in per cent."""
+
     mae: Interval
+    """Of the mean absolute error, in shares."""
+
     coverage_80: Interval
+    """Of the coverage of the 80 % interval, in per cent."""
 
 
-class BacktestMetrics(GroupMetrics):
-    """Measures of a backtest; its own fields are of the headline universe.
-
-    Attributes:
-        universe: The headline universe.
-        intervals_95: Bootstrap intervals of the headline measures.
-        by_bucket: Measures by bucket of liquidity, of the headline universe.
-        by_security: Measures by kind of security.
-        by_year: Measures by year of the target session, of the headline universe.
-        baselines: Measures of each baseline, on the headline universe.
-        plan: The windows of the backtest.
-    """
+class HeadlineMetrics(GroupMetrics):
+    """Measures of a backtest; its own fields are of the headline universe."""
 
     universe: Universe
+    """The headline universe."""
+
     intervals_95: BootstrapIntervals
+    """Bootstrap intervals of the headline measures."""
+
     by_bucket: Mapping[str, GroupMetrics]
+    """Measures by bucket of liquidity, of the headline universe."""
+
     by_security: Mapping[str, GroupMetrics]
+    """Measures by kind of security."""
+
     by_year: Mapping[str, GroupMetrics]
+    """Measures by year of the target session, of the headline universe."""
+
     baselines: Mapping[str, PointMetrics]
+    """Measures of each baseline, on the headline universe."""
+
+
+class BacktestMetrics(HeadlineMetrics):
+    """Measures of a backtest, with its windows; its own fields are of the headline universe."""
+
     plan: Plan
+    """The windows of the backtest."""
 
 
 class ModelMetrics(BaseModel):
-    """Errors of both models.
+    """Errors of both models."""
 
-    Attributes:
-        estimator: Errors of the estimator.
-        forecaster: Errors of the forecaster's backtest.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     estimator: EstimatorMetrics
+    """Errors of the estimator."""
+
     forecaster: BacktestMetrics
+    """Errors of the forecaster's backtest."""

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats
 
-LEAST_ROWS: Final = 500
+MIN_ROWS: Final = 500
 """Minimum rows of a bucket for offsets of its own."""
 
 Groups = npt.NDArray[np.integer]
@@ -53,7 +53,7 @@ def conformal_offsets(
     errors = actual[:, None] - predicted
     members = [groups == group for group in range(count)]
     everyone = np.ones(len(actual), dtype=np.bool_)
-    chosen = [rows if rows.sum() >= LEAST_ROWS else everyone for rows in members]
+    chosen = [rows if rows.sum() >= MIN_ROWS else everyone for rows in members]
     return np.array(
         [
             [conformal_offset(errors[rows, place], level) for place, level in enumerate(levels)]

@@ -12,12 +12,13 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from stock_volume import columns
-from stock_volume.boosters import Booster, Matrix
+from stock_volume.arrays import Floats, Matrix
+from stock_volume.boosters import Booster
 from stock_volume.exchange import NYSE, Exchange, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import bucket_number
-from stock_volume.metrics import Floats
+from stock_volume.json_value import Json
 
 FORECAST: Final = "forecast"
 DESCRIPTION_FILE: Final = "forecaster.json"
@@ -31,6 +32,10 @@ def quantile_name(level: float) -> str:
 INTERVAL_LEVELS: Final = (0.1, 0.9)
 INTERVAL_NAMES: Final = tuple(map(quantile_name, INTERVAL_LEVELS))
 """The quantiles between which 80 of 100 volumes should fall."""
+
+
+_STORED_NAMES: Final = {"min_sessions": "least_sessions"}
+"""Parameters with another name in texts, so that equal models keep equal texts across versions."""
 
 
 class TrainingSummary(BaseModel):
@@ -157,7 +162,7 @@ class Forecaster:
             "features": self.features,
             "levels": self.levels,
             "offsets": self.offsets,
-            "about": self.training.model_dump(mode="json", exclude_none=True),
+            "about": _summary_to_json(self.training),
             # Left out for the default, so that equal models keep equal texts across versions.
             **({} if self.exchange == NYSE.code else {"exchange": self.exchange}),
         }
@@ -190,7 +195,7 @@ class Forecaster:
             ),
             levels=tuple(description["levels"]),
             offsets=tuple(map(tuple, description["offsets"])),
-            training=TrainingSummary.model_validate(description["about"]),
+            training=_summary_from_json(description["about"]),
             exchange=description.get("exchange", NYSE.code),
         )
 
@@ -199,6 +204,23 @@ class Forecaster:
         gains = np.sum([booster.gains() for booster in self._loaded[0]], axis=0)
         shares: Floats = gains / max(float(gains.sum()), 1e-12)
         return dict(zip(self.features, map(float, shares), strict=True))
+
+
+def _summary_to_json(training: TrainingSummary) -> dict[str, Json]:
+    summary: dict[str, Json] = training.model_dump(mode="json", exclude_none=True)
+    return summary | {"parameters": _rename(summary["parameters"], _STORED_NAMES)}
+
+
+def _summary_from_json(summary: Mapping[str, Json]) -> TrainingSummary:
+    names = {stored: name for name, stored in _STORED_NAMES.items()}
+    parameters = _rename(summary["parameters"], names)
+    return TrainingSummary.model_validate({**summary, "parameters": parameters})
+
+
+def _rename(values: Json, names: Mapping[str, str]) -> Json:
+    if not isinstance(values, Mapping):
+        return values
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def predict_mean(boosters: Sequence[Booster], matrix: Matrix, num_threads: int) -> Floats:

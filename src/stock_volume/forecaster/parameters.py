@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-LEAST_BARS: Final = 60
+MIN_BARS: Final = 60
 """Minimum bars of a symbol, in training and in a request."""
 
 Level = Annotated[float, Field(gt=0, lt=1)]
@@ -19,7 +19,7 @@ class ForecasterParameters(BaseModel):
         train_years: Years of target sessions that a model is trained on.
         feature_years: Minimum years in the layer of features, for a longer search of
             parameters; training and backtest have what they need anyway.
-        least_sessions: Bars of a symbol before its rows are trained on.
+        min_sessions: Bars of a symbol before its rows are trained on.
         n_estimators: Maximum number of trees of a booster; early stopping chooses it.
         learning_rate: Shrinkage of each tree.
         num_leaves: Maximum number of leaves of a tree.
@@ -32,6 +32,8 @@ class ForecasterParameters(BaseModel):
             each tree: LightGBM 4.7 sums the wrong rows otherwise.
         half_life_sessions: Age at which a row's weight has halved; null for no decay.
         etf_weight: Weight of an ETF's row; a stock's is 1.
+        max_rows: Maximum number of rows that a booster is trained on. Of more rows each booster
+            has its own sample.
         boosters: Number of boosters, each with its own seed, whose mean is the forecast.
         validation_share: Share of the sessions, the last ones, for early stopping and the
             calibration of the quantiles.
@@ -50,7 +52,7 @@ class ForecasterParameters(BaseModel):
 
     train_years: float = Field(default=3.0, gt=0)
     feature_years: float = Field(default=5.0, ge=0)
-    least_sessions: int = Field(default=LEAST_BARS, ge=1)
+    min_sessions: int = Field(default=MIN_BARS, ge=1)
     n_estimators: int = Field(default=300, ge=1)
     learning_rate: float = Field(default=0.05, gt=0)
     num_leaves: int = Field(default=127, ge=2)
@@ -62,6 +64,7 @@ class ForecasterParameters(BaseModel):
     quantized: bool = False
     half_life_sessions: float | None = Field(default=None, gt=0)
     etf_weight: float = Field(default=0.3, gt=0)
+    max_rows: int = Field(default=1_000_000, ge=100)
     boosters: int = Field(default=2, ge=1)
     validation_share: Level = 0.2
     early_stopping_rounds: int = Field(default=50, ge=1)
@@ -101,7 +104,7 @@ class BacktestParameters(BaseModel):
         test_end: Last session tested on; null for the latest.
         test_years: Length of the test if no ``test_start`` is given.
         refit_months: Months that one model of the rolling origin is tested on.
-        least_sessions: Bars of a symbol before its forecasts are scored.
+        min_sessions: Bars of a symbol before its forecasts are scored.
         resamples: Number of resamples of the bootstrap.
         block_sessions: Sessions in one of its blocks.
     """
@@ -113,7 +116,7 @@ class BacktestParameters(BaseModel):
     test_end: date | None = None
     test_years: float = Field(default=2.0, gt=0)
     refit_months: int = Field(default=12, ge=1)
-    least_sessions: int = Field(default=252, ge=1)
+    min_sessions: int = Field(default=252, ge=1)
     resamples: int = Field(default=1000, ge=10)
     block_sessions: int = Field(default=5, ge=1)
 

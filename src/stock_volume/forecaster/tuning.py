@@ -123,9 +123,7 @@ def tune_forecaster(
     plan = plan_backtest(
         [day for day in sessions if day < first_test],
         parameters,
-        BacktestParameters(
-            test_years=tuning.folds, least_sessions=backtest_parameters.least_sessions
-        ),
+        BacktestParameters(test_years=tuning.folds, min_sessions=backtest_parameters.min_sessions),
     )
     if plan.note:
         logger.warning("tuning: %s For more years, raise forecaster.feature_years", plan.note)

@@ -1,9 +1,9 @@
 """The name of the failed node, in the error of a run."""
 
-from typing import Any
-
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node
+
+from stock_volume.hooks.names import RunParams
 
 
 class FailedNodeHook:
@@ -29,7 +29,7 @@ class FailedNodeHook:
         self._node = node.name
 
     @hook_impl
-    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
+    def on_pipeline_error(self, error: Exception, run_params: RunParams) -> None:
         """Add the note; if nodes run in parallel, the last to start may not be the one to fail."""
         if self._node and "SequentialRunner" in str(run_params.get("runner")):
             error.add_note(f"in the node {self._node}")

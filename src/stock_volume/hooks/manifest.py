@@ -16,7 +16,7 @@ from kedro.pipeline import Node, Pipeline
 from pydantic_core import to_jsonable_python
 
 from stock_volume.files import replace_unsafe_characters
-from stock_volume.hooks.names import MANIFEST, MANIFESTS, SERVICE
+from stock_volume.hooks.names import MANIFEST, MANIFESTS, SERVICE, RunParams
 from stock_volume.lineage.digests import digest_path, git_revision, package_versions
 from stock_volume.lineage.manifest import (
     ALL_PARAMETERS,
@@ -119,7 +119,7 @@ class RunManifestHook:
 
     @hook_impl
     def after_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+        self, run_params: RunParams, pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Write the manifest and log where the results are."""
         if MANIFEST not in catalog or not self._saved:
@@ -132,7 +132,7 @@ class RunManifestHook:
 
     # After the other hooks: if this fails (a full disk), they have done their part.
     @hook_impl(trylast=True)
-    def on_pipeline_error(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def on_pipeline_error(self, run_params: RunParams, pipeline: Pipeline) -> None:
         """Keep a manifest of the completed nodes: later runs may use their outputs."""
         failed = next(reversed(self._started), None)
         self._saved.pop(str(failed), None)

@@ -1,6 +1,14 @@
-"""Names of the datasets and of the folder that hooks use."""
+"""What hooks know of a run: its parameters, datasets and folder."""
 
-from typing import Final
+from typing import Final, TypedDict
+
+
+class RunParams(TypedDict):
+    """The fields of Kedro's ``run_params`` that hooks read."""
+
+    run_id: str
+    runner: str | None
+
 
 LOGS_FOLDER: Final = "logs"
 """Folder of the project that contains the log of each stage."""

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.measures import PER_CENT
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.market import MARKET_FEATURES
-from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import DriftReport, FeatureDrift, FeatureKind, Period
 
@@ -141,7 +141,7 @@ def measure_drift(
         features: Rows of ``forecast_features``.
         importance: Share of the gain by feature.
         windows: The windows to compare.
-        parameters: ``least_windows`` is the number of past windows required.
+        parameters: ``min_windows`` is the number of past windows required.
 
     Returns:
         One entry per feature, the highest index first.
@@ -166,7 +166,7 @@ def _find_highest_past_psi(
     total = reference.sum(axis=0)
     indices = [compute_psi(window, total - window) for window in reference[:past]]
     known = [index for index in indices if index is not None]
-    return max(known) if len(known) >= parameters.least_windows else None
+    return max(known) if len(known) >= parameters.min_windows else None
 
 
 def _classify(name: str) -> FeatureKind:

@@ -49,13 +49,13 @@ class Layers:
         prices: The bars.
         features: Rows of ``forecast_features``.
         backtest: Rows of ``run_backtest``.
-        least_sessions: Bars that a symbol needs before the backtest scores its forecasts.
+        min_sessions: Bars that a symbol needs before the backtest scores its forecasts.
     """
 
     prices: pl.LazyFrame
     features: pl.LazyFrame
     backtest: pl.LazyFrame
-    least_sessions: int
+    min_sessions: int
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _score(
         forecaster=forecaster.identity,
         prices=layers.prices,
         features=layers.features,
-        least_sessions=layers.least_sessions,
+        min_sessions=layers.min_sessions,
     )
     rows, tested, universe = select_comparable(score(log).rows, layers.backtest)
     recent = rows.filter(is_recent)
@@ -175,7 +175,7 @@ def _count_windows(recent: pl.DataFrame, backtest: pl.DataFrame) -> int:
 
 
 def _compare(scores: _Scores, parameters: MonitorParameters) -> dict[Measure, Comparison]:
-    if scores.recent.height < parameters.least_forecasts:
+    if scores.recent.height < parameters.min_forecasts:
         return {}
     return compare_errors(
         sums_by_session(scores.recent), sums_by_session(scores.backtest), parameters

@@ -44,10 +44,10 @@ class MonitorParameters(BaseModel):
     window: int = Field(default=22, ge=1)
     """Number of latest sessions to judge."""
 
-    least_forecasts: int = Field(default=50, ge=1)
+    min_forecasts: int = Field(default=50, ge=1)
     """Scored forecasts required before errors are judged."""
 
-    least_windows: int = Field(default=20, ge=1)
+    min_windows: int = Field(default=20, ge=1)
     """Past windows required for a comparison."""
 
     error_tail: Share = 0.05

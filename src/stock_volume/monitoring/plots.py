@@ -1,7 +1,7 @@
 """Draw the monitoring report for Kedro-Viz."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stock_volume.monitoring.report import (
     Comparison,
@@ -100,7 +100,7 @@ def _draw_errors(figure: "Figure", row: int, panel: _Panel, report: MonitoringRe
 
 
 def _draw_band(
-    figure: "Figure", place: Mapping[str, Any], ends: tuple[str, str], comparison: Comparison
+    figure: "Figure", place: Mapping[str, int | bool], ends: tuple[str, str], comparison: Comparison
 ) -> None:
     """Fill the usual range between two invisible lines."""
     low = comparison.lowest if comparison.low is None else comparison.low
@@ -119,7 +119,7 @@ def _draw_band(
 
 
 def _draw_window(
-    figure: "Figure", place: Mapping[str, Any], ends: tuple[str, str], comparison: Comparison
+    figure: "Figure", place: Mapping[str, int | bool], ends: tuple[str, str], comparison: Comparison
 ) -> None:
     figure.add_scatter(
         x=ends,

@@ -1,13 +1,22 @@
 """The monitoring report: the verdict, its reasons and every figure behind them."""
 
 import math
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from stock_volume.evaluation.headline import Universe
+from stock_volume.evaluation.results import GroupMetrics
 from stock_volume.monitoring.parameters import MonitorParameters, Verdict
 
 
@@ -102,56 +111,24 @@ class ForecastCounts(ScoringCounts):
     """Windows of the backtest to compare them with."""
 
 
-class ErrorSummary(Record):
-    """The errors of a set of forecasts; ``evaluation.measures`` defines the measures."""
+class ErrorSummary(GroupMetrics):
+    """The errors of a set of forecasts; without any, every measure is undefined."""
+
+    model_config = ConfigDict(extra="forbid")
 
     universe: Universe
     """The universe that is compared."""
 
-    n: int
-    """Number of forecasts; without any, every measure is undefined."""
-
-    symbols: int
-    """Number of symbols."""
-
-    sessions: int
-    """Number of sessions."""
-
-    eta_r2: Figure
-    """1 - squared error / squared eta, in per cent."""
-
-    level_r2: Figure
-    """R2 of log dollar volume, in per cent."""
-
-    mdape: Figure
-    """Median absolute error over the volume, in per cent."""
-
-    mae: Figure
-    """Mean absolute error, in shares."""
-
-    qlike: Figure
-    """Mean of ratio - log ratio - 1, with the ratio of volume to forecast."""
-
-    bias: Figure
-    """Mean error of log volume; above 0 if forecasts are too low."""
-
-    rmse: Figure
+    rmse: float | None = None
     """Root mean squared error of log volume."""
 
-    pinball: Figure
-    """Mean pinball loss of the quantiles of log volume."""
-
-    coverage_80: Figure
-    """Share of volumes from q10 to q90, in per cent."""
-
-    below_q10: Figure
-    """Share of volumes up to q10, in per cent."""
-
-    below_q50: Figure
-    """Share of volumes up to q50, in per cent."""
-
-    below_q90: Figure
-    """Share of volumes up to q90, in per cent."""
+    @model_serializer(mode="wrap", when_used="json")
+    def _omit_measures_of_no_rows(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> Mapping[str, object]:
+        """Keep every measure; JSON has null for undefined and infinite ones."""
+        fields: dict[str, object] = serialize(self)
+        return {k: _write_finite(v) if isinstance(v, float) else v for k, v in fields.items()}
 
 
 class SessionErrors(Record):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import COMMON_STOCK
 from stock_volume.evaluation.baselines import MA5
 from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
@@ -17,6 +18,7 @@ from stock_volume.evaluation.measures import (
     eta_of,
     eta_r2,
     interval_measures,
+    measure_rows,
     point_measures,
 )
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
@@ -24,7 +26,6 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST, quantile_name, shares_at_base
 from stock_volume.forecaster.universe import is_common_stock
-from stock_volume.metrics import Floats
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import (
     Comparison,
@@ -112,7 +113,7 @@ def score_forecasts(
     forecaster: str,
     prices: pl.LazyFrame,
     features: pl.LazyFrame,
-    least_sessions: int,
+    min_sessions: int,
 ) -> Scored:
     """Join forecasts with their outcomes, as the backtest does.
 
@@ -126,7 +127,7 @@ def score_forecasts(
         forecaster: Identity of the forecaster in use.
         prices: The bars.
         features: Rows of ``forecast_features``.
-        least_sessions: Bars that a symbol needs before its forecasts are scored.
+        min_sessions: Bars that a symbol needs before its forecasts are scored.
 
     Returns:
         The scored forecasts, and how many were left out at each step.
@@ -139,7 +140,7 @@ def score_forecasts(
     observed = _join_outcomes(latest, prices)
     known = _adjust_for_splits(_join_origins(observed, features))
     rows = (
-        known.filter(pl.col(BARS_SO_FAR) >= least_sessions)
+        known.filter(pl.col(BARS_SO_FAR) >= min_sessions)
         .with_columns(
             shares_at_base().alias(MA5),
             ((pl.col(columns.VOLUME) * pl.col(_TARGET_CLOSE)).log() - pl.col(BASE)).alias(ETA),
@@ -265,21 +266,15 @@ def summarise_errors(rows: pl.DataFrame, universe: Universe) -> ErrorSummary:
         universe: Universe of the rows.
 
     Returns:
-        The measures of a backtest, and ``rmse``; all NaN without rows.
+        The measures of a backtest, and ``rmse``; all None without rows.
     """
     error = pl.col(ETA) - eta_of(FORECAST)
-    measures = rows.select(
+    measures = [
         *point_measures(FORECAST),
         error.pow(2).mean().sqrt().alias("rmse"),
         *interval_measures(_LEVELS),
-    ).row(0, named=True)
-    return ErrorSummary(
-        universe=universe,
-        n=rows.height,
-        symbols=rows[columns.SYMBOL].n_unique(),
-        sessions=rows[columns.TARGET_DATE].n_unique(),
-        **measures,
-    )
+    ]
+    return ErrorSummary.model_validate({**measure_rows(rows, measures), "universe": universe})
 
 
 def measure_windows(sums: pl.DataFrame, length: int) -> dict[Measure, Floats]:
@@ -326,7 +321,7 @@ def compare_errors(
     comparisons = {}
     for measure in Measure:
         value, windows = float(own[measure][0]), past[measure][~np.isnan(past[measure])]
-        if not np.isnan(value) and len(windows) >= parameters.least_windows:
+        if not np.isnan(value) and len(windows) >= parameters.min_windows:
             usual = describe_range(measure, windows, parameters.error_tail)
             comparisons[measure] = compare_value(value, usual, windows)
     return comparisons

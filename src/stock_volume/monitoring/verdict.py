@@ -97,17 +97,17 @@ def _find_shortage(forecasts: ForecastCounts, parameters: MonitorParameters) -> 
             f"no forecast can be scored yet: of {forecasts.logged:,} logged {window} or later, "
             f"none qualifies ({_explain_exclusions(forecasts)})"
         )
-    if forecasts.compared < parameters.least_forecasts:
+    if forecasts.compared < parameters.min_forecasts:
         others = forecasts.by_other_forecasters
         return (
             f"only {forecasts.compared:,} forecasts {window} can be scored; judging their errors "
-            f"takes {parameters.least_forecasts:,} (monitor.least_forecasts)"
+            f"takes {parameters.min_forecasts:,} (monitor.min_forecasts)"
         ) + (f"; {others:,} by other forecasters do not count" if others else "")
-    if forecasts.backtest_windows < parameters.least_windows:
+    if forecasts.backtest_windows < parameters.min_windows:
         return (
             f"the errors cannot be compared: the backtest has {forecasts.backtest_windows:,} "
-            f"windows of as many sessions; {parameters.least_windows:,} are required "
-            "(monitor.least_windows)"
+            f"windows of as many sessions; {parameters.min_windows:,} are required "
+            "(monitor.min_windows)"
         )
     return None
 
@@ -155,8 +155,8 @@ def _judge_drift(drift: DriftReport, parameters: MonitorParameters) -> list[Find
     if not drift.comparable:
         reason = (
             "the drift of the inputs cannot be measured: training has fewer than "
-            f"{parameters.least_windows} windows of {parameters.window} sessions before the "
-            "recent one (monitor.least_windows)"
+            f"{parameters.min_windows} windows of {parameters.window} sessions before the "
+            "recent one (monitor.min_windows)"
         )
         return [Finding(Verdict.WATCH, reason)]
     if drift.strongly_drifted_gain >= PER_CENT * parameters.gain_retrain:

@@ -3,7 +3,7 @@
 import os
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from starlette.middleware.gzip import GZipMiddleware
 
 from stock_volume import __version__
+from stock_volume.json_value import Json
 from stock_volume.serving.guard import (
     KEY_HEADER,
     environment_key,
@@ -28,7 +29,7 @@ from stock_volume.serving.guard import (
 )
 from stock_volume.serving.loading import ModelLoader
 from stock_volume.serving.problems import add_handlers
-from stock_volume.serving.routes import data_routes, refusals
+from stock_volume.serving.routes import Responses, data_routes, refusals
 
 # prometheus_client looks at it when it is imported, and not again.
 _SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -104,7 +105,7 @@ def _describe(app: FastAPI, guarded: set[str]) -> None:
         guarded: Paths of the routes that ask for a key.
     """
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> dict[str, Json]:
         if not app.openapi_schema:
             schema = get_openapi(
                 title=app.title,
@@ -135,11 +136,11 @@ def _registry() -> Collector:
     return shared
 
 
-def _plain(words: str) -> dict[int | str, dict[str, Any]]:
+def _plain(words: str) -> Responses:
     return {200: {"description": words, "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
-def _bentoml_paths() -> dict[str, Any]:
+def _bentoml_paths() -> dict[str, Json]:
     """Describe what BentoML answers itself."""
     alive, ready = _plain("The server runs"), _plain("The models are loaded")
     ready |= refusals(HTTPStatus.SERVICE_UNAVAILABLE)

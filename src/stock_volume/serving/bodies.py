@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Final
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,16 +19,18 @@ from typing_extensions import TypedDict
 
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER, PRICE_BOUND
-from stock_volume.forecaster.parameters import LEAST_BARS
+from stock_volume.estimator.train import EstimatorMetrics
+from stock_volume.evaluation.results import HeadlineMetrics
+from stock_volume.forecaster.parameters import MIN_BARS
 
-MOST_ROWS: Final = 10_000
-MOST_SYMBOLS: Final = 1_000
-MOST_BARS: Final = 3_000
-MOST_FOUND: Final = 100
-MOST_SYMBOL_TEXT: Final = 255
+MAX_ROWS: Final = 10_000
+MAX_SYMBOLS: Final = 1_000
+MAX_BARS: Final = 3_000
+MAX_FOUND: Final = 100
+MAX_SYMBOL_TEXT: Final = 255
 """No file system has longer names of files, from which symbols come."""
 
-MOST_QUERY: Final = MOST_SYMBOL_TEXT
+MAX_QUERY: Final = MAX_SYMBOL_TEXT
 
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 NO_DATE: Final = "is not a date YYYY-MM-DD"
@@ -63,7 +66,7 @@ SymbolText = Annotated[
         description="symbol as the data spells it; any other case means the symbol in capitals "
         "or, without one, the only symbol that differs by case alone",
         min_length=1,
-        max_length=MOST_SYMBOL_TEXT,
+        max_length=MAX_SYMBOL_TEXT,
         pattern=r"^[^/]*[^./][^/]*$",
         examples=["AAPL"],
     ),
@@ -102,7 +105,7 @@ _BARS_EXAMPLE: Final[Any] = {
             "Adj Close": 10.0,
             "Volume": 120_000 + 10_000 * day.weekday(),
         }
-        for day in _weekdays(dt.date(2019, 11, 22), LEAST_BARS)
+        for day in _weekdays(dt.date(2019, 11, 22), MIN_BARS)
     ],
 }
 """Made up, but such as are answered."""
@@ -146,6 +149,26 @@ _RECORD_EXAMPLE: Final[Any] = {
     ],
 }
 
+_POINT_EXAMPLE: Final[Any] = {
+    "n": 90000,
+    "symbols": 380,
+    "sessions": 252,
+    "eta_r2": 36.6,
+    "level_r2": 97.3,
+    "mdape": 16.8,
+    "mae": 980000.5,
+    "qlike": 0.06,
+    "bias": -0.01,
+}
+_GROUP_EXAMPLE: Final[Any] = {
+    **_POINT_EXAMPLE,
+    "pinball": 0.07,
+    "coverage_80": 80.1,
+    "below_q10": 9.9,
+    "below_q50": 50.2,
+    "below_q90": 90.0,
+}
+
 _MODELS_EXAMPLE: Final[Any] = {
     "estimator": {
         "tag": "stock_volume_estimator:jqvdjbxhi6fyiax4",
@@ -154,7 +177,22 @@ _MODELS_EXAMPLE: Final[Any] = {
         "trained_to": "2021-01-27",
         "inputs": ["vol_moving_avg", "adj_close_rolling_med"],
         "largest_inputs": {"vol_moving_avg": 573576400.0, "adj_close_rolling_med": 393.9},
-        "metrics": {"random_split": {"mae": 6947180.2}, "time_split": {"mae": 8488708.2}},
+        "metrics": {
+            "random_split": {
+                "mae": 6947180.2,
+                "mse": 4.2e14,
+                "r2": 0.93,
+                "n_train": 9600,
+                "n_test": 2400,
+            },
+            "time_split": {
+                "mae": 8488708.2,
+                "mse": 2.9e14,
+                "r2": 0.49,
+                "n_train": 9600,
+                "n_test": 2400,
+            },
+        },
     },
     "forecaster": {
         "tag": "stock_volume_forecaster:houvjixim2or4ax4",
@@ -163,7 +201,21 @@ _MODELS_EXAMPLE: Final[Any] = {
         "trained_to": "2021-01-27",
         "rows": 1500000,
         "symbols": 917,
-        "metrics": {"eta_r2": 36.6, "mdape": 16.8, "coverage_80": 80.1},
+        "metrics": {
+            **_GROUP_EXAMPLE,
+            "universe": "common stocks",
+            "intervals_95": {
+                "eta_r2": [35.2, 38.0],
+                "eta_r2_over_har": [1.1, 2.3],
+                "mae": [930000.0, 1030000.0],
+                "coverage_80": [79.2, 81.0],
+            },
+            "by_bucket": {"above 100M": _GROUP_EXAMPLE},
+            "by_security": {"common stocks": _GROUP_EXAMPLE},
+            "by_year": {"2020": _GROUP_EXAMPLE},
+            "baselines": {"har": _POINT_EXAMPLE},
+            "plan": {"folds": [], "min_sessions": 252, "note": ""},
+        },
         "features": [
             {"name": "volume_lag_0", "description": "log dollar volume 0 bars ago, over base"}
         ],
@@ -213,7 +265,7 @@ class AveragesBatch(BaseModel):
     rows: Annotated[
         list[AveragesRow],
         FailFast(),
-        Field(description="the pairs", min_length=1, max_length=MOST_ROWS),
+        Field(description="the pairs", min_length=1, max_length=MAX_ROWS),
     ]
 
 
@@ -292,7 +344,7 @@ class SymbolsRequest(BaseModel):
     symbols: Annotated[
         list[SymbolText],
         FailFast(),
-        Field(description="the symbols", min_length=1, max_length=MOST_SYMBOLS),
+        Field(description="the symbols", min_length=1, max_length=MAX_SYMBOLS),
     ]
 
 
@@ -308,8 +360,8 @@ class BarsRequest(BaseModel):
         FailFast(),
         Field(
             description="one symbol's bars, up to the session before the one to be forecast",
-            min_length=LEAST_BARS,
-            max_length=MOST_BARS,
+            min_length=MIN_BARS,
+            max_length=MAX_BARS,
         ),
     ]
 
@@ -350,7 +402,7 @@ class Forecast(BaseModel):
     symbol: str = _SYMBOL
     security_name: str | None = _NAME
     etf: bool = _ETF
-    latest_bar: dt.date = Field(description="the bar that the forecast rests on")
+    latest_bar: dt.date = Field(description="date of the latest bar that the forecast uses")
     session: dt.date = Field(description="the session that is forecast: the next one after it")
     forecast: int = Field(description="shares; about the median of what may come")
     quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
@@ -433,7 +485,7 @@ class History(BaseModel):
 
 
 class ScoredForecast(BaseModel):
-    """A forecast of the backtest beside the volume that came true."""
+    """A forecast of the backtest and the actual volume."""
 
     session: dt.date = Field(description="the session that was forecast")
     volume: int = Field(description="shares that were traded")
@@ -443,7 +495,7 @@ class ScoredForecast(BaseModel):
 
 
 class Record(BaseModel):
-    """How the backtest's forecasts of a symbol came true."""
+    """How accurate the backtest's forecasts of a symbol were."""
 
     model_config = ConfigDict(json_schema_extra={"example": _RECORD_EXAMPLE})
 
@@ -485,7 +537,33 @@ class EstimatorInfo(BaseModel):
         description="largest value of each input that was trained on; above it the answer is that "
         "for the largest"
     )
-    metrics: dict[str, Any] = Field(description="errors on rows held out, in shares")
+    metrics: EstimatorMetrics = Field(description="errors on rows held out, in shares")
+
+
+class FoldInfo(BaseModel):
+    """The windows of one model of the backtest; every bound is included."""
+
+    train_start: dt.date = Field(description="first session trained on")
+    train_end: dt.date = Field(description="last session trained on")
+    test_start: dt.date = Field(description="first session tested on")
+    test_end: dt.date = Field(description="last session tested on")
+
+
+class PlanInfo(BaseModel):
+    """The windows of the backtest."""
+
+    folds: list[FoldInfo] = Field(description="windows of each model, in order of time")
+    min_sessions: int = Field(
+        validation_alias=AliasChoices("min_sessions", "least_sessions"),
+        description="bars of a symbol before its forecasts are scored",
+    )
+    note: str = Field(description="what was shortened for lack of data; empty if nothing was")
+
+
+class BacktestInfo(HeadlineMetrics):
+    """Measures of the backtest; those at the top level are of the headline universe."""
+
+    plan: PlanInfo = Field(description="the windows of the backtest")
 
 
 class ForecasterInfo(BaseModel):
@@ -497,12 +575,12 @@ class ForecasterInfo(BaseModel):
     trained_to: dt.date = _TRAINED_TO
     rows: int = Field(description="symbol-days trained on")
     symbols: int = Field(description="symbols trained on")
-    metrics: dict[str, Any] = Field(description="of the backtest; docs/forecaster.md defines them")
+    metrics: BacktestInfo = Field(description="of the backtest; docs/forecaster.md defines them")
     features: list[FeatureInfo] = Field(description="in the order of the model")
 
 
 class SnapshotInfo(BaseModel):
-    """The data that forecasts rest on."""
+    """The data that forecasts are based on."""
 
     tag: str = _TAG
     created: str = _CREATED
@@ -511,7 +589,7 @@ class SnapshotInfo(BaseModel):
 
 
 class Models(BaseModel):
-    """The models that answer, and the data that they rest on."""
+    """The models in use and the data that they are based on."""
 
     model_config = ConfigDict(json_schema_extra={"example": _MODELS_EXAMPLE})
 

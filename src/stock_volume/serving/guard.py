@@ -18,6 +18,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 
 from stock_volume.errors import StockVolumeError
+from stock_volume.json_value import Json
 from stock_volume.serving.bodies import InvalidValue
 from stock_volume.serving.problems import (
     RETRY_AFTER,
@@ -41,7 +42,7 @@ WAIT_SECONDS: Final = 10.0
 _MAX_NAMES: Final = 16
 """Maximum names of one JSON object; a bar, the largest object of the API, has seven."""
 
-_LEAST_GZIPPED: Final = 4096
+_MIN_GZIPPED: Final = 4096
 _GZIP_LEVEL: Final = 4
 _GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 
@@ -52,11 +53,11 @@ class Bounds(NamedTuple):
     """Bounds of a route's bodies.
 
     Attributes:
-        most_bytes: Largest size.
+        max_bytes: Largest size.
         slotted: Whether the number of concurrent requests is limited.
     """
 
-    most_bytes: int
+    max_bytes: int
     slotted: bool = False
 
 
@@ -155,7 +156,7 @@ def guarded_route(key: bytes | None) -> type[APIRoute]:
                     _check_query(query, names)
                 if bounds is None:
                     return _compress(request, await answer(request))
-                body = await _read_body(request, bounds.most_bytes)
+                body = await _read_body(request, bounds.max_bytes)
                 if not bounds.slotted:
                     return _compress(request, await answer(_ReadRequest(request, body)))
                 async with slots.one():
@@ -210,13 +211,13 @@ def _check_query(query: QueryParams, names: frozenset[str]) -> None:
     raise ProblemError(unprocessable(errors))
 
 
-async def _read_body(request: Request, most_bytes: int) -> bytes:
+async def _read_body(request: Request, max_bytes: int) -> bytes:
     headers = request.headers
     declared = headers.get("content-length", "0")
     if declared == "0" and "transfer-encoding" not in headers:
         return b""
-    if declared.isdigit() and int(declared) > most_bytes:
-        raise _too_large_error(most_bytes)
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large_error(max_bytes)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -234,8 +235,8 @@ async def _read_body(request: Request, most_bytes: int) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.stream():
                 size += len(piece)
-                if size > most_bytes:
-                    raise _too_large_error(most_bytes)
+                if size > max_bytes:
+                    raise _too_large_error(max_bytes)
                 pieces.append(piece)
     except TimeoutError:
         # Anything that follows on this connection may be the rest of the body.
@@ -263,7 +264,7 @@ def _parse(body: bytes) -> Any:
         raise _unreadable_error("a number of the body has too many digits") from None
 
 
-def _make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
     """Make an object, after checking that its names are few and distinct."""
     made = dict(pairs)
     if len(made) == len(pairs) <= _MAX_NAMES:
@@ -285,9 +286,9 @@ def _unreadable_error(words: str) -> HTTPException:
     return HTTPException(HTTPStatus.BAD_REQUEST, words)
 
 
-def _too_large_error(most_bytes: int) -> HTTPException:
+def _too_large_error(max_bytes: int) -> HTTPException:
     return HTTPException(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most_bytes:,} bytes"
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {max_bytes:,} bytes"
     )
 
 
@@ -300,7 +301,7 @@ def _busy_error() -> HTTPException:
 def _compress(request: Request, response: Response) -> Response:
     """Compress a large answer if the client accepts gzip."""
     size = len(response.body)
-    if size < _LEAST_GZIPPED:
+    if size < _MIN_GZIPPED:
         return response
     response.headers["Vary"] = "Accept-Encoding"
     if _GZIP.search(request.headers.get("accept-encoding", "")):

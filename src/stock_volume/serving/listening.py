@@ -1,7 +1,6 @@
 """A check that the server can listen on its address, before BentoML starts workers."""
 
 import socket
-from typing import Any
 
 import click
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -35,7 +34,7 @@ def check_address() -> None:
 def _address() -> tuple[str, int]:
     # BentoML passes no options to the service: read its command line, then its configuration.
     command = click.get_current_context(silent=True)
-    options: dict[str, Any] = command.params if command else {}
+    options = command.params if command else {}
     configured = BentoMLContainer.http
     return (
         options.get("host") or configured.host.get(),

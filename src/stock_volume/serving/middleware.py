@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stock_volume.serving.problems import PROBLEM_JSON, RETRY_AFTER, problem, problem_body
 
-MOST_SECONDS: Final = 28.0
+MAX_SECONDS: Final = 28.0
 """Time limit for an answer to begin; BentoML's own limit is a little longer."""
 
 logger = logging.getLogger("bentoml.stock_volume")
@@ -81,7 +81,7 @@ class ServiceMiddleware:
             if scope["path"] in _HIDDEN_PATHS:
                 await answer.refuse(HTTPStatus.NOT_FOUND)
             else:
-                answer.begin_within(MOST_SECONDS)
+                answer.begin_within(MAX_SECONDS)
                 await self._app(scope, receive, answer.send)
         except asyncio.CancelledError:
             if not answer.is_late:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from stock_volume.errors import StockVolumeError
@@ -20,7 +21,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER: Final = {"retry-after": "2"}
 """Header of refusals that pass."""
 
-_MOST_ERRORS: Final = 100
+_MAX_ERRORS: Final = 100
 """Bad rows that an answer lists; a longer list is cut."""
 
 _NAMELESS: Final = {"body", "query", "path", "symbols", "bars"}
@@ -121,7 +122,7 @@ def unprocessable(errors: list[InvalidValue]) -> Problem:
     Returns:
         The problem, which shows the first ones of many.
     """
-    shown = errors[:_MOST_ERRORS]
+    shown = errors[:_MAX_ERRORS]
     detail = "; ".join(f"{one.field}: {one.message}" for one in shown)
     if len(errors) > len(shown):
         detail += f"; and {len(errors) - len(shown)} more"
@@ -193,7 +194,7 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in parts)
 
 
-def _message(detail: Mapping[str, Any]) -> str:
+def _message(detail: ErrorDetails) -> str:
     words = _WORDS.get(detail["type"])
     if words is None:
         return str(detail["msg"])

@@ -13,12 +13,13 @@ from pydantic import BaseModel
 
 from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
+from stock_volume.json_value import Json
 from stock_volume.serving.bodies import (
     AS_NUMERAL,
     ESTIMATOR_NOTE,
     FORECAST_EXAMPLES,
-    MOST_FOUND,
-    MOST_QUERY,
+    MAX_FOUND,
+    MAX_QUERY,
     Averages,
     AveragesBatch,
     BarsRequest,
@@ -56,6 +57,9 @@ from stock_volume.serving.problems import (
 )
 from stock_volume.snapshot.lookup import NothingKnownError, Row, SymbolLookup, UnknownSymbolError
 from stock_volume.snapshot.snapshot import HISTORY_DAYS
+
+Responses = dict[int | str, dict[str, Any]]
+"""Descriptions of responses by status, as FastAPI takes them."""
 
 _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"])
 _ESTIMATES, _OF_SYMBOLS, _OF_BARS = map(_FORECASTS.labels, ("estimate", "symbol", "bars"))
@@ -106,7 +110,7 @@ _ALWAYS: Final = (
 )
 
 
-def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+def refusals(*statuses: HTTPStatus) -> Responses:
     """Describe refusals for OpenAPI.
 
     Args:
@@ -118,8 +122,8 @@ def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     return {status.value: _refusal(status) for status in sorted(statuses)}
 
 
-def _refusal(status: HTTPStatus) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _refusal(status: HTTPStatus) -> dict[str, Json]:
+    described: dict[str, Json] = {
         "description": _PROBLEMS[status],
         "content": {
             PROBLEM_JSON: {
@@ -263,7 +267,7 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
         """Forecast many symbols, or from bars of your own.
 
         With `symbols`, each is answered by a forecast or by a problem; where none is known
-        the answer is a 404. With `bars`, of one symbol, the answer rests on these alone, by
+        the answer is a 404. With `bars`, of one symbol, the forecast uses only these, with
         the features that the model was trained on.
         """
         models = loader.models()
@@ -307,12 +311,12 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
             str,
             Query(
                 description="start of the symbol, or a part of the name; empty for all",
-                max_length=MOST_QUERY,
+                max_length=MAX_QUERY,
                 examples=["apple"],
             ),
         ] = "",
         limit: Annotated[
-            int, Query(description="most symbols to list", ge=1, le=MOST_FOUND), AS_NUMERAL
+            int, Query(description="most symbols to list", ge=1, le=MAX_FOUND), AS_NUMERAL
         ] = 20,
     ) -> SymbolsFound:
         """Find symbols by their start, or by a part of the security's name."""

@@ -8,7 +8,7 @@ from bentoml.images import Image
 from stock_volume.serving.app import create_app
 from stock_volume.serving.listening import check_address
 from stock_volume.serving.loading import LoadedModels, ModelLoader
-from stock_volume.serving.middleware import MOST_SECONDS, ServiceMiddleware
+from stock_volume.serving.middleware import MAX_SECONDS, ServiceMiddleware
 from stock_volume.serving.pinned import BENTO_NAME, bento_to_serve, pinned_models
 from stock_volume.stored_model import StoredModel
 
@@ -33,7 +33,7 @@ IMAGE: Final = Image(base_image="python:3.11-slim", distro="none").run(
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
     # It has no off. ServiceMiddleware answers sooner, and in the shape of all errors.
-    traffic={"timeout": MOST_SECONDS + 2},
+    traffic={"timeout": MAX_SECONDS + 2},
 )
 @bentoml.asgi_app(app)
 class StockVolume:

@@ -20,12 +20,12 @@ from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import forecast_features
 
 _PLACE = "place"
-_MOST_JUMP = 1e6
+_MAX_JUMP = 1e6
 _JUMP = RowRule(
     "absurd_jump",
     Action.REJECT,
     "Close is over a million times, or less than a millionth of, that of the bar before",
-    pl.col(columns.CLOSE).log().diff().abs() > log(_MOST_JUMP),
+    pl.col(columns.CLOSE).log().diff().abs() > log(_MAX_JUMP),
 )
 """Ingestion has no such rule: there one bar of many is wrong, here the answer may rest on it. The
 largest jump of the reference archive is of 2,488 times."""

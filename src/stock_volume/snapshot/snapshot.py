@@ -47,7 +47,7 @@ class Snapshot(NamedTuple):
         history: The latest bars of each symbol.
         sessions: The sessions, extended beyond the data.
         records: One row a symbol that the backtest has scored: its measures.
-        scored: The latest forecasts of the backtest beside what came true.
+        scored: The latest forecasts of the backtest with the actual volumes.
     """
 
     symbols: pl.LazyFrame

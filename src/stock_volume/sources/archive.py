@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from stock_volume.bars.archive import ArchiveLimits, BarArchive, open_archive
 from stock_volume.bars.sample import lay_out_sample
+from stock_volume.json_value import Json
 from stock_volume.sources.address import SAMPLE, is_remote, redact_address
 from stock_volume.sources.remote import mirror
 
@@ -25,7 +25,7 @@ class ArchiveSource:
         location: str,
         landing: str | Path,
         limits: Mapping[str, int] | None = None,
-        credentials: Mapping[str, Any] | None = None,
+        credentials: Mapping[str, Json] | None = None,
     ) -> None:
         """Configure the source.
 

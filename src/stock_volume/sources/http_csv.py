@@ -11,13 +11,14 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stock_volume.concurrency import map_ahead
 from stock_volume.errors import SourceError
+from stock_volume.json_value import Json
 from stock_volume.sources.address import (
     list_headers_to_strip,
     list_secret_headers,
@@ -166,7 +167,7 @@ class HttpCsvSource(RequestedSource):
 
     def __init__(
         self,
-        server: HttpCsvParameters | Mapping[str, Any],
+        server: HttpCsvParameters | Mapping[str, Json],
         symbols: Sequence[str] | str | None = None,
         *,
         landing: str | Path,

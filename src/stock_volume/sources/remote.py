@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER, is_content
 from stock_volume.concurrency import map_ahead
@@ -60,9 +60,19 @@ _VERSION_KEYS: Final = (
 """Fields of file systems, in lower case, that change with a file's content."""
 
 
-def mirror(
-    url: str, options: Mapping[str, Any], landing: Path, retry: RetryParameters | None = None
-) -> Path:
+Options = Mapping[str, Any]
+"""Arguments of a file system of fsspec: credentials, endpoint, and objects of its library."""
+
+
+class FileInfo(TypedDict, total=False):
+    """What file systems know of a file; most also have fields that change with its content."""
+
+    name: str
+    size: int | None
+    type: str
+
+
+def mirror(url: str, options: Options, landing: Path, retry: RetryParameters | None = None) -> Path:
     """Update the local copy of a remote archive.
 
     Files with the recorded size and version are not fetched again. Each file is written
@@ -103,9 +113,7 @@ def _file_name(name: str) -> str:
     return replace_unsafe_characters(name)[-_NAME_LENGTH:] or "archive"
 
 
-def _update_copy(
-    url: str, options: Mapping[str, Any], folder: Path, retry: RetryParameters
-) -> Path:
+def _update_copy(url: str, options: Options, folder: Path, retry: RetryParameters) -> Path:
     file_system, root = _open_file_system(url, options)
     is_folder = url.endswith("/") and "?" not in url
     for attempt in attempts(retry, _is_transient):
@@ -132,7 +140,7 @@ def _update_copy(
     return folder / names[root] if is_file else folder
 
 
-def _open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def _open_file_system(url: str, options: Options) -> tuple[Any, str]:
     """Open the file system of an address, and find the root within it."""
     import fsspec
 
@@ -177,7 +185,7 @@ class _VersionRecord:
             aside.write_text(json.dumps(self._versions), encoding="utf-8")
 
 
-def _complete_http_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _complete_http_options(url: str, options: Options) -> Options:
     """Complete the options of fsspec's HTTP file system."""
     import aiohttp
 
@@ -214,7 +222,7 @@ def _make_redirect_middleware(url: str, headers: Mapping[str, str]) -> "ClientMi
 
 def _fetch_tracking_bytes(
     file_system: Any,
-    infos: Mapping[str, Mapping[str, Any]],
+    infos: Mapping[str, FileInfo],
     copies: Mapping[str, Path],
     retry: RetryParameters,
 ) -> Iterator[str]:
@@ -286,9 +294,7 @@ def _list_request_secrets(file_system: Any, path: str) -> frozenset[str]:
     return list_secrets(path, values)
 
 
-def _list_archive_files(
-    file_system: Any, root: str, *, is_folder: bool
-) -> dict[str, Mapping[str, Any]]:
+def _list_archive_files(file_system: Any, root: str, *, is_folder: bool) -> dict[str, FileInfo]:
     """List the archive's files with the information that the file system has of each."""
     if not is_folder:
         info = file_system.info(root)
@@ -306,7 +312,7 @@ def _list_archive_files(
     return {path: info for path, info in entries.items() if is_content(path)}
 
 
-def _find_files(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
+def _find_files(file_system: Any, root: str) -> dict[str, FileInfo]:
     """Find all files below a root; over HTTP, check that each folder's page lists files."""
     if not _is_http(file_system):
         return dict(file_system.find(root, detail=True))
@@ -326,7 +332,7 @@ def _find_files(file_system: Any, root: str) -> dict[str, Mapping[str, Any]]:
     return files
 
 
-def _read_version(info: Mapping[str, Any]) -> str | None:
+def _read_version(info: FileInfo) -> str | None:
     fields = {
         key: str(value)
         for key, value in info.items()

@@ -21,7 +21,7 @@ PLAN: Final = Plan(
             test_end=date(2018, 12, 31),
         ),
     ),
-    least_sessions=60,
+    min_sessions=60,
     note="",
 )
 MODEL: Final = "stock_volume.evaluation.backtest.Plan"
@@ -55,7 +55,7 @@ def test_the_file_is_plain_json(tmp_path: Path) -> None:
     dataset.save(PLAN)
     text = dataset.path.read_text(encoding="utf-8")
     assert text == json.dumps(PLAN.model_dump(mode="json"), indent=2)
-    assert list(json.loads(text)) == ["folds", "least_sessions", "note"]
+    assert list(json.loads(text)) == ["folds", "min_sessions", "note"]
     assert json.loads(text)["folds"][0]["train_start"] == "2015-01-02"
 
 
@@ -99,8 +99,8 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('{"folds": [], "least_sessions": "many", "note": ""}', "least_sessions: "),
-        ('{"folds": [{}], "least_sessions": 1, "note": ""}', r"folds\.0\.train_start: Field"),
+        ('{"folds": [], "min_sessions": "many", "note": ""}', "min_sessions: "),
+        ('{"folds": [{}], "min_sessions": 1, "note": ""}', r"folds\.0\.train_start: Field"),
         ('{"folds": [', "file: Invalid JSON"),
     ],
 )

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stock_volume.arrays import Floats, Indices
 from stock_volume.boosters import FittedRegressor
-from stock_volume.estimator.grid import Grid, Indices, fold, make_grid
+from stock_volume.estimator.grid import Grid, fold, make_grid
 from stock_volume.estimator.train import EstimatorParameters, fit_cells, predict_cells
-from stock_volume.metrics import Floats
 
 if TYPE_CHECKING:
     from lightgbm import LGBMRegressor

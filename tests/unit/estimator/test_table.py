@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.boosters import Booster, booster_of
 from stock_volume.estimator.table import EstimateTable
 from stock_volume.estimator.train import EstimatorParameters, train_estimator
 from stock_volume.features.registry import FeatureParameters, add_features
-from stock_volume.metrics import Floats
 from tests.unit.forecast_oracles import random_bars
 
 if TYPE_CHECKING:

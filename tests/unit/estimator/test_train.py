@@ -12,6 +12,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.estimator.train import (
     EstimatorParameters,
@@ -23,7 +24,6 @@ from stock_volume.estimator.train import (
     train_estimator,
 )
 from stock_volume.features.registry import FeatureParameters, add_features
-from stock_volume.metrics import Floats
 
 PARAMETERS = EstimatorParameters(n_estimators=40)
 START = date(2015, 1, 1)

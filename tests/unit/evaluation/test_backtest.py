@@ -26,7 +26,7 @@ from stock_volume.evaluation.backtest import (
     run_backtest,
     target_sessions,
 )
-from stock_volume.evaluation.baselines import BASELINES, MA5, baseline_forecasts
+from stock_volume.evaluation.baselines import BASELINES, MA5, Baselines
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, Forecaster
@@ -70,7 +70,7 @@ def test_windows_asked_for_are_those_planned() -> None:
                 test_end=date(2022, 12, 30),
             ),
         ),
-        least_sessions=252,
+        min_sessions=252,
         note="",
     )
 
@@ -161,7 +161,7 @@ def test_short_data_is_shared_out_with_a_note(count: int) -> None:
 def test_short_data_asks_for_less_history(count: int, least: int) -> None:
     """No symbol needs more bars than a quarter of the sessions; the note says if it is fewer."""
     plan = _plan(EIGHT_YEARS[:count])
-    assert plan.least_sessions == least
+    assert plan.min_sessions == least
     assert (f"scored from {least} bars" in plan.note) == (least < 252)
 
 
@@ -169,8 +169,8 @@ def test_short_data_asks_for_less_history(count: int, least: int) -> None:
 def test_windows_asked_for_keep_their_history(count: int) -> None:
     """Given windows are scored from the history asked for, however short the data."""
     sessions = EIGHT_YEARS[:count]
-    plan = _plan(sessions, test_start=sessions[count // 2], least_sessions=500)
-    assert plan.least_sessions == 500
+    plan = _plan(sessions, test_start=sessions[count // 2], min_sessions=500)
+    assert plan.min_sessions == 500
     assert "scored from" not in plan.note
 
 
@@ -320,7 +320,7 @@ def plan(frame: pl.DataFrame) -> Plan:
         )
         for start in (5, 25)
     ]
-    return Plan(folds=tuple(folds), least_sessions=60, note="")
+    return Plan(folds=tuple(folds), min_sessions=60, note="")
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +337,7 @@ def _scored(frame: pl.DataFrame, plan: Plan, fold: Fold) -> pl.DataFrame:
             for place, (target, eta, sessions) in enumerate(places)
             if fold.test_start <= target <= fold.test_end
             and eta is not None
-            and sessions >= plan.least_sessions
+            and sessions >= plan.min_sessions
         ]
     ]
 
@@ -412,7 +412,7 @@ def test_each_fold_is_forecast_by_a_model_of_its_window(
         test = _scored(frame, plan, fold)
         forecasts = train_forecaster(train, PARAMETERS).predict(test, 1)
         assert_frame_equal(rows.select(forecasts.columns), forecasts)
-        assert_frame_equal(rows.select(BASELINES), baseline_forecasts(train, test))
+        assert_frame_equal(rows.select(BASELINES), Baselines.fit(train.lazy()).forecast(test))
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -454,7 +454,7 @@ def test_rows_of_young_symbols_are_not_trained_on(plan: Plan, folds: list[pl.Dat
     frame = forecast_frame(symbols=14, sessions=90)
     young = pl.when(pl.col(columns.SYMBOL) == "S05").then(1).otherwise(BARS_SO_FAR)
     changed = frame.with_columns(young.cast(pl.Int64).alias(BARS_SO_FAR))
-    parameters = small_parameters(least_sessions=2)
+    parameters = small_parameters(min_sessions=2)
     whole, without = (
         pl.concat(run_backtest(rows.lazy(), plan, parameters))
         for rows in (changed, changed.filter(pl.col(columns.SYMBOL) != "S05"))
@@ -469,8 +469,8 @@ def test_folds_are_made_one_at_a_time(
     """The first fold comes before a later one is trained, so that memory holds one."""
     trained: list[int] = []
 
-    def train(rows: pl.DataFrame, parameters: ForecasterParameters) -> Forecaster:
-        trained.append(rows.height)
+    def train(rows: pl.LazyFrame, parameters: ForecasterParameters) -> Forecaster:
+        trained.append(rows.collect().height)
         return train_forecaster(rows, parameters)
 
     monkeypatch.setattr(backtest, "train_forecaster", train)
@@ -498,15 +498,15 @@ def test_a_window_without_rows_is_refused_before_any_training(
 
 def test_a_test_without_history_is_refused(frame: pl.DataFrame, plan: Plan) -> None:
     """If no symbol has the history, the error names it and the window."""
-    asking = plan.model_copy(update={"least_sessions": 5000})
+    asking = plan.model_copy(update={"min_sessions": 5000})
     with pytest.raises(NoBacktestError, match=f"5000 bars.*{plan.folds[0].test_start}"):
         list(run_backtest(frame.lazy(), asking, PARAMETERS))
 
 
 def test_training_asks_for_no_more_history_than_scoring(frame: pl.DataFrame, plan: Plan) -> None:
     """A plan for short data trains on symbols of the history that it scores them from."""
-    asking = small_parameters(least_sessions=5000)
-    as_planned = small_parameters(least_sessions=plan.least_sessions)
+    asking = small_parameters(min_sessions=5000)
+    as_planned = small_parameters(min_sessions=plan.min_sessions)
     made, expected = (
         pl.concat(run_backtest(frame.lazy(), plan, parameters))
         for parameters in (asking, as_planned)

@@ -9,10 +9,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.evaluation.baselines import BASELINES, baseline_forecasts
+from stock_volume.arrays import Floats
+from stock_volume.evaluation.baselines import BASELINES, Baselines
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
-from stock_volume.metrics import Floats
 from tests.unit.forecast_helpers import forecast_frame
 
 HAR: Final = ["base", "volume_lag_0", "volume_mean_22"]
@@ -64,9 +64,13 @@ def _shares(rows: pl.DataFrame, eta: Floats) -> Floats:
     return shares
 
 
+def _forecast(train: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
+    return Baselines.fit(train.lazy()).forecast(test)
+
+
 def test_there_is_an_oracle_of_each() -> None:
     """Every baseline is a column, in the order that reports list them in, and checked below."""
-    assert tuple(baseline_forecasts(TRAIN, TEST).columns) == BASELINES == tuple(ORACLES)
+    assert tuple(_forecast(TRAIN, TEST).columns) == BASELINES == tuple(ORACLES)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -74,7 +78,7 @@ def test_baseline_is_that_of_its_words(name: str) -> None:
     """Each baseline forecasts, in shares, what its words say, row by row."""
     assert TEST.filter(pl.col("volume_lag_0").is_null()).height > 0
     expected = _shares(TEST, ORACLES[name](TRAIN, TEST))
-    assert baseline_forecasts(TRAIN, TEST)[name].to_numpy() == pytest.approx(expected, rel=1e-7)
+    assert _forecast(TRAIN, TEST)[name].to_numpy() == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize(("name", "inputs"), [("har", HAR), ("ols_tech", OLS_TECH)])
@@ -88,14 +92,14 @@ def test_regression_finds_a_line(name: str, inputs: list[str]) -> None:
 
     train, test = with_line(TRAIN), with_line(TEST)
     expected = _shares(test, test[ETA].to_numpy())
-    assert baseline_forecasts(train, test)[name].to_numpy() == pytest.approx(expected, rel=1e-6)
+    assert _forecast(train, test)[name].to_numpy() == pytest.approx(expected, rel=1e-6)
 
 
 def test_test_rows_do_not_move_the_slopes() -> None:
-    """A row's baselines are the same alone, and whatever came true of it."""
+    """A row's baselines are the same alone, whatever its outcome."""
     alone = TEST[7].with_columns(pl.lit(9.0).alias(ETA))
-    expected = baseline_forecasts(TRAIN, TEST)[7]
-    assert_frame_equal(baseline_forecasts(TRAIN, alone), expected, rel_tol=1e-12)
+    expected = _forecast(TRAIN, TEST)[7]
+    assert_frame_equal(_forecast(TRAIN, alone), expected, rel_tol=1e-12)
 
 
 def test_an_input_that_is_never_known_is_passed_over() -> None:
@@ -104,5 +108,5 @@ def test_an_input_that_is_never_known_is_passed_over() -> None:
     train, test = TRAIN.with_columns(unknown), TEST.with_columns(unknown)
     others = [name for name in OLS_TECH if name != "volume_mean_252"]
     expected = _shares(test, _regressed(others)(train, test))
-    forecasts = baseline_forecasts(train, test)["ols_tech"].to_numpy()
+    forecasts = _forecast(train, test)["ols_tech"].to_numpy()
     assert forecasts == pytest.approx(expected, rel=1e-7)

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.evaluation.card import report_forecaster, write_card
@@ -25,7 +26,6 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, TrainingSummary, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.universe import BUCKETS
-from stock_volume.metrics import Floats
 from tests.unit.forecast_helpers import LEVELS, backtest_frame
 
 ROWS: Final = backtest_frame(symbols=18)
@@ -46,7 +46,7 @@ PLAN: Final = Plan.model_validate(
                 "test_end": "2019-02-04",
             },
         ],
-        "least_sessions": 252,
+        "min_sessions": 252,
         "note": "The features start late.",
     }
 )

@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, r2_score
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
 from stock_volume.evaluation.baselines import BASELINES, MA5
 from stock_volume.evaluation.measures import (
@@ -25,14 +26,13 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKETS
-from stock_volume.metrics import Floats
 from stock_volume.schemas import Backtest
 from tests.unit.forecast_helpers import LEVELS, backtest_frame
 
 PARAMETERS: Final = BacktestParameters(resamples=200)
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
-PLAN: Final = Plan(folds=(), least_sessions=1, note="")
+PLAN: Final = Plan(folds=(), min_sessions=1, note="")
 POINTS: Final = ("eta_r2", "level_r2", "mdape", "mae", "qlike", "bias")
 
 

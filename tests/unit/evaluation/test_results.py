@@ -19,7 +19,7 @@ from stock_volume.forecaster.parameters import BacktestParameters
 from tests.unit.forecast_helpers import LEVELS, backtest_frame
 
 ROWS: Final = backtest_frame(symbols=18)
-PLAN: Final = Plan(folds=(), least_sessions=1, note="")
+PLAN: Final = Plan(folds=(), min_sessions=1, note="")
 COUNTS: Final = {"n": 0, "symbols": 0, "sessions": 0}
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stock_volume.forecaster.calibrate import LEAST_ROWS, conformal_offset, conformal_offsets
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats
+from stock_volume.forecaster.calibrate import MIN_ROWS, conformal_offset, conformal_offsets
 
 Errors = st.lists(st.integers(-1000, 1000), min_size=1, max_size=60, unique=True)
 Levels = st.sampled_from([Fraction(per_cent, 100) for per_cent in (5, 10, 25, 50, 75, 90, 95)])
@@ -75,20 +75,20 @@ def test_groups_are_calibrated_apart() -> None:
     """A group of enough rows has its own offsets; a smaller one has the offsets of all rows."""
     random = np.random.default_rng(0)
     levels = (0.1, 0.5, 0.9)
-    counts = (LEAST_ROWS, LEAST_ROWS - 1, 0, 3 * LEAST_ROWS)
+    counts = (MIN_ROWS, MIN_ROWS - 1, 0, 3 * MIN_ROWS)
     groups = random.permutation(np.repeat(np.arange(len(counts)), counts))
     actual = random.normal(groups, 1 + groups)
     predicted = random.normal(0, 1, (len(actual), len(levels)))
     offsets = conformal_offsets(actual, predicted, levels, groups, len(counts))
     assert offsets.shape == (len(counts), len(levels))
     for group, count in enumerate(counts):
-        rows = groups == group if count >= LEAST_ROWS else np.full(len(groups), fill_value=True)
+        rows = groups == group if count >= MIN_ROWS else np.full(len(groups), fill_value=True)
         for place, level in enumerate(levels):
             errors = actual[rows] - predicted[rows, place]
             assert offsets[group, place] == conformal_offset(errors, level)
 
 
-@pytest.mark.parametrize("rows", [1, LEAST_ROWS - 1, LEAST_ROWS])
+@pytest.mark.parametrize("rows", [1, MIN_ROWS - 1, MIN_ROWS])
 def test_offsets_of_one_group_are_those_of_all_rows(rows: int) -> None:
     """Where there is one group, it is the same whether it has enough rows or not."""
     actual = np.random.default_rng(rows).normal(size=rows)

@@ -16,6 +16,7 @@ import pytest
 from lightgbm import Booster
 
 from stock_volume import columns
+from stock_volume.arrays import Floats
 from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
@@ -29,7 +30,6 @@ from stock_volume.forecaster.model import (
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY
-from stock_volume.metrics import Floats
 from stock_volume.schemas import Forecasts
 from tests.unit.forecast_helpers import (
     FEATURE_NAMES,
@@ -208,9 +208,18 @@ def test_description_is_json(forecaster: Forecaster) -> None:
     assert description["features"] == list(FEATURE_NAMES)
     assert description["levels"] == list(LEVELS)
     assert np.array(description["offsets"]).shape == (len(BUCKETS), len(LEVELS))
-    summary = TrainingSummary.model_validate(description["about"])
-    assert summary == forecaster.training
+    summary = forecaster.training
     assert description["about"]["last_session"] == str(summary.last_session)
+    assert description["about"]["rows"] == summary.rows
+
+
+def test_texts_of_earlier_versions_are_read_and_kept(forecaster: Forecaster) -> None:
+    """A text names a parameter as earlier versions did: equal forecasters have equal texts."""
+    texts = forecaster.to_files()
+    parameters = json.loads(texts[DESCRIPTION_FILE])["about"]["parameters"]
+    assert parameters["least_sessions"] == forecaster.training.parameters.min_sessions
+    assert "min_sessions" not in parameters
+    assert Forecaster.from_files(texts) == forecaster
 
 
 def test_the_exchange_is_kept(forecaster: Forecaster) -> None:

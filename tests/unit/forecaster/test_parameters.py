@@ -24,7 +24,7 @@ def test_defaults_are_valid(model: type[BaseModel]) -> None:
     [
         (ForecasterParameters, "train_years", 0),
         (ForecasterParameters, "feature_years", -0.1),
-        (ForecasterParameters, "least_sessions", 0),
+        (ForecasterParameters, "min_sessions", 0),
         (ForecasterParameters, "n_estimators", 0),
         (ForecasterParameters, "n_estimators", "many"),
         (ForecasterParameters, "learning_rate", 0),
@@ -54,7 +54,7 @@ def test_defaults_are_valid(model: type[BaseModel]) -> None:
         (ForecasterParameters, "n_trees", 100),
         (BacktestParameters, "test_years", 0),
         (BacktestParameters, "refit_months", 0),
-        (BacktestParameters, "least_sessions", 0),
+        (BacktestParameters, "min_sessions", 0),
         (BacktestParameters, "resamples", 9),
         (BacktestParameters, "block_sessions", 0),
         (BacktestParameters, "test_start", "yesterday"),

@@ -9,12 +9,13 @@ import pytest
 from lightgbm import Booster
 
 from stock_volume import boosters, columns
+from stock_volume.arrays import Floats
 from stock_volume.boosters import lightgbm_parameters
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.exchange import ScheduledEvent
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
-from stock_volume.forecaster.calibrate import LEAST_ROWS
+from stock_volume.forecaster.calibrate import MIN_ROWS
 from stock_volume.forecaster.model import (
     FORECAST,
     Forecaster,
@@ -32,7 +33,6 @@ from stock_volume.forecaster.train import (
     training_rows,
 )
 from stock_volume.forecaster.universe import LIQUIDITY
-from stock_volume.metrics import Floats
 from stock_volume.schemas import ForecastFeatures
 from tests.unit.forecast_helpers import (
     FEATURE_NAMES,
@@ -125,6 +125,25 @@ def test_nothing_but_features_is_learnt_from(rows: pl.DataFrame, trained: Foreca
     assert _texts(train_forecaster(other, PARAMETERS)) == _texts(trained)
 
 
+def test_each_booster_has_its_own_sample(rows: pl.DataFrame) -> None:
+    """With fewer rows than there are, boosters of equal seeds and all features differ."""
+    every = {"boosters": 2, "bagging_fraction": 1.0, "feature_fraction": 1.0, "max_rows": 300}
+    assert rows.height > 2 * 300
+    sampled = train_forecaster(rows, small_parameters(**every))
+    whole = train_forecaster(rows, small_parameters(**every | {"max_rows": rows.height}))
+    first, second = map(_trees, sampled.boosters)
+    assert first != second
+    assert _trees(whole.boosters[0]) == _trees(whole.boosters[1])
+    assert sampled.training.rows == 2 * 300
+    assert whole.training.rows == rows.height
+
+
+def test_samples_are_reproducible(rows: pl.DataFrame) -> None:
+    """Equal rows and seeds give equal samples, and so equal forecasters."""
+    parameters = small_parameters(max_rows=300)
+    assert train_forecaster(rows, parameters) == train_forecaster(rows, parameters)
+
+
 def test_boosters_name_the_features_in_order(trained: Forecaster) -> None:
     """Every booster takes the registry's features of the layer, and the target is none of them."""
     assert trained.features == FEATURE_NAMES
@@ -177,7 +196,7 @@ def test_quantiles_hold_on_the_sessions_that_calibrate_them() -> None:
     first = forecaster.training.validated_from
     for bucket in (erratic, pl.col(LIQUIDITY).is_between(np.log(1e5), np.log(1e6))):
         late = rows.filter(first <= TARGET, bucket)
-        assert late.height > LEAST_ROWS
+        assert late.height > MIN_ROWS
         shares = forecaster.predict(late, num_threads=1)
         ma5 = np.exp(late[BASE].to_numpy()) / late[columns.CLOSE].to_numpy()
         for level in LEVELS:
@@ -266,8 +285,8 @@ def test_too_few_rows_are_refused(symbols: int, sessions: int, kept: int, words:
 @pytest.mark.parametrize("least", [60, 252])
 def test_too_few_rows_tell_which_parameter_asks_for_history(rows: pl.DataFrame, least: int) -> None:
     """The error names the parameter that keeps young symbols out, with its value."""
-    with pytest.raises(TooFewRowsError, match=rf"{least} bars \(forecaster\.least_sessions\)"):
-        train_forecaster(rows.head(10), small_parameters(least_sessions=least))
+    with pytest.raises(TooFewRowsError, match=rf"{least} bars \(forecaster\.min_sessions\)"):
+        train_forecaster(rows.head(10), small_parameters(min_sessions=least))
 
 
 def test_fifty_rows_are_enough(rows: pl.DataFrame) -> None:
@@ -363,7 +382,7 @@ def test_weights_are_learnt_with(
 def test_training_rows_have_history_and_target(least: int) -> None:
     """Rows without a target, or of symbols with fewer bars than asked for, are left out."""
     frame = forecast_frame(symbols=3, history=0)
-    kept = training_rows(frame.lazy(), small_parameters(least_sessions=least)).collect()
+    kept = training_rows(frame.lazy(), small_parameters(min_sessions=least)).collect()
     places = frame.select(BARS_SO_FAR, pl.col(ETA).is_null()).rows()
     expected = [n for n, (bars, lacks) in enumerate(places) if bars >= least and not lacks]
     assert kept.equals(frame[expected])
@@ -384,7 +403,7 @@ def test_latest_training_rows_are_of_the_latest_years(years: float) -> None:
 def test_latest_training_rows_have_history() -> None:
     """The least history of a symbol holds for the shipped forecaster, too."""
     frame = forecast_frame(symbols=3, history=0)
-    rows = latest_training_rows(frame.lazy(), small_parameters(least_sessions=40)).collect()
+    rows = latest_training_rows(frame.lazy(), small_parameters(min_sessions=40)).collect()
     assert rows[BARS_SO_FAR].min() == 40
 
 

@@ -44,7 +44,7 @@ SEARCHED: Final = {
 IN_FORCE: Final = small_parameters(
     learning_rate=0.1, num_leaves=15, min_rows_in_leaf=50, n_estimators=6, quantile_trees=3
 )
-BACKTEST: Final = BacktestParameters(test_years=0.1, least_sessions=10)
+BACKTEST: Final = BacktestParameters(test_years=0.1, min_sessions=10)
 TUNING: Final = TuningParameters(trials=3)
 FRAME: Final = forecast_frame(symbols=10, sessions=110)
 SESSIONS: Final = target_sessions(FRAME.lazy())
@@ -135,7 +135,7 @@ def test_equal_seeds_give_equal_answers(tuned: TuningResult) -> None:
 
 def test_windows_end_before_the_test(tuned: TuningResult) -> None:
     """The last session judged on is the one before the test, with the test's least history."""
-    assert tuned.search.plan.least_sessions == BACKTEST.least_sessions
+    assert tuned.search.plan.min_sessions == BACKTEST.min_sessions
     assert SESSIONS.index(tuned.search.plan.folds[-1].test_end) == SESSIONS.index(FIRST_TEST) - 1
     for fold in tuned.search.plan.folds:
         assert fold.train_end < fold.test_start
@@ -145,7 +145,7 @@ def test_windows_are_years_before_the_test() -> None:
     """Where the data is long enough, as many windows are judged on as folds are asked for."""
     frame = forecast_frame(symbols=2, sessions=1000)
     short = IN_FORCE.model_copy(update={"train_years": 0.5})
-    backtest = BacktestParameters(test_years=1, least_sessions=100)
+    backtest = BacktestParameters(test_years=1, min_sessions=100)
     found = _tune(frame, short, backtest, trials=1, folds=2)
     assert found.search.plan.note == ""
     assert len(found.search.plan.folds) == 2
@@ -155,7 +155,7 @@ def test_windows_are_years_before_the_test() -> None:
 
 @pytest.mark.parametrize(
     "backtest",
-    [BACKTEST, BacktestParameters(test_start=FIRST_TEST, least_sessions=10)],
+    [BACKTEST, BacktestParameters(test_start=FIRST_TEST, min_sessions=10)],
     ids=["rolling", "fixed"],
 )
 def test_the_test_is_not_seen(tuned: TuningResult, backtest: BacktestParameters) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.metrics import Floats
+from stock_volume.arrays import Floats
 from stock_volume.monitoring.drift import (
     Windows,
     choose_bin_edges,
@@ -27,7 +27,7 @@ from tests.unit.forecast_helpers import forecast_frame, sessions_from
 from tests.unit.monitoring_helpers import make_drift
 
 DAYS: Final = sessions_from(date(2020, 1, 6), 100)
-FEW: Final = MonitorParameters(window=5, least_windows=3)
+FEW: Final = MonitorParameters(window=5, min_windows=3)
 
 
 def _compute_psi_in_pandas(recent: "pd.Series[Any]", reference: "pd.Series[Any]") -> float:

@@ -32,7 +32,7 @@ SPLIT: Final = SESSIONS[-31]
 """Last session of the backtest and of training: thirty follow, the last without bars."""
 
 GAINS: Final = {"size": 0.4, "volume_lag_0": 0.3, "return_lag_0": 0.2, "target_month": 0.1}
-PARAMETERS: Final = MonitorParameters(window=10, least_forecasts=50, least_windows=5)
+PARAMETERS: Final = MonitorParameters(window=10, min_forecasts=50, min_windows=5)
 LATER: Final = pl.col(columns.TARGET_DATE) > SPLIT
 
 
@@ -72,7 +72,7 @@ def _monitor(
     prices = make_bars(features) if bars is None else bars
     return monitor(
         partition_log(log),
-        Layers(prices.lazy(), features.lazy(), backtest.lazy(), least_sessions=1),
+        Layers(prices.lazy(), features.lazy(), backtest.lazy(), min_sessions=1),
         MonitoredForecaster(IN_USE, Period(first=SESSIONS[0], last=trained_to), GAINS),
         PARAMETERS.model_copy(update=changed),
     )
@@ -126,7 +126,7 @@ def test_an_infinite_error_is_null_in_json() -> None:
     assert written["errors"]["rmse"] is None
     read = MonitoringReport.model_validate(written)
     assert read.comparisons[Measure.RMSE].unusual
-    assert math.isnan(read.errors.rmse)
+    assert read.errors.rmse is None
 
 
 def test_worse_forecasts_call_for_retraining() -> None:
@@ -159,7 +159,7 @@ RETRAINED: Final = LOG.with_columns(
 
 def test_a_new_forecaster_is_not_judged_by_its_predecessor() -> None:
     """Bad forecasts of the previous forecaster are counted, and nothing else."""
-    report = _monitor(RETRAINED, least_forecasts=18)
+    report = _monitor(RETRAINED, min_forecasts=18)
     assert report.verdict == "ok", report.reasons
     assert report.errors.n == 6 * 3
     assert report.forecasts.by_other_forecasters == 12 * 7
@@ -183,10 +183,10 @@ def test_judged_sessions_are_not_compared_with_themselves(log: pl.DataFrame, jud
     """A newer backtest contains the judged sessions; only the others are compared."""
     since = _backtest(pl.lit(value=True))
     before = since.filter(pl.col(columns.TARGET_DATE) < SESSIONS[-1 - judged])
-    report = _monitor(log, backtest=since, least_forecasts=18)
+    report = _monitor(log, backtest=since, min_forecasts=18)
     assert report.comparisons
     assert report.backtest.n == before.filter(COMMON_STOCK).height
-    assert report == _monitor(log, backtest=before, least_forecasts=18)
+    assert report == _monitor(log, backtest=before, min_forecasts=18)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_forecasts_for_sessions_of_training_do_not_count() -> None:
     assert report.verdict == "watch"
     assert "for sessions that the model was trained on" in report.reasons[0]
     assert report.errors.n == 0
-    assert math.isnan(report.errors.rmse)
+    assert report.errors.rmse is None
     assert report.comparisons == {}
 
 
@@ -226,11 +226,11 @@ def test_without_a_log_the_inputs_are_still_judged() -> None:
 
 
 def test_too_few_forecasts_are_not_compared() -> None:
-    """Errors are compared from ``least_forecasts`` on."""
-    report = _monitor(least_forecasts=61)
+    """Errors are compared from ``min_forecasts`` on."""
+    report = _monitor(min_forecasts=61)
     assert report.comparisons == {}
     assert report.reasons[0].startswith("only 60 forecasts")
-    assert _monitor(least_forecasts=60).comparisons
+    assert _monitor(min_forecasts=60).comparisons
 
 
 def test_drifted_inputs_are_a_finding() -> None:
@@ -291,13 +291,13 @@ def test_nodes_pass_on_the_forecaster_and_the_plan() -> None:
     fold = Fold(
         train_start=date(2018, 1, 2), train_end=SPLIT, test_start=SPLIT, test_end=SESSIONS[-1]
     )
-    plan = Plan(folds=(fold,), least_sessions=1, note="")
+    plan = Plan(folds=(fold,), min_sessions=1, note="")
     frames = (make_bars(FEATURES).lazy(), FEATURES.lazy(), BACKTEST.lazy())
     forecaster: Any = _Forecaster()
     log = partition_log(LOG.with_columns(pl.lit(identity_of(forecaster)).alias(FORECASTER)))
     report = monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS)
     assert report == REPORT
-    plan = plan.model_copy(update={"least_sessions": 10**6})
+    plan = plan.model_copy(update={"min_sessions": 10**6})
     assert monitor_forecaster(log, *frames, plan, forecaster, PARAMETERS).errors.n == 0
     assert draw_monitoring(report).layout.title.text.endswith(": ok")
 

@@ -24,7 +24,7 @@ def test_configured_parameters_are_the_defaults() -> None:
     [
         {"mistyped": 1},
         {"window": 0},
-        {"least_forecasts": 0},
+        {"min_forecasts": 0},
         {"error_tail": 0},
         {"error_ratio": 0.9},
         {"psi_watch": 0.3},

@@ -47,7 +47,7 @@ BARS: Final = make_bars(FEATURES)
 LOG: Final = make_log(FEATURES)
 DAYS: Final = FEATURES[columns.DATE].unique().sort().to_list()
 NO_SCORES: Final = ScoringCounts(**dict.fromkeys(ScoringCounts.model_fields, 0))
-FEW: Final = MonitorParameters(least_windows=3, error_tail=0.4)
+FEW: Final = MonitorParameters(min_windows=3, error_tail=0.4)
 ONE: Final = (pl.col(columns.SYMBOL) == "S00") & (pl.col(columns.DATE) == DAYS[3])
 
 
@@ -405,9 +405,9 @@ def test_windows_at_least_as_extreme_are_counted() -> None:
 
 
 def test_too_few_windows_are_no_comparison() -> None:
-    """At least ``least_windows`` windows are required."""
-    assert not _compare([0.0, 0.0], [0.1, 0.2, 0.3], least_windows=3)
-    assert _compare([0.0, 0.0], [0.1, 0.2, 0.3, 0.4], least_windows=3)
+    """At least ``min_windows`` windows are required."""
+    assert not _compare([0.0, 0.0], [0.1, 0.2, 0.3], min_windows=3)
+    assert _compare([0.0, 0.0], [0.1, 0.2, 0.3, 0.4], min_windows=3)
 
 
 def test_a_comparison_has_the_range_and_where_the_value_falls() -> None:
@@ -428,14 +428,14 @@ def test_a_window_in_which_ma5_is_right_has_no_eta_r2() -> None:
     sums = sums_by_session(rows)
     assert np.isnan(measure_windows(sums, 3)[Measure.ETA_R2]).all()
     assert all(math.isnan(errors.eta_r2) for errors in measure_sessions(sums))
-    compared = compare_errors(sums.head(3), sums, MonitorParameters(least_windows=5))
+    compared = compare_errors(sums.head(3), sums, MonitorParameters(min_windows=5))
     assert list(compared) == ["rmse", "bias", "coverage_80"]
-    assert math.isnan(summarise_errors(rows, Universe.ALL_SYMBOLS).eta_r2)
+    assert summarise_errors(rows, Universe.ALL_SYMBOLS).eta_r2 is None
 
 
-def test_without_rows_every_measure_is_nan() -> None:
+def test_without_rows_every_measure_is_none() -> None:
     """The summary of no forecasts has counts of 0, and no figure."""
     summary = summarise_errors(backtest_frame(symbols=2).clear(), Universe.ALL_SYMBOLS).model_dump()
     assert (summary.pop("universe"), summary.pop("n")) == (Universe.ALL_SYMBOLS, 0)
     assert (summary.pop("symbols"), summary.pop("sessions")) == (0, 0)
-    assert all(math.isnan(figure) for figure in summary.values())
+    assert all(figure is None for figure in summary.values())

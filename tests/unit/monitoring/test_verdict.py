@@ -176,7 +176,7 @@ def test_too_few_forecasts_are_watched() -> None:
     assert verdict == "watch"
     assert reason == (
         "only 49 forecasts for the last 22 sessions can be scored; judging their errors takes 50 "
-        "(monitor.least_forecasts)"
+        "(monitor.min_forecasts)"
     )
     others = _judge(compared=49, by_other_forecasters=1100).reasons
     assert others == (f"{reason}; 1,100 by other forecasters do not count",)

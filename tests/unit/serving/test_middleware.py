@@ -268,7 +268,7 @@ def test_description_has_words_and_examples(description: Any) -> None:
     schemas = description["components"]["schemas"]
     for name, schema in schemas.items():
         assert "Attributes:" not in schema["description"], name
-        for field, about in schema["properties"].items():
+        for field, about in schema.get("properties", {}).items():
             assert about.get("description"), f"{name}.{field}"
     for path, operations in description["paths"].items():
         for operation in operations.values():
@@ -489,8 +489,8 @@ def test_answer_that_does_not_come_is_a_problem(monkeypatch: pytest.MonkeyPatch)
         await asyncio.sleep(60)
 
     config: Any = service.StockVolume
-    assert config.config["traffic"]["timeout"] > middleware.MOST_SECONDS
-    monkeypatch.setattr(middleware, "MOST_SECONDS", 0.05)
+    assert config.config["traffic"]["timeout"] > middleware.MAX_SECONDS
+    monkeypatch.setattr(middleware, "MAX_SECONDS", 0.05)
     answer = TestClient(middleware.ServiceMiddleware(sleep)).get("/")
     assert_problem(answer, 503)
     assert answer.headers["retry-after"]
@@ -508,7 +508,7 @@ def test_answer_that_has_begun_may_take_long(monkeypatch: pytest.MonkeyPatch) ->
             yield piece
             await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(middleware, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(middleware, "MAX_SECONDS", 0.05)
     assert (
         TestClient(middleware.ServiceMiddleware(StreamingResponse(pieces()))).get("/").text
         == "onetwo"
@@ -521,7 +521,7 @@ def test_work_that_does_not_end_is_given_up(loader: Any, monkeypatch: pytest.Mon
 
     go_on = threading.Event()
     monkeypatch.setattr(loader, "models", lambda: go_on.wait(60))
-    monkeypatch.setattr(middleware, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(middleware, "MAX_SECONDS", 0.05)
     with client_of(loader) as client:
         assert_problem(client.get("/symbols"), 503)
         go_on.set()

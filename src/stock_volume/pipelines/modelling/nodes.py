@@ -1,7 +1,7 @@
 """Nodes of the pipeline modelling."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import check_enough, latest_training_rows, train_forecaster
+from stock_volume.json_value import Json
 from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
 from stock_volume.snapshot.snapshot import take_snapshot
@@ -99,7 +100,7 @@ def _describe_origin(
     texts: dict[str, str],
     files: pl.LazyFrame,
     labels: dict[str, str] | None = None,
-    metadata: dict[str, Any] | None = None,
+    metadata: Mapping[str, Json] | None = None,
     frames: dict[str, pl.LazyFrame] | None = None,
 ) -> StoredModel:
     """Add to a model which data, code and packages made it."""
@@ -160,7 +161,7 @@ def fit_forecaster(
     """Train the shipped forecaster on the latest years."""
     del plan  # an input so that training waits until the plan shows that there are enough rows
     check_targets(forecast_features, exchange)
-    rows = latest_training_rows(forecast_features, parameters).collect(engine="streaming")
+    rows = latest_training_rows(forecast_features, parameters)
     return train_forecaster(rows, parameters, exchange.code)
 
 

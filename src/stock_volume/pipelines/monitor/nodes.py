@@ -28,7 +28,7 @@ def monitor_forecaster(  # noqa: PLR0913, PLR0917  # a node has one argument per
     """Score past forecasts, measure the drift of the inputs, and judge both."""
     return monitor(
         forecast_log,
-        Layers(prices, features, backtest, plan.least_sessions),
+        Layers(prices, features, backtest, plan.min_sessions),
         MonitoredForecaster.describe(forecaster),
         parameters,
     )

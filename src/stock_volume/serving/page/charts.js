@@ -10,7 +10,7 @@ const COLOURS = ["text", "muted", "line", "surface", "bar", "mean", "forecast", 
 const NARROW = 500;
 const FEW_DAYS = 100;
 /** Pixels for a bar and its gap: below it, bars are a grey wall. */
-const LEAST_PIXELS = 2.5;
+const MIN_PIXELS = 2.5;
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 // 1970-01-05 was a Monday.
@@ -187,7 +187,7 @@ export function volumeChart(host, bars, forecast) {
   const { session } = forecast ?? {};
   const { q10, q90 } = forecast?.quantiles ?? {};
   chart(host, (palette, width, rem) => {
-    const weekly = !areFew(bars.map((bar) => bar.Date)) && (width - axisWidth(rem)) / bars.length < LEAST_PIXELS;
+    const weekly = !areFew(bars.map((bar) => bar.Date)) && (width - axisWidth(rem)) / bars.length < MIN_PIXELS;
     const shown = weekly ? byWeek(bars) : bars;
     const dates = shown.map((bar) => bar.Date);
     const next = forecast && afterwards(session, dates.length, width - axisWidth(rem), rem);
@@ -265,7 +265,7 @@ function forecastMark(plot, place, value, low, high, palette) {
   ctx.restore();
 }
 
-/** Forecasts of the backtest with their bands, and the volumes that came true, misses apart. */
+/** Forecasts of the backtest with their bands, and the actual volumes, with misses marked. */
 export function recordChart(host, rows) {
   const dates = rows.map((row) => row.session);
   const of = (name) => rows.map((row) => row[name]);
@@ -275,7 +275,7 @@ export function recordChart(host, rows) {
     const edge = { stroke: palette["band-edge"], width: 1, points: { show: false } };
     return {
       label:
-        `Forecast, its interval and what came true, ${shortDate(dates[0])} to ` +
+        `Forecast, its interval and the actual volume, ${shortDate(dates[0])} to ` +
         `${shortDate(dates.at(-1))}: ${misses} of ${rows.length} volumes outside the interval`,
       dates,
       columns,
@@ -292,7 +292,7 @@ export function recordChart(host, rows) {
         if (place === null) return `Shares, the last ${rows.length} sessions scored`;
         const { session, volume, forecast, q10, q90 } = rows[place];
         return (
-          `${shortDate(session)}: ${compact(volume)} came true, forecast ${compact(forecast)}, ` +
+          `${shortDate(session)}: actual ${compact(volume)}, forecast ${compact(forecast)}, ` +
           `${compact(q10)} to ${compact(q90)}`
         );
       },

@@ -1,4 +1,4 @@
-/** Which models answer, and what they rest on: for those who ask, at the foot of the page. */
+/** The models in use and their data, at the foot of the page. */
 
 import { byId, definitions, el, tableDetails } from "./dom.js";
 import { full, momentDate, percent, shortDate } from "./format.js";

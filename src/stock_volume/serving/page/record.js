@@ -1,4 +1,4 @@
-/** How the backtest's forecasts of a symbol came true. */
+/** How accurate the backtest's forecasts of a symbol were. */
 
 import { isMiss, legend, recordChart } from "./charts.js";
 import { byId, definitions, el, tableDetails } from "./dom.js";
@@ -38,14 +38,14 @@ export function showRecord(record, retry) {
     figures(record),
     plot,
     legend(
-      ["mark-dot", "came true, inside the interval"],
-      ["mark-miss", "came true, outside it"],
+      ["mark-dot", "actual, inside the interval"],
+      ["mark-miss", "actual, outside it"],
       ["mark-line", "forecast"],
       ["mark-band", "interval of four cases in five"],
     ),
     tableDetails(
       "Forecasts as a table",
-      ["Session", "Came true", "Forecast", "Quantile 10", "Quantile 90", "In the interval"],
+      ["Session", "Actual", "Forecast", "Quantile 10", "Quantile 90", "In the interval"],
       record.forecasts
         .toReversed()
         .map((row) => [

@@ -1,0 +1,10 @@
+"""Types of NumPy arrays."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+Matrix = npt.NDArray[np.floating]
+"""Features, shape (n, features), in single or double precision."""

@@ -1,0 +1,118 @@
+"""The rows that a forecaster is trained on, read a block of symbols at a time.
+
+Three years of 8,000 symbols are five million rows, and their features 4 GB. Only the few columns
+that training needs as such are in memory; the features are read block by block where they are
+needed.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.arrays import Indices, Matrix
+from stock_volume.boosters import Block
+from stock_volume.symbols import SymbolRange, symbol_ranges
+
+BLOCK_ROWS: Final = 100_000
+"""Minimum number of rows of a block, before any sampling; the last may have fewer."""
+
+
+class Pool(NamedTuple):
+    """Rows to train on.
+
+    Attributes:
+        known: The columns that training needs as such, one row per row.
+        blocks: Readers of the features of the same rows, in the same order.
+    """
+
+    known: pl.DataFrame
+    blocks: tuple[Block, ...]
+
+    def read_features(self, rows: Indices) -> Iterator[Matrix]:
+        """Read the features of some rows.
+
+        Args:
+            rows: Their positions, ascending.
+
+        Yields:
+            Features, shape (n, features), block by block; blocks without such rows are left out.
+        """
+        for block, local in zip(
+            self.blocks, _split([block.rows for block in self.blocks], rows), strict=True
+        ):
+            if len(local):
+                yield block.read()[local]
+
+
+def pool_rows(
+    layer: pl.LazyFrame, features: Sequence[str], known: Sequence[str], limit: int, seed: int
+) -> Pool:
+    """Choose the rows to train on.
+
+    Args:
+        layer: ``training_rows`` of a window of sessions, sorted by symbol.
+        features: Names of the features.
+        known: Names of the columns that training needs as such.
+        limit: Maximum number of rows; more are sampled.
+        seed: Seed of the sample.
+
+    Returns:
+        All rows, or a random sample of them, in the order of the layer.
+
+    Raises:
+        ValueError: The layer is not sorted by symbol.
+    """
+    rows = layer.select(columns.SYMBOL, *known).collect(engine="streaming")
+    ranges = list(symbol_ranges(rows.lazy(), rows=BLOCK_ROWS))
+    chosen = sample_positions(np.arange(rows.height), limit, seed)
+    wide = layer.select(columns.SYMBOL, *features)
+    return Pool(
+        known=rows[chosen],
+        blocks=tuple(
+            Block(len(local), partial(_read_features, wide, symbols, local))
+            for symbols, local in zip(
+                ranges, _split(_count_rows(rows[columns.SYMBOL], ranges), chosen), strict=True
+            )
+        ),
+    )
+
+
+def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:
+    if not symbols.is_sorted():
+        raise ValueError("the rows to train on are not sorted by symbol")
+    ends = symbols.search_sorted(pl.Series([one.last for one in ranges]), side="right")
+    heights: list[int] = np.diff(ends.to_numpy().astype(np.intp), prepend=0).tolist()
+    return heights
+
+
+def sample_positions(positions: Indices, limit: int, *seed: int) -> Indices:
+    """Sample without replacement.
+
+    Args:
+        positions: Indices of rows, ascending.
+        limit: Maximum size of the sample.
+        seed: Seed; each sequence of numbers gives another sample.
+
+    Returns:
+        All positions if they are no more than the limit, or else a sample, ascending.
+    """
+    if len(positions) <= limit:
+        return positions
+    chosen = np.random.default_rng(seed).choice(len(positions), limit, replace=False)
+    return positions[np.sort(chosen)]
+
+
+def _split(heights: Sequence[int], positions: Indices) -> list[Indices]:
+    """Split positions by block, and count them from the start of each."""
+    starts = np.cumsum([0, *heights[:-1]])
+    parts = np.split(positions, np.searchsorted(positions, starts[1:]))
+    return [part - start for part, start in zip(parts, starts, strict=True)]
+
+
+def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Indices) -> Matrix:
+    # Row after row, as LightGBM reads them.
+    return symbols.select(layer)[rows].drop(columns.SYMBOL).to_numpy(order="c")
