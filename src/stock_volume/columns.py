@@ -28,7 +28,10 @@ SESSION: Final = "Session"
 """The session that reacts to an event."""
 
 KNOWN_FROM: Final = "KnownFrom"
-"""The first session at whose close an event was known."""
+"""The first session at whose close a version of an event was known."""
+
+KNOWN_UNTIL: Final = "KnownUntil"
+"""The first session at whose close it was known that this version no longer holds."""
 
 PRICES: Final = (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE)
 NUMBERS: Final = (*PRICES, VOLUME)

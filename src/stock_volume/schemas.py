@@ -27,8 +27,7 @@ from stock_volume.bars.merge import FACTORS, FIELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES
-from stock_volume.events.ingest import EVENT_TYPES
-from stock_volume.events.rules import FLAGGING_RULES as EVENT_FLAGS
+from stock_volume.events.ingest import EVENT_TYPES, FILE_TYPES, QUARANTINE_TYPES
 from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import EARLIEST_DATE
 from stock_volume.features.calendar import (
@@ -112,6 +111,10 @@ Quarantine: Final = _schema(
 """Rejected rows: file and line, the rule they break, their fields as read."""
 
 _FATES: Final = (ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
+_BALANCED: Final = _check(
+    "has as many rows read as kept, known and quarantined",
+    pl.col(ROWS_READ) == pl.sum_horizontal(_FATES),
+)
 
 Files: Final = _schema(
     "Files",
@@ -125,10 +128,7 @@ Files: Final = _schema(
     },
     nullable=[SHA256],
     checks=[
-        _check(
-            "has as many rows read as kept, known and quarantined",
-            pl.col(ROWS_READ) == pl.sum_horizontal(_FATES),
-        ),
+        _BALANCED,
         _check("counts no rows below none", pl.all_horizontal(pl.col(_FATES) >= 0)),
     ],
 )
@@ -137,7 +137,7 @@ Files: Final = _schema(
 Events: Final = _schema(
     "Events",
     EVENT_TYPES,
-    [columns.TIME, columns.KNOWN, columns.CONFIRMED, columns.KNOWN_FROM],
+    [columns.TIME, columns.KNOWN, columns.CONFIRMED, columns.KNOWN_FROM, columns.KNOWN_UNTIL],
     [
         _check(
             "has a Time of pre, post or null",
@@ -152,34 +152,16 @@ Events: Final = _schema(
         ),
     ],
 )
-"""Events of symbols that broke no rule: one a (Symbol, Date, Kind), sorted by them."""
+"""Versions of events that broke no rule: one a (Symbol, Date, Kind, Known), sorted by them."""
 
 EventQuarantine: Final = _schema(
     "EventQuarantine",
-    {
-        columns.FILE: pl.String,
-        columns.LINE: pl.Int32,
-        columns.RULE: pl.String,
-        **dict.fromkeys(columns.EVENT, pl.String),
-    },
+    QUARANTINE_TYPES,
     nullable=columns.EVENT,
 )
 """Rejected rows of events: file and line, the rule they break, their fields as read."""
 
-EventFiles: Final = _schema(
-    "EventFiles",
-    {
-        **dict.fromkeys([columns.FILE, STATUS, NOTE, SHA256], pl.String),
-        **dict.fromkeys([SIZE, ROWS_READ, ROWS_KEPT, ROWS_QUARANTINED], pl.Int64),
-        **dict.fromkeys([rule.name for rule in EVENT_FLAGS], pl.Int64),
-    },
-    checks=[
-        _check(
-            "has as many rows read as kept and quarantined",
-            pl.col(ROWS_READ) == pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED),
-        )
-    ],
-)
+EventFiles: Final = _schema("EventFiles", FILE_TYPES, checks=[_BALANCED])
 """The files of events: what became of each, and of its rows."""
 
 Restatements: Final = _schema(

@@ -34,8 +34,9 @@ def events_of(text: str) -> pl.DataFrame:
 def random_events(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Make events of all symbols but one, about once a quarter, from before to after the bars.
 
-    Of some it is recorded when they became known, for a few that is after the fact; some have no
-    time of day, fall on weekends, or move the session of another event.
+    Of some it is recorded when they became known, for a few that is after the fact, and some of
+    these are revised or move; some have no time of day, fall on weekends, or move the session of
+    another event.
 
     Args:
         bars: Bars of any number of symbols.
@@ -53,6 +54,10 @@ def random_events(bars: pl.DataFrame, seed: int) -> pl.DataFrame:
             record = known.isoformat() if random.random() < 0.4 and known < LAST else ""
             time = random.choice(["pre", "post", ""], p=[0.4, 0.4, 0.2])
             rows.append(f"{symbol},{day},{time},{record},{random.choice(['', 'yes', 'no'])}")
+            if record and random.random() < 0.5:
+                revised = known + timedelta(days=int(random.integers(1, 12)))
+                moved = day + timedelta(days=int(random.choice([0, 0, -4, 3, 9])))
+                rows.append(f"{symbol},{moved},post,{min(revised, LAST)},yes")
             if random.random() < 0.05:
                 rows.append(f"{symbol},{day + timedelta(days=1)},pre,,")
             day += timedelta(days=int(random.integers(50, 75)))

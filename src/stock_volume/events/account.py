@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from stock_volume import columns
 from stock_volume.bars.ledger import (
     NOTE,
-    ROWS_KEPT,
-    ROWS_QUARANTINED,
+    ROWS_KNOWN,
     ROWS_READ,
     STATUS,
     FileStatus,
+    RowCounts,
+    check_balance,
 )
-from stock_volume.errors import UnbalancedRowsError
 from stock_volume.events.rules import EARNINGS, FLAGGING_RULES
 
 _SHOWN: Final = 10
@@ -26,7 +26,8 @@ class EventAccount(BaseModel):
 
     Attributes:
         rows_read: Rows of all files.
-        rows_kept: Rows that became events.
+        rows_kept: Rows that became versions of events.
+        rows_known: Rows of updates that repeat an event held.
         rows_quarantined: Rows that were set aside.
         quarantined_by_rule: Number of rejected rows by rule.
         flagged_by_rule: Number of rows that were flagged and kept, by rule.
@@ -44,6 +45,7 @@ class EventAccount(BaseModel):
 
     rows_read: int
     rows_kept: int
+    rows_known: int
     rows_quarantined: int
     quarantined_by_rule: dict[str, int]
     flagged_by_rule: dict[str, int]
@@ -72,26 +74,27 @@ def account_for_events(
         The account; None without files of events.
 
     Raises:
-        UnbalancedRowsError: The rows read are not the rows kept and quarantined.
+        UnbalancedRowsError: The rows read are not the rows kept, known and quarantined.
     """
     ledger = files.collect()
     if not ledger.height:
         return None
     kept, by_rule = events.collect(), _count(quarantine, columns.RULE)
-    read, aside = int(ledger[ROWS_READ].sum()), sum(by_rule.values())
-    unbalanced = ledger.filter(pl.col(ROWS_READ) != pl.col(ROWS_KEPT) + pl.col(ROWS_QUARANTINED))
-    if read != kept.height + aside or unbalanced.height:
-        raise UnbalancedRowsError(
-            f"rows of events read are not rows kept and quarantined: {read} != {kept.height} + "
-            f"{aside}"
-        )
+    rows = RowCounts(
+        read=ledger[ROWS_READ].sum(),
+        kept=kept.height,
+        known=ledger[ROWS_KNOWN].sum(),
+        quarantined=sum(by_rule.values()),
+    )
+    check_balance(rows, ledger, "rows of events")
     unread = ledger.filter(pl.col(STATUS) != FileStatus.READ)
     symbols = kept.lazy().select(pl.col(columns.SYMBOL).unique().sort())
     lost = symbols.join(prices, on=columns.SYMBOL, how="anti", maintain_order="left").collect()
     return EventAccount(
-        rows_read=read,
-        rows_kept=kept.height,
-        rows_quarantined=aside,
+        rows_read=rows.read,
+        rows_kept=rows.kept,
+        rows_known=rows.known,
+        rows_quarantined=rows.quarantined,
         quarantined_by_rule=by_rule,
         flagged_by_rule={rule.name: int(ledger[rule.name].sum()) for rule in FLAGGING_RULES},
         unread_files=dict(unread.select(columns.FILE, NOTE).rows()),
@@ -137,8 +140,8 @@ def report_events(account: EventAccount) -> list[str]:
 def _summarize(account: EventAccount) -> str:
     counts = (
         f"{account.rows_kept:,} events of {account.symbols:,} symbols, {account.first_date} to "
-        f"{account.last_date}. Of {account.rows_read:,} rows read, {account.rows_kept:,} were kept "
-        f"and {account.rows_quarantined:,} quarantined."
+        f"{account.last_date}. Of {account.rows_read:,} rows read, {account.rows_kept:,} were "
+        f"kept, {account.rows_known:,} known before and {account.rows_quarantined:,} quarantined."
     )
     lines = [counts]
     if account.without_known:

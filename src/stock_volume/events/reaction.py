@@ -26,7 +26,7 @@ def reacting_sessions(events: pl.DataFrame, sessions: pl.Series) -> pl.Series:
     event counts as one before the close.
 
     Args:
-        events: ``Symbol``, ``Date``, ``Kind``, ``Known`` and ``Time``, one row per event.
+        events: ``Symbol``, ``Date``, ``Kind``, ``Known`` and ``Time``, one row per version.
         sessions: Dates of the scheduled sessions, ascending.
 
     Returns:
@@ -61,6 +61,10 @@ def _assume_times(events: pl.DataFrame) -> pl.Series:
             pl.col(f"{columns.DATE}_right") < pl.col(columns.DATE),
             other.is_null() | (other <= known).fill_null(value=False),
         )
+        # One vote per event: its last time that was known.
+        .sort(other, nulls_last=False)
+        .group_by(_PLACE, f"{columns.DATE}_right")
+        .agg(pl.col(f"{columns.TIME}_right").last())
         .group_by(_PLACE)
         .agg((pl.col(f"{columns.TIME}_right") == POST).mean().alias("share"))
     )

@@ -41,13 +41,25 @@ TIME_READ: Final = "time was read"
 """Column of whether a time is one of ``SPOKEN_TIMES`` or missing."""
 
 TIME_THAT_COUNTS: Final = "time that counts"
-"""Column of the last known time among the rows of one event."""
+"""Column of the last time among the rows of one event that became known at once."""
 
-PLACE_AMONG_EQUALS: Final = "place among equals"
-"""Column of a row's position among the rows of one event, the one to keep first."""
+KIND_TYPED: Final = "kind (typed)"
+
+IS_HELD: Final = "is held"
+"""Column of whether a row is an event that earlier runs kept."""
+
+IS_REPEATED: Final = "is repeated"
+"""Column of whether a row changes nothing about what is known of its event."""
+
+HAS_MOVED: Final = "has moved"
+"""Column of whether another date became known before the event took place."""
 
 ON_CLOSED_DAY: Final = "on closed day"
 """Column of whether the exchange is closed on the date."""
+
+MOVE_DAYS: Final = 14
+"""Days, at most, by which the date of a release moves: ten sessions. Two dates that are further
+apart are two releases."""
 
 _DAYS_BETWEEN: Final = 20
 
@@ -133,15 +145,15 @@ def rejecting_rules(parameters: EventParameters) -> tuple[EventRule, ...]:
 
 CONTRADICTING_TIME: Final = EventRule(
     "contradicting_time",
-    "another row of the same symbol, date and kind has another Time: one with a Time counts "
-    "before one without, and of two times that of the later row",
+    "another row of the same symbol, date, kind and Known has another Time: one with a Time "
+    "counts before one without, and of two times that of the later row",
     pl.col(TIME_TYPED).ne_missing(pl.col(TIME_THAT_COUNTS)),
 )
 DUPLICATE_EVENT: Final = EventRule(
     "duplicate_event",
-    "another row repeats this event: kept is the one that was known first, and of equals a "
-    "confirmed one, then the first",
-    pl.col(PLACE_AMONG_EQUALS) > 0,
+    "the row changes nothing about what was known of its event: kept is the one that was known "
+    "first, and of equals a confirmed one, then the first",
+    pl.col(IS_REPEATED),
 )
 """Judged last, among rows that break no rule on their own."""
 
@@ -158,14 +170,19 @@ FLAGGING_RULES: Final = (
         (pl.col(columns.KNOWN_FROM) >= pl.col(columns.SESSION)).fill_null(value=False),
     ),
     EventRule(
+        "moved",
+        f"another date within {MOVE_DAYS} days became known before the event took place; kept, "
+        "and counts until then",
+        pl.col(HAS_MOVED),
+    ),
+    EventRule(
         "close_to_another",
         f"within {_DAYS_BETWEEN} days after another event of the same symbol and kind; kept",
-        (
-            pl.col(columns.DATE)
-            .diff()
-            .over(columns.SYMBOL, columns.EVENT_KIND, order_by=columns.DATE)
-            <= pl.duration(days=_DAYS_BETWEEN)
-        ).fill_null(value=False),
+        pl.col(columns.DATE)
+        .diff()
+        .over(columns.SYMBOL, columns.EVENT_KIND, order_by=columns.DATE)
+        .is_between(pl.duration(days=1), pl.duration(days=_DAYS_BETWEEN))
+        .fill_null(value=False),
     ),
 )
 """Counted among the rows that are kept."""

@@ -6,7 +6,7 @@ without a record of that counts as always known. Responses are abnormal volumes 
 from the day on which both the bar and the event were known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -118,23 +118,20 @@ def _counted(name: str) -> str:
     return f"{name}_counted"
 
 
-def _first_known(events: pl.DataFrame) -> pl.DataFrame:
-    """Select one of the events that move the same session of a symbol: the one known first."""
-    key = [columns.SYMBOL, columns.SESSION]
-    return (
-        events.sort(columns.KNOWN_FROM, nulls_last=False, maintain_order=True)
-        .unique(key, keep="first", maintain_order=True)
-        .select(*key, columns.KNOWN_FROM, columns.TIME, columns.CONFIRMED)
-    )
+def _holds(day: pl.Expr) -> pl.Expr:
+    """Return whether a version of an event was known on a day, and not superseded by then."""
+    known, until = pl.col(columns.KNOWN_FROM), pl.col(columns.KNOWN_UNTIL)
+    return (known.is_null() | (known <= day)) & (until.is_null() | (day < until))
 
 
 def _around(schedule: Schedule, reach: int) -> pl.DataFrame:
-    """List the sessions around each event: ``at``, and its offset."""
+    """List the sessions around each version of an event: ``at``, and its offset."""
     events, calendar = schedule
-    once = _first_known(events)
+    described = [columns.KNOWN_FROM, columns.KNOWN_UNTIL, columns.TIME, columns.CONFIRMED]
+    versions = events.select(columns.SYMBOL, columns.SESSION, *described)
     offsets = pl.DataFrame({OFFSET: range(-reach, reach + 1)}, schema={OFFSET: pl.Int64})
-    place = pl.Series(_PLACE, calendar.search_sorted(once[columns.SESSION]), pl.Int64)
-    around = once.with_columns(place).join(offsets, how="cross")
+    place = pl.Series(_PLACE, calendar.search_sorted(versions[columns.SESSION]), pl.Int64)
+    around = versions.with_columns(place).join(offsets, how="cross")
     around = around.with_columns(pl.col(_PLACE) + pl.col(OFFSET))
     inside = around.filter(pl.col(_PLACE).is_between(0, len(calendar) - 1))
     at = calendar.gather(inside[_PLACE]).alias(_AT)
@@ -146,9 +143,15 @@ def _responses(bars: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
     measured = bars.filter(pl.col(ABNORMAL).is_not_null()).select(
         *_KEY, ABNORMAL, bucket_number().cast(pl.Int64).alias(_GROUP)
     )
-    known = pl.max_horizontal(columns.DATE, columns.KNOWN_FROM).alias(_AVAILABLE)
+    available = pl.max_horizontal(columns.DATE, columns.KNOWN_FROM).alias(_AVAILABLE)
     around = _around(schedule, NEAR).rename({_AT: columns.DATE})
-    return around.join(measured, on=_KEY).with_columns(known)
+    found = around.join(measured, on=_KEY).with_columns(available)
+    return _once(found.filter(_holds(pl.col(_AVAILABLE))), _AVAILABLE, [*_KEY, OFFSET])
+
+
+def _once(rows: pl.DataFrame, day: str, key: Sequence[str]) -> pl.DataFrame:
+    """Select one of the rows of several versions, or of events that move the same session."""
+    return rows.sort(day).unique(key, keep="first", maintain_order=True)
 
 
 def _add_liquidity(bars: pl.DataFrame) -> pl.DataFrame:
@@ -259,15 +262,19 @@ def _mean(name: str) -> pl.Expr:
 
 def _count_peers(sessions: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """Count the symbols that the target moves, as known at the origin."""
-    once = _first_known(events)
+    versions = events.select(
+        columns.SYMBOL, columns.SESSION, columns.KNOWN_FROM, columns.KNOWN_UNTIL
+    )
     react = pl.max_horizontal(columns.SESSION, columns.KNOWN_FROM).alias(columns.DATE)
-    reacted = once.group_by(react).len()
+    took_place = versions.with_columns(react).filter(_holds(pl.col(columns.DATE)))
+    once = _once(took_place, columns.DATE, [columns.SYMBOL, columns.SESSION])
+    reacted = once.group_by(columns.DATE).len()
     known = (
         sessions.select(columns.DATE, columns.TARGET_DATE)
-        .join(once, left_on=columns.TARGET_DATE, right_on=columns.SESSION)
-        .filter(_is_known())
+        .join(versions, left_on=columns.TARGET_DATE, right_on=columns.SESSION)
+        .filter(_holds(pl.col(columns.DATE)))
         .group_by(columns.DATE)
-        .agg(pl.len().cast(pl.Float64).alias(PEERS))
+        .agg(pl.col(columns.SYMBOL).n_unique().cast(pl.Float64).alias(PEERS))
     )
     past = sessions.select(columns.DATE).join(reacted, on=columns.DATE, how="left")
     past = past.sort(columns.DATE)
@@ -279,11 +286,6 @@ def _count_peers(sessions: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         peers.alias(PEERS),
         pl.when(pl.col("year") > 0).then(peers / pl.col("year")).alias(PEER_SHARE),
     )
-
-
-def _is_known() -> pl.Expr:
-    known = pl.col(columns.KNOWN_FROM)
-    return known.is_null() | (known <= pl.col(columns.DATE))
 
 
 def add_schedule(bars: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
@@ -315,9 +317,9 @@ def _nearest_events(bars: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
     around = _around(schedule, REACH).rename({_AT: columns.TARGET_DATE})
     known = (
         bars.select(*_KEY, columns.TARGET_DATE)
-        .join(around, on=[columns.SYMBOL, columns.TARGET_DATE])
-        .filter(_is_known())
-        .sort(offset.abs(), offset)
+        .join(around, on=[columns.SYMBOL, columns.TARGET_DATE], maintain_order="left_right")
+        .filter(_holds(pl.col(columns.DATE)))
+        .sort(offset.abs(), offset, columns.KNOWN_FROM, nulls_last=False, maintain_order=True)
     )
     time = pl.col(columns.TIME).replace_strict(_TIMES, default=0, return_dtype=pl.Int64)
     return known.group_by(_KEY).agg(

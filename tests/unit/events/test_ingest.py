@@ -98,22 +98,102 @@ def test_rows_balance() -> None:
     assert counts["rows_read"].sum() == 4
 
 
+def versions(result: IngestedEvents) -> list[tuple[Any, ...]]:
+    """List date, time, confirmation, and the origins that know it, of each version."""
+    fields = ["Date", "Time", "Confirmed", "KnownFrom", "KnownUntil"]
+    return [
+        tuple(str(value)[5:] if isinstance(value, date) else value for value in row)
+        for row in result.events.select(fields).rows()
+    ]
+
+
 def test_a_repeated_event_is_kept_once() -> None:
-    """Of equal rows the one known first is kept; it is confirmed if any of them is."""
+    """Of rows that say the same, the one known first is kept, wherever it is."""
+    result = ingested(rows("A,2020-02-03,post,,2020-01-15,no", "A,2020-02-03,post,,2020-01-06,no"))
+    assert result.quarantine.select("line", "rule").rows() == [(2, "duplicate_event")]
+    # The end of 6 January in New York.
+    assert result.events["Known"].to_list() == [datetime(2020, 1, 7, 5, tzinfo=UTC)]
+
+
+def test_a_revised_event_does_not_change_before_it_was_known() -> None:
+    """Time and confirmation of a later row count from its Known, until then the earlier ones."""
+    result = ingested(rows("A,2020-02-03,post,,2020-02-05,yes", "A,2020-02-03,pre,,2020-01-06,no"))
+    assert versions(result) == [
+        ("02-03", "pre", False, "01-07", "02-06"),
+        ("02-03", "post", True, "02-06", None),
+    ]
+    assert not result.quarantine.height
+    assert [str(day) for day in result.events["Session"]] == ["2020-02-03", "2020-02-04"]
+
+
+def test_what_was_known_stays_known() -> None:
+    """A later row without time or confirmation takes nothing back."""
     result = ingested(
         rows(
-            "A,2020-02-03,post,,2020-01-15,no",
-            "A,2020-02-03,post,,2020-01-06,no",
-            "A,2020-02-03,post,,,yes",
+            "A,2020-02-03,post,,2020-01-06,yes",
+            "A,2020-02-03,,,2020-01-08,",
+            "A,2020-02-03,,,2020-01-10,no",
         )
     )
-    assert result.quarantine.select("line", "rule").rows() == [
-        (2, "duplicate_event"),
-        (4, "duplicate_event"),
+    assert versions(result) == [("02-03", "post", True, "01-07", None)]
+    assert result.quarantine["rule"].to_list() == ["duplicate_event"] * 2
+
+
+@pytest.mark.parametrize("moved", ["01-28", "02-10", "02-17"])
+def test_a_moved_event_counts_until_that_was_known(moved: str) -> None:
+    """A later known date of the same kind supersedes one that has not taken place."""
+    result = ingested(rows("A,2020-02-03,pre,,2020-01-06", f"A,2020-{moved},pre,,2020-01-22"))
+    assert sorted(versions(result), key=str) == sorted(
+        [("02-03", "pre", None, "01-07", "01-23"), (moved, "pre", None, "01-23", None)], key=str
+    )
+    assert result.files["moved"].to_list() == [1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A,2020-02-18,pre,,2020-01-22",
+        "A,2020-02-10,pre,,2020-02-04",
+        "A,2020-02-10,pre,dividend,2020-01-22",
+        "B,2020-02-10,pre,,2020-01-22",
+        "A,2020-02-10,pre,,2020-01-06",
+    ],
+    ids=["further", "after it took place", "another kind", "another symbol", "known at once"],
+)
+def test_another_event_supersedes_nothing(line: str) -> None:
+    """Two dates are two events if they are far apart, or known too late or at once."""
+    result = ingested(rows("A,2020-02-03,pre,,2020-01-06", line))
+    assert result.events.height == 2
+    assert result.events["KnownUntil"].null_count() == 2
+
+
+def test_a_move_that_is_taken_back() -> None:
+    """The first date counts again once it is announced again."""
+    result = ingested(
+        rows(
+            "A,2020-02-03,pre,,2020-01-06",
+            "A,2020-02-10,pre,,2020-01-13",
+            "A,2020-02-03,pre,,2020-01-20",
+            "A,2020-02-03,pre,,2020-01-21",
+        )
+    )
+    assert versions(result) == [
+        ("02-03", "pre", None, "01-07", "01-14"),
+        ("02-03", "pre", None, "01-21", None),
+        ("02-10", "pre", None, "01-14", "01-21"),
     ]
-    known, confirmed = result.events.select("Known", "Confirmed").row(0)
-    # The end of 6 January in New York.
-    assert (known, confirmed) == (datetime(2020, 1, 7, 5, tzinfo=UTC), True)
+    assert result.quarantine["line"].to_list() == [5]
+
+
+def test_a_record_of_the_past_is_no_schedule() -> None:
+    """A past date without Known counts from its end where others record what was scheduled."""
+    realised = rows("A,2020-01-29,pre,,,yes", "A,2019-10-30,pre,,,yes")
+    result = ingested(realised, rows("A,2020-02-03,pre,,2020-01-06"))
+    assert versions(result) == [
+        ("10-30", "pre", True, None, None),
+        ("01-29", "pre", True, "01-30", None),
+        ("02-03", "pre", None, "01-07", "01-30"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +251,8 @@ def test_parquet_is_read_as_csv_is() -> None:
         {"Symbol": ["A"], "Date": [date(2020, 2, 3)], "Time": ["post"], "Known": [moment]}
     ).write_parquet(content)
     from_csv = ingested(rows(f"A,2020-02-03,post,,{moment.isoformat()}")).events
-    assert ingested(content.getvalue(), name="events.PARQUET").events.equals(from_csv)
+    from_parquet = ingested(content.getvalue(), name="events.PARQUET").events
+    assert from_parquet.drop("file", "line").equals(from_csv.drop("file", "line"))
 
 
 @pytest.mark.parametrize(
@@ -203,3 +284,119 @@ def test_no_files_make_no_events() -> None:
         assert not empty.height
         assert empty.schema == filled.schema
     assert ingested(rows()).files["status"].to_list() == ["empty"]
+
+
+# Merging into what is held.
+
+
+def merged(held: IngestedEvents, *texts: str, name: str = "new.csv") -> IngestedEvents:
+    """Merge files into held events, and check that every row is accounted for."""
+    files = EventFiles([EventFile(name, text.encode()) for text in texts])
+    result = ingest_event_files(files, EventParameters(as_of=AS_OF), held)
+    fates = ["rows_kept", "rows_known", "rows_quarantined"]
+    counts = result.files.select("rows_read", total=pl.sum_horizontal(fates))
+    assert counts["rows_read"].to_list() == counts["total"].to_list()
+    assert result.files["rows_kept"].sum() == result.events.height
+    assert result.files["rows_quarantined"].sum() == result.quarantine.height
+    return result
+
+
+HELD = rows("A,2020-02-03,pre", "B,2020-02-04,,,2020-01-06", "B,bad,post")
+
+
+def test_new_events_are_added_to_those_held() -> None:
+    """A file of the coming weeks drops no past event."""
+    held = ingested(HELD)
+    result = merged(held, rows("A,2020-05-04,post", "A,2020-02-03,pre", "C,bad,"))
+    assert result.events.select("Symbol", "Date").rows() == [
+        ("A", date(2020, 2, 3)),
+        ("A", date(2020, 5, 4)),
+        ("B", date(2020, 2, 4)),
+    ]
+    assert result.files.select("file", "rows_known", "pending").rows() == [
+        ("events.csv", 0, False),
+        ("new.csv", 1, True),
+    ]
+    assert result.quarantine.select("file", "rule").rows() == [
+        ("events.csv", "unparsable_date"),
+        ("new.csv", "unparsable_date"),
+    ]
+
+
+def test_the_same_content_is_no_news() -> None:
+    """A file that was read is not read again, whatever its name; equal rows change nothing."""
+    held = ingested(HELD)
+    for before, after in zip(held, merged(held, HELD), strict=True):
+        assert after.equals(before)
+    repeated = merged(held, rows("B,2020-02-04,,,2020-01-06"))
+    assert repeated.events.equals(held.events)
+    assert not repeated.files["pending"].any()
+
+
+def test_a_merged_version_counts_from_its_known() -> None:
+    """A revision from a later file leaves the held version until it was known."""
+    result = merged(
+        ingested(HELD), rows("B,2020-02-04,post,,2020-01-13", "B,2020-02-11,,,2020-01-20")
+    )
+    assert versions(result)[1:] == [
+        ("02-04", None, None, "01-07", "01-14"),
+        ("02-04", "post", None, "01-14", "01-21"),
+        ("02-11", None, None, "01-21", None),
+    ]
+
+
+def test_a_held_row_that_another_replaces_is_set_aside() -> None:
+    """A row with the same Known and another Time, or with an earlier Known, takes its place."""
+    result = merged(ingested(HELD), rows("A,2020-02-03,post", "B,2020-02-04,,,2020-01-02"))
+    assert result.quarantine.select("file", "line", "rule").rows() == [
+        ("events.csv", 4, "unparsable_date"),
+        ("events.csv", 2, "contradicting_time"),
+        ("events.csv", 3, "duplicate_event"),
+    ]
+    assert result.events["file"].to_list() == ["new.csv", "new.csv"]
+
+
+def test_the_order_of_updates_does_not_matter_where_known_is_recorded() -> None:
+    """Merged one by one, files with Known give the events of one run on all of them."""
+    lines = [
+        "A,2020-02-03,pre,,2020-01-06,no",
+        "A,2020-02-03,post,,2020-01-13,",
+        "A,2020-02-10,post,,2020-01-20,yes",
+        "B,2020-02-05,post,,2020-01-20,yes",
+    ]
+    drop = ["file", "line"]
+    at_once = ingested(*(rows(line) for line in lines)).events.drop(drop)
+    for order in (lines, lines[::-1]):
+        result = ingested(rows(order[0]))
+        for line in order[1:]:
+            result = merged(result, rows(line))
+        assert result.events.drop(drop).equals(at_once)
+
+
+def test_a_coming_date_that_moves_without_known_became_known_with_the_update() -> None:
+    """In a file without Known, a coming date beside a held one supersedes it from the update on."""
+    held = ingested(rows("A,2021-02-03,pre"))
+    result = merged(held, rows("A,2021-02-10,pre"))
+    assert versions(result) == [
+        ("02-03", "pre", None, None, "01-04"),
+        ("02-10", "pre", None, "01-04", None),
+    ]
+
+
+def test_files_with_one_name_are_told_apart() -> None:
+    """The ledger numbers files of the same name, so that each row has one file."""
+    result = merged(ingested(HELD), rows("C,2020-02-03"), name="events.csv")
+    assert result.files["file"].to_list() == ["events.csv", "events.csv#2"]
+    assert ingested(rows("A,2020-02-03"), rows("B,2020-02-03")).events["file"].to_list() == [
+        "events.csv",
+        "events.csv#2",
+    ]
+
+
+def test_rows_that_an_interrupted_update_left_are_read_again() -> None:
+    """Events of a file that the ledger lacks are dropped; the file is read again."""
+    held, news = ingested(HELD), rows("C,2020-02-03,post", "C,bad,")
+    whole = merged(held, news)
+    interrupted = whole._replace(files=held.files)
+    for expected, found in zip(whole, merged(interrupted, news), strict=True):
+        assert found.equals(expected)

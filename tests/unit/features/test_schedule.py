@@ -43,11 +43,14 @@ PLACES: Final = {
 class Event(NamedTuple):
     session: date
     known: date | None
+    until: date | None
     time: str | None
     confirmed: bool | None
 
-    def is_known(self, day: date) -> bool:
-        return self.known is None or self.known <= day
+    def holds(self, day: date) -> bool:
+        return (self.known is None or self.known <= day) and (
+            self.until is None or day < self.until
+        )
 
 
 class Response(NamedTuple):
@@ -62,17 +65,12 @@ class Response(NamedTuple):
 
 
 def _events(events: pl.DataFrame, symbol: str) -> list[Event]:
-    """List the events of a symbol, one per session: the one known first."""
-    fields = [columns.SESSION, columns.KNOWN_FROM, columns.TIME, columns.CONFIRMED]
-    found: dict[date, Event] = {}
-    for row in events.filter(pl.col(columns.SYMBOL) == symbol).select(fields).rows():
-        event = Event(*row)
-        other = found.get(event.session)
-        if other is None or (
-            other.known is not None and event.is_known(other.known - timedelta(1))
-        ):
-            found[event.session] = event
-    return list(found.values())
+    """List the versions of a symbol's events."""
+    fields = [columns.SESSION, columns.KNOWN_FROM, columns.KNOWN_UNTIL]
+    fields += [columns.TIME, columns.CONFIRMED]
+    return [
+        Event(*row) for row in events.filter(pl.col(columns.SYMBOL) == symbol).select(fields).rows()
+    ]
 
 
 def _sizes(past: Any) -> Any:
@@ -85,23 +83,24 @@ def _group(size: float) -> int:
 
 def _responses(past: Any, events: list[Event]) -> list[Response]:
     """List the abnormal volumes of bars within five sessions of an event."""
-    found = []
+    found: dict[tuple[date, int], Response] = {}
     for day, value, size in zip(past[columns.DATE], past["abnormal"], _sizes(past), strict=True):
         for event in events if day in PLACES and not np.isnan(value) else []:
             offset = PLACES[day] - PLACES[event.session]
-            if abs(offset) <= 5:
-                available = max(day, event.known or day)
-                found.append(Response(available, day, offset, value, _group(size)))
-    return sorted(found)
+            available = max(day, event.known or day)
+            if abs(offset) <= 5 and event.holds(available):
+                response = Response(available, day, offset, value, _group(size))
+                found[day, offset] = min(found.get((day, offset), response), response)
+    return sorted(found.values())
 
 
 def _near(target: date | None, day: date, events: list[Event]) -> list[tuple[int, Event]]:
     """List the events known on a day within twenty sessions of its target, the nearest first."""
     if target is None:
         return []
-    offsets = [(PLACES[target] - PLACES[one.session], one) for one in events if one.is_known(day)]
+    offsets = [(PLACES[target] - PLACES[one.session], one) for one in events if one.holds(day)]
     near = [pair for pair in offsets if abs(pair[0]) <= 20]
-    return sorted(near, key=lambda pair: (abs(pair[0]), pair[0]))
+    return sorted(near, key=lambda pair: (abs(pair[0]), pair[0], pair[1].known or date.min))
 
 
 class Origin(NamedTuple):
@@ -204,13 +203,23 @@ def test_feature_is_what_its_oracle_says(made: pl.DataFrame, expected: Any, name
 def test_peers_are_counted(bars: pl.DataFrame, events: pl.DataFrame) -> None:
     """The number of symbols that the target moves, as known at the origin, and its share."""
     sessions = sessions_with(bars, events)
-    listed = [one for symbol in events["Symbol"].unique() for one in _events(events, symbol)]
+    listed = [
+        (one, symbol) for symbol in events["Symbol"].unique() for one in _events(events, symbol)
+    ]
+    took_place: dict[tuple[str, date], date] = {}
+    for one, symbol in listed:
+        react = max(one.session, one.known or one.session)
+        if one.holds(react):
+            key = symbol, one.session
+            took_place[key] = min(took_place.get(key, react), react)
     days = sessions["Date"].to_list()
     rows = sessions.select("Date", "TargetDate", "schedule_peers", "schedule_peer_share").rows()
     for place, (day, target, peers, share) in enumerate(rows):
-        assert peers == sum(one.session == target and one.is_known(day) for one in listed)
+        assert peers == len(
+            {name for one, name in listed if one.session == target and one.holds(day)}
+        )
         year = set(days[max(0, place - 251) : place + 1])
-        past = sum(max(one.session, one.known or one.session) in year for one in listed)
+        past = sum(react in year for react in took_place.values())
         assert share == (pytest.approx(peers / past) if past else None)
     assert (sessions["schedule_peers"] > 1).any()
 
@@ -249,7 +258,11 @@ def test_no_feature_sees_a_later_bar(
 
 
 def _forgotten(events: pl.DataFrame, cut: date) -> pl.DataFrame:
-    return events.filter(pl.col(columns.KNOWN_FROM).fill_null(cut) <= cut)
+    """Drop what became known after a day: versions, and that others no longer hold."""
+    until = pl.col(columns.KNOWN_UNTIL)
+    return events.filter(pl.col(columns.KNOWN_FROM).fill_null(cut) <= cut).with_columns(
+        pl.when(until <= cut).then(until)
+    )
 
 
 def _moved(events: pl.DataFrame, cut: date) -> pl.DataFrame:
@@ -278,6 +291,55 @@ def test_no_feature_sees_an_event_before_it_was_known(
     assert_frame_equal(_dropped(made, cut), _dropped(changed, cut), check_exact=True)
     later = pl.col(columns.DATE) > cut
     assert not made.filter(later).equals(changed.filter(later))
+
+
+REVISED: Final = """Symbol,Date,Time,Kind,Known,Confirmed
+WHOLE,2018-02-13,pre,,2018-01-16,no
+WHOLE,2018-02-13,post,,2018-02-14,yes
+WHOLE,2018-05-15,pre,,2018-04-16,no
+WHOLE,2018-05-22,post,,2018-05-10,yes
+WHOLE,2018-08-14,,,2018-07-16,no
+WHOLE,2018-08-14,post,,2018-08-01,yes
+"""
+"""A time of day that was corrected after the release, a release that moved, one confirmed later."""
+
+
+@pytest.mark.parametrize(
+    "cut", [date(2018, 2, 9), date(2018, 2, 14), date(2018, 5, 9), date(2018, 5, 11), LAST]
+)
+def test_no_feature_sees_a_revision_before_it_was_known(bars: pl.DataFrame, cut: date) -> None:
+    """Up to a day, features are those of a file without the rows that became known later.
+
+    This is so through the rules: of two rows of one event, the later adds nothing to the earlier.
+    """
+    rows = REVISED.splitlines()
+    early = [row for row in rows[1:] if date.fromisoformat(row.split(",")[4]) < cut]
+    before = features_with(bars, events_of("\n".join([rows[0], *early])))
+    after = features_with(bars, events_of(REVISED))
+    assert_frame_equal(_dropped(before, cut), _dropped(after, cut), check_exact=True)
+
+
+def _at(made: pl.DataFrame, day: date) -> dict[str, Any]:
+    return made.filter(pl.col(columns.SYMBOL) == "WHOLE", pl.col(columns.DATE) == day).row(
+        0, named=True
+    )
+
+
+def test_a_revision_counts_once_it_is_known(bars: pl.DataFrame) -> None:
+    """The old version is seen until the new one is known, and then no more."""
+    made = features_with(bars, events_of(REVISED))
+    old, new = _at(made, date(2018, 2, 12)), _at(made, date(2018, 2, 15))
+    assert (old["schedule_reaction"], old["schedule_time"], old["schedule_confirmed"]) == (
+        True,
+        1,
+        False,
+    )
+    assert (new["schedule_time"], new["schedule_confirmed"]) == (2, True)
+    assert new["schedule_offset"] == PLACES[date(2018, 2, 16)] - PLACES[date(2018, 2, 14)]
+    moved = _at(made, date(2018, 5, 14))
+    assert moved["schedule_offset"] == PLACES[date(2018, 5, 15)] - PLACES[date(2018, 5, 23)]
+    assert moved["schedule_sessions_since"] is None
+    assert not moved["schedule_reaction"]
 
 
 # What there is without events.

@@ -15,7 +15,7 @@ from stock_volume.bars.quality import QualityReport, TroubledFile, report_qualit
 from stock_volume.events.account import EventAccount, account_for_events
 from stock_volume.events.ingest import IngestedEvents, ingest_event_files
 from stock_volume.events.rules import EventParameters
-from stock_volume.events.source import EventSource
+from stock_volume.events.source import EventFiles, EventSource
 from stock_volume.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -47,8 +47,13 @@ def ingest_events(
     source: EventSource, prices: pl.LazyFrame, parameters: EventParameters
 ) -> IngestedEvents:
     """Read and judge the events of the symbols; without a source there are none."""
+    return ingest_event_files(read_events(source, prices), parameters)
+
+
+def read_events(source: EventSource, prices: pl.LazyFrame) -> EventFiles:
+    """Read the files of events of the symbols with bars."""
     symbols = prices.select(pl.col(columns.SYMBOL).unique().sort()).collect(engine="streaming")
-    return ingest_event_files(source.read(symbols), parameters)
+    return source.read(symbols)
 
 
 def assess_quality(  # noqa: PLR0913, PLR0917 (six layers go in)
@@ -88,9 +93,10 @@ def assess_quality(  # noqa: PLR0913, PLR0917 (six layers go in)
 
 def _log_events(account: EventAccount) -> None:
     logger.info(
-        "%d rows of events read = %d kept + %d quarantined, %d symbols, %s to %s",
+        "%d rows of events read = %d kept + %d known before + %d quarantined, %d symbols, %s to %s",
         account.rows_read,
         account.rows_kept,
+        account.rows_known,
         account.rows_quarantined,
         account.symbols,
         account.first_date,

@@ -35,7 +35,7 @@ from stock_volume.bars.update import (
     wanted_bars,
 )
 from stock_volume.evaluation.backtest import feature_window
-from stock_volume.events.ingest import IngestedEvents
+from stock_volume.events.ingest import IngestedEvents, ingest_event_files
 from stock_volume.events.rules import EventParameters
 from stock_volume.events.source import EventSource
 from stock_volume.exchange import Exchange
@@ -50,7 +50,7 @@ from stock_volume.forecaster.log import (
 )
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.pipelines.data_processing.nodes import ingest_events, ingest_watched
+from stock_volume.pipelines.data_processing.nodes import ingest_watched, read_events
 from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
@@ -131,13 +131,21 @@ def update_events(  # noqa: PLR0913, PLR0917 (a source and four layers go in)
     files: pl.LazyFrame,
     parameters: EventParameters,
 ) -> Iterator[IngestedEvents | tuple[pl.LazyFrame, ...]]:
-    """Read the source of events again; without one, keep the events that are held."""
-    ingested = ingest_events(source, prices, parameters)
-    yield ingested if ingested.files.height else (events, quarantine, files)
+    """Merge the events of the source into those held; without news, keep these."""
+    held = IngestedEvents(events.collect(), quarantine.collect(), files.collect())
+    ingested = ingest_event_files(read_events(source, prices), parameters, held)
+    has_news = ingested.files.height > held.files.height
+    if has_news:
+        logger.info("%d files of events are new", ingested.files.height - held.files.height)
+    yield ingested if has_news else (events, quarantine, files)
 
 
 def _pending(files: pl.LazyFrame) -> pl.DataFrame:
     return files.filter(PENDING).collect()
+
+
+def _any_pending(*ledgers: pl.LazyFrame) -> bool:
+    return any(_pending(ledger).height for ledger in ledgers)
 
 
 def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
@@ -147,12 +155,13 @@ def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         function: The function of a node, which returns or yields its outputs.
 
     Returns:
-        The function of a node whose first input is the ledger of files.
+        The function of a node whose first inputs are the ledgers of the files of bars and of
+        events.
     """
 
     @wraps(function)
-    def node(ledger: pl.LazyFrame, *inputs: Any) -> Iterator[Any]:
-        if not _pending(ledger).height:
+    def node(files: pl.LazyFrame, event_files: pl.LazyFrame, *inputs: Any) -> Iterator[Any]:
+        if not _any_pending(files, event_files):
             return
         outputs = function(*inputs)
         if isinstance(outputs, Iterator):
@@ -162,9 +171,12 @@ def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
     # Kedro validates parameters by the annotations of the node's inputs.
     signature = inspect.signature(function)
-    first = inspect.Parameter("ledger", POSITIONAL, annotation=pl.LazyFrame)
+    ledgers = [
+        inspect.Parameter(name, POSITIONAL, annotation=pl.LazyFrame)
+        for name in ("ledger", "event_ledger")
+    ]
     inputs = [one.replace(kind=POSITIONAL) for one in signature.parameters.values()]
-    node.__signature__ = signature.replace(parameters=[first, *inputs])  # type: ignore[attr-defined]
+    node.__signature__ = signature.replace(parameters=[*ledgers, *inputs])  # type: ignore[attr-defined]
     return node
 
 
@@ -202,18 +214,19 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
     sessions: pl.LazyFrame,
     events: pl.LazyFrame,
     files: pl.LazyFrame,
+    event_files: pl.LazyFrame,
     forecaster: ForecasterParameters,
     backtest: BacktestParameters,
     exchange: Exchange,
     chunk_rows: int,
 ) -> Iterator[pl.DataFrame]:
     """Compute the forecaster's features of the symbols that have changed, and keep the rest."""
-    pending = _pending(files)
-    if pending.height:
+    if _any_pending(files, event_files):
+        changed = _pending(files)[columns.SYMBOL]
         earnings = earnings_of(events)
         window = feature_window(sessions.collect(), forecaster, backtest)
         window = window._replace(calendar=sessions_around(earnings, exchange))
-        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions, earnings)
+        symbols = stale_symbols(held, changed, window.sessions, earnings)
         renew = partial(renew_features, symbols=symbols, window=window)
         yield from map_symbols(renew, prices, held, earnings, rows=chunk_rows)
 
@@ -223,13 +236,14 @@ def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     features: pl.LazyFrame,
     prices: pl.LazyFrame,
     files: pl.LazyFrame,
+    event_files: pl.LazyFrame,
     recent_files: pl.LazyFrame,
     held: pl.LazyFrame,
     parameters: ForecasterParameters,
     update: UpdateParameters,
 ) -> Iterator[pl.DataFrame]:
     """Forecast the next session of every live symbol, answered or not."""
-    if not _pending(files).height:
+    if not _any_pending(files, event_files):
         return
     unanswered = unanswered_symbols(recent_files.collect())
     kept = unanswered.join(live_symbols(prices, update), on=columns.SYMBOL, how="semi")
@@ -272,7 +286,10 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     parameters: ForecasterParameters,
     update: UpdateParameters,
 ) -> Iterator[dict[str, pl.DataFrame]]:
-    """Log forecasts of the sessions since the last update, and of the next session."""
+    """Log forecasts of the sessions since the last update, and of the next session.
+
+    News of events alone are not logged: the session may have taken place when they arrive.
+    """
     if _pending(files).height:
         sessions = update.catch_up_sessions
         made = logged_forecasts(forecaster, forecasts_to_come(forecasts.collect()), features)
@@ -280,8 +297,12 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         yield missed | by_latest_origin(made)
 
 
-def settle_files(files: pl.LazyFrame, log: object, service: str) -> Iterator[pl.DataFrame]:
-    """Mark all files as settled: every layer has their bars, so the update is complete."""
+def settle_files(
+    files: pl.LazyFrame, event_files: pl.LazyFrame, log: object, service: str
+) -> Iterator[tuple[pl.DataFrame, ...]]:
+    """Mark all files as settled: every layer has their bars and events."""
     del log, service  # inputs only so that they are complete first
-    if _pending(files).height:
-        yield files.with_columns(pl.lit(value=False).alias(PENDING)).collect()
+    ledgers = files, event_files
+    if _any_pending(*ledgers):
+        settled = pl.lit(value=False).alias(PENDING)
+        yield tuple(ledger.with_columns(settled).collect() for ledger in ledgers)

@@ -1,5 +1,7 @@
 """The pipeline update: recent bars, new forecasts and a new Bento, without training."""
 
+from typing import Final
+
 from kedro.pipeline import Node, Pipeline
 
 from stock_volume.pipelines.data_processing.nodes import assess_quality
@@ -17,6 +19,9 @@ from stock_volume.pipelines.update.nodes import (
     update_forecasts,
     when_pending,
 )
+
+_LEDGERS: Final = ("files", "event_files")
+"""Ledgers of the files of bars and of events: what depends on them waits for their news."""
 
 
 def create_pipeline() -> Pipeline:
@@ -70,7 +75,7 @@ def _merge_bars() -> Pipeline:
             ),
             Node(
                 when_pending(assess_quality),
-                inputs=["files", "prices", "quarantine", "files", *events],
+                inputs=[*_LEDGERS, "prices", "quarantine", "files", *events],
                 outputs="data_quality",
                 name="update_quality",
             ),
@@ -87,7 +92,7 @@ def _update_features() -> Pipeline:
                 # Computing all costs less than finding out which have changed.
                 when_pending(engineer_features),
                 inputs=[
-                    "files",
+                    *_LEDGERS,
                     "prices",
                     "events",
                     "params:features",
@@ -100,7 +105,7 @@ def _update_features() -> Pipeline:
             Node(
                 when_pending(describe_sessions),
                 inputs=[
-                    "files",
+                    *_LEDGERS,
                     "prices",
                     "events",
                     "params:exchange",
@@ -117,7 +122,7 @@ def _update_features() -> Pipeline:
                     "prices",
                     "sessions",
                     "events",
-                    "files",
+                    *_LEDGERS,
                     "params:forecaster",
                     "params:backtest",
                     "params:exchange",
@@ -142,7 +147,7 @@ def _forecast() -> Pipeline:
                     "forecaster",
                     "forecast_features",
                     "prices",
-                    "files",
+                    *_LEDGERS,
                     "recent_files",
                     "held_forecasts",
                     "params:forecaster",
@@ -195,13 +200,14 @@ def _report() -> Pipeline:
 
 def _package() -> Pipeline:
     """Package the service with a new snapshot, and record that the update is complete."""
+    settled = ["settled_files", "settled_event_files"]
     return make_part(
         "packaging",
         [
             Node(
                 when_pending(register_snapshot),
                 inputs=[
-                    "files",
+                    *_LEDGERS,
                     "estimator_features",
                     "sessions",
                     "forecast_features",
@@ -214,15 +220,15 @@ def _package() -> Pipeline:
             ),
             Node(
                 when_pending(package_service),
-                inputs=["files", "estimator_model", "forecaster_model", "snapshot_model"],
+                inputs=[*_LEDGERS, "estimator_model", "forecaster_model", "snapshot_model"],
                 outputs="service_bento",
                 name="update_service",
             ),
             Node(
                 settle_files,
-                inputs=["files", "forecast_log", "service_bento"],
-                outputs="settled_files",
-                confirms="settled_files",
+                inputs=[*_LEDGERS, "forecast_log", "service_bento"],
+                outputs=settled,
+                confirms=settled,
                 name="settle_files",
             ),
         ],
