@@ -1,6 +1,7 @@
 """A run on the embedded sample with invented events, through the command line."""
 
 import json
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -61,6 +62,51 @@ def test_the_forecaster_learns_from_events(events_run: Run) -> None:
     assert {"schedule_offset", "schedule_peers"} <= set(forecaster.features)
     known = features.group_by("Symbol").agg(pl.col("schedule_offset").count()).sort("Symbol")
     assert [count > 0 for count in known["schedule_offset"]] == [True, False, False, False, True]
+
+
+def kept_layers(run: Run) -> dict[str, bytes]:
+    """Read all files of a run but what reports on its execution."""
+    folders = ("02_intermediate", "04_feature", "07_model_output")
+    return {
+        path.name: path.read_bytes()
+        for folder in folders
+        for path in (run.data_root / folder).glob("*.parquet")
+        if not path.name.startswith("recent_")
+    }
+
+
+def test_news_of_events_alone_reach_the_forecasts(events_run: Run, tmp_path: Path) -> None:
+    """An update without new bars merges events, renews their features and forecasts, once."""
+    run = Run(tmp_path / "data", events_run.store, events_run.process)
+    shutil.copytree(events_run.data_root, run.data_root)
+    before = kept_layers(run)
+    coming = tmp_path / "coming.csv"
+    coming.write_text("Symbol,Date,Time,Known\nIBM,2013-03-04,pre,2013-02-11\n", encoding="utf-8")
+    arguments = "--pipelines", "update"
+    params = {**SMALL_FORECASTER, **YEARS, "events": coming}
+    update = kedro_run(run.data_root, run.store, *arguments, params=params)
+    assert update.process.returncode == 0, update.output
+    events = pl.read_parquet(run.path("02_intermediate", "events.parquet"))
+    held = pl.read_parquet(events_run.path("02_intermediate", "events.parquet"))
+    assert events.height == held.height + 1
+    features = pl.read_parquet(run.path("04_feature", "forecast_features.parquet"))
+    latest = features.filter(pl.col("Symbol") == "IBM").tail(1)
+    assert latest.select("Date", "schedule_offset", "schedule_reaction").row(0) == (
+        date(2013, 3, 1),
+        0.0,
+        1.0,
+    )
+    files = pl.read_parquet(run.path("02_intermediate", "event_files.parquet"))
+    assert files.select("file", "pending").rows() == [
+        ("events, 2013.csv", False),
+        ("coming.csv", False),
+    ]
+    after = kept_layers(run)
+    assert before["forecasts.parquet"] != after["forecasts.parquet"]
+    assert before["prices.parquet"] == after["prices.parquet"]
+    again = kedro_run(run.data_root, run.store, *arguments, params=params)
+    assert again.process.returncode == 0, again.output
+    assert kept_layers(run) == after
 
 
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from polars.testing import assert_frame_equal
 from stock_volume import columns, symbols
 from stock_volume.bars.update import IngestedLayers, UpdateParameters, update_layers
 from stock_volume.evaluation.backtest import feature_window
+from stock_volume.events.ingest import NOTHING_HELD
 from stock_volume.exchange import NYSE
 from stock_volume.features.registry import FeatureParameters, add_features
 from stock_volume.features.schedule import NO_EVENTS
@@ -198,6 +199,7 @@ def _renewed_features() -> Frames:
         _market(),
         NO_EVENTS.events.lazy(),
         files,
+        NOTHING_HELD.files.lazy(),
         FORECASTER,
         BACKTEST,
         NYSE,

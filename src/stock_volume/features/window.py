@@ -6,7 +6,12 @@ from typing import NamedTuple
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.features.registry import FeatureSet, changed_sessions, forecast_features
+from stock_volume.features.registry import (
+    FORECAST_FEATURES,
+    FeatureSet,
+    changed_sessions,
+    forecast_features,
+)
 from stock_volume.features.schedule import NO_EVENTS, REACTION, Schedule
 
 
@@ -95,7 +100,8 @@ def stale_symbols(
         features than before.
     """
     names = held.collect_schema().names()
-    if FeatureSet.of_layer(names).names != FeatureSet.of_layer(sessions.columns).names:
+    features = {feature.name for feature in FORECAST_FEATURES}
+    if features.intersection(names) != {*FeatureSet.of_layer(sessions.columns).names}:
         return _unique_symbols(held, changed)
     is_changed = pl.col(columns.DATE).is_in(changed_sessions(held, sessions).implode())
     had_events = pl.col(REACTION).is_not_null() if REACTION in names else pl.lit(value=False)

@@ -299,10 +299,12 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
 
 def settle_files(
     files: pl.LazyFrame, event_files: pl.LazyFrame, log: object, service: str
-) -> Iterator[tuple[pl.DataFrame, ...]]:
+) -> Iterator[tuple[pl.DataFrame, ...] | tuple[pl.LazyFrame, ...]]:
     """Mark all files as settled: every layer has their bars and events."""
     del log, service  # inputs only so that they are complete first
     ledgers = files, event_files
     if _any_pending(*ledgers):
         settled = pl.lit(value=False).alias(PENDING)
         yield tuple(ledger.with_columns(settled).collect() for ledger in ledgers)
+    else:
+        yield ledgers  # Kedro expects every output
