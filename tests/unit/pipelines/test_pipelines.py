@@ -39,7 +39,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "monitor": MonitorParameters,
     "tuning": TuningParameters,
 }
-WITHOUT_LAYER = {"held_forecast_features", "settled_files"}
+WITHOUT_LAYER = {"held_forecast_features", "settled_files", "settled_event_files"}
 ELSEWHERE = {
     "forecaster_metrics": "07_model_output",
     "backtest_plan": "05_model_input",
