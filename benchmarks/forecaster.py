@@ -27,6 +27,7 @@ from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target
 from stock_volume.evaluation.headline import select_headline
 from stock_volume.evaluation.measures import eta_r2_of
 from stock_volume.exchange import NYSE
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
@@ -68,10 +69,17 @@ def features(source: Path, target: Path) -> Figures:
     figures: Figures = {}
     with measured(figures):
         prices = ChunkedParquetDataset(str(source)).load()
-        sessions = describe_sessions(prices, NYSE, CHUNK_ROWS).lazy()
+        events = NO_EVENTS.events.lazy()
+        sessions = describe_sessions(prices, events, NYSE, CHUNK_ROWS).lazy()
         layer = ChunkedParquetDataset(str(target))
         for chunk in engineer_forecast_features(
-            prices, sessions, ForecasterParameters(), BacktestParameters(), CHUNK_ROWS
+            prices,
+            sessions,
+            events,
+            ForecasterParameters(),
+            BacktestParameters(),
+            NYSE,
+            CHUNK_ROWS,
         ):
             layer.save(chunk)
         layer.confirm()
@@ -200,10 +208,11 @@ def run_stage(stage: str, source: Path, target: Path) -> Figures:
 def print_options(prices: Path, folder: Path, windows: BacktestParameters) -> None:
     """Backtest each training option on the same windows and print the results."""
     scan = ChunkedParquetDataset(str(prices)).load()
-    sessions = describe_sessions(scan, NYSE, CHUNK_ROWS).lazy()
+    events = NO_EVENTS.events.lazy()
+    sessions = describe_sessions(scan, events, NYSE, CHUNK_ROWS).lazy()
     layer = ChunkedParquetDataset(str(folder / "options.parquet"))
     for chunk in engineer_forecast_features(
-        scan, sessions, ForecasterParameters(), windows, CHUNK_ROWS
+        scan, sessions, events, ForecasterParameters(), windows, NYSE, CHUNK_ROWS
     ):
         layer.save(chunk)
     layer.confirm()

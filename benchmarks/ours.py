@@ -40,13 +40,15 @@ def features(source: Path, target: Path) -> dict[str, Any]:
     """Compute the features of every symbol, chunk by chunk."""
     from stock_volume.datasets.parquet import ChunkedParquetDataset
     from stock_volume.features.registry import FeatureParameters
+    from stock_volume.features.schedule import NO_EVENTS
     from stock_volume.pipelines.feature_engineering.nodes import engineer_features
 
     figures: dict[str, Any] = {}
     with measured(figures):
         prices = ChunkedParquetDataset(str(source)).load()
         layer = ChunkedParquetDataset(str(target))
-        for chunk in engineer_features(prices, FeatureParameters(), chunk_rows=100_000):
+        events = NO_EVENTS.events.lazy()
+        for chunk in engineer_features(prices, events, FeatureParameters(), chunk_rows=100_000):
             layer.save(chunk)
         layer.confirm()
     return {**figures, "rows": _height(layer.load())}

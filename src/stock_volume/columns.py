@@ -15,6 +15,24 @@ VOLUME: Final = "Volume"
 TARGET_DATE: Final = "TargetDate"
 """The session that is forecast: the one after ``Date``, the origin."""
 
+TIME: Final = "Time"
+"""When on its date an event happens: before the market closes, or after."""
+
+EVENT_KIND: Final = "Kind"
+KNOWN: Final = "Known"
+CONFIRMED: Final = "Confirmed"
+EVENT: Final = (SYMBOL, DATE, TIME, EVENT_KIND, KNOWN, CONFIRMED)
+"""An event of a symbol, as files hold it."""
+
+SESSION: Final = "Session"
+"""The session that reacts to an event."""
+
+KNOWN_FROM: Final = "KnownFrom"
+"""The first session at whose close a version of an event was known."""
+
+KNOWN_UNTIL: Final = "KnownUntil"
+"""The first session at whose close it was known that this version no longer holds."""
+
 PRICES: Final = (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE)
 NUMBERS: Final = (*PRICES, VOLUME)
 BAR: Final = (DATE, *NUMBERS)

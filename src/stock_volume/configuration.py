@@ -28,15 +28,18 @@ from stock_volume.runtime_parameters import (
     read_value,
     refuse_unknown,
 )
-from stock_volume.sources.address import SAMPLE, is_remote
+from stock_volume.sources.address import EVENT_SERVICES, SAMPLE, is_remote
 
 CATALOG: Final = "catalog"
 PARAMETERS: Final = "parameters"
 _OWN: Final = "stock_volume."
 _PATHS: Final = ("filepath", "path", "landing")
 """Arguments of datasets that are paths: Kedro's two, and the landing folder of a source."""
-_OWN_PATHS: Final = ("location", "symbols")
+_OWN_PATHS: Final = ("location", "symbols", "files")
 """Arguments of this project's sources that may be paths."""
+
+_SEVERAL: Final = ("symbols", "files")
+"""Arguments among them that may be lists, or missing."""
 
 Entries = dict[str, Json]
 """Entries of configuration files, by name."""
@@ -236,13 +239,20 @@ def _make_paths_absolute(entry: Json, project: Path, name: str) -> Json:
 
 
 def _make_absolute(value: Json, project: Path, name: str, key: str) -> Json:
-    text: Json = check_text(f"the catalog's {name}", value, several=key == "symbols")
-    if not isinstance(text, str) or is_remote(text) or (key, text) == ("location", SAMPLE):
+    text: Json = check_text(f"the catalog's {name}", value, several=key in _SEVERAL)
+    if key == "files" and isinstance(text, list):
+        return [_make_absolute(one, project, name, key) for one in text]
+    if not isinstance(text, str) or is_remote(text) or _is_word(key, text):
         return text
     path = Path(text)
     with suppress(RuntimeError):  # ~name, and there is no such user
         path = path.expanduser()
     return (project / path).as_posix()
+
+
+def _is_word(key: str, text: str) -> bool:
+    """Return whether a text names something built in rather than a path."""
+    return (key == "location" and text == SAMPLE) or (key == "files" and text in EVENT_SERVICES)
 
 
 def _merge(files: Mapping[Path, DictConfig]) -> Entries:

@@ -23,10 +23,14 @@ from pydantic import (
     model_validator,
 )
 
+from stock_volume import columns
 from stock_volume.errors import StockVolumeError
 
 EARLIEST_DATE: Final = date(1900, 1, 1)
 """No feed reaches back further."""
+
+CLOSE_MOMENT: Final = "close_moment"
+"""Column of when a session closes."""
 
 _MAX_SUGGESTIONS: Final = 3
 _LONGEST_CLOSURE: Final = timedelta(days=180)
@@ -52,6 +56,9 @@ class ScheduledEvent(StrEnum):
 
     RUSSELL_RECONSTITUTION = "Russell reconstitution"
     """The Russell indexes are reconstituted at the close of a Friday in June."""
+
+    EARNINGS = "earnings"
+    """Releases of earnings, known from a layer of events rather than from the exchange."""
 
 
 class Exchange(BaseModel):
@@ -131,6 +138,37 @@ class Exchange(BaseModel):
         """
         sessions = _dates(self.read_calendar(first, last).sessions)
         return sessions.filter(sessions.is_between(first, last))
+
+    def scheduled_sessions(self, first: date, last: date) -> pl.Series:
+        """List the sessions as they were scheduled, unforeseen closures included.
+
+        Args:
+            first: First day of interest.
+            last: Last day of interest.
+
+        Returns:
+            Dates, ascending; none beyond the calendar of the exchange.
+        """
+        unforeseen = pl.Series(self.unforeseen_closures(first, last), dtype=pl.Date)
+        return pl.concat([self.sessions(first, last), unforeseen]).unique().sort()
+
+    def closes(self, first: date, last: date) -> pl.DataFrame:
+        """List when sessions closed, or are to close, early closes included.
+
+        Args:
+            first: First day of interest.
+            last: Last day of interest.
+
+        Returns:
+            ``Date`` of the session, and ``close_moment``, a moment in UTC, ascending.
+        """
+        closes = self.read_calendar(first, last).closes
+        moments = pl.Series(closes.dt.tz_localize(None).to_numpy()).dt.cast_time_unit("us")
+        listed = {
+            columns.DATE: _dates(closes.index),
+            CLOSE_MOMENT: moments.dt.replace_time_zone("UTC"),
+        }
+        return pl.DataFrame(listed).filter(pl.col(columns.DATE).is_between(first, last))
 
     def last_session(self, moment: datetime) -> date:
         """Find the last session that had closed at a moment, early closes included.

@@ -27,6 +27,8 @@ from stock_volume.bars.merge import FACTORS, FIELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.events.ingest import EVENT_TYPES, FILE_TYPES, QUARANTINE_TYPES
+from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import EARLIEST_DATE
 from stock_volume.features.calendar import (
     CALENDAR_FEATURES,
@@ -39,6 +41,7 @@ from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
+from stock_volume.features.schedule import GROUP_COLUMNS, PEER_FEATURES
 from stock_volume.forecaster.model import FORECAST
 
 
@@ -51,7 +54,7 @@ def _check(name: str, holds: pl.Expr) -> pa.Check:
 
 def _schema(
     name: str,
-    types: Mapping[str, type[pl.DataType]],
+    types: Mapping[str, type[pl.DataType] | pl.DataType],
     nullable: Collection[str] = (),
     checks: Sequence[pa.Check] = (),
 ) -> pa.DataFrameSchema:
@@ -108,6 +111,10 @@ Quarantine: Final = _schema(
 """Rejected rows: file and line, the rule they break, their fields as read."""
 
 _FATES: Final = (ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
+_BALANCED: Final = _check(
+    "has as many rows read as kept, known and quarantined",
+    pl.col(ROWS_READ) == pl.sum_horizontal(_FATES),
+)
 
 Files: Final = _schema(
     "Files",
@@ -121,14 +128,41 @@ Files: Final = _schema(
     },
     nullable=[SHA256],
     checks=[
-        _check(
-            "has as many rows read as kept, known and quarantined",
-            pl.col(ROWS_READ) == pl.sum_horizontal(_FATES),
-        ),
+        _BALANCED,
         _check("counts no rows below none", pl.all_horizontal(pl.col(_FATES) >= 0)),
     ],
 )
 """The files of the source: what became of each, and of its rows."""
+
+Events: Final = _schema(
+    "Events",
+    EVENT_TYPES,
+    [columns.TIME, columns.KNOWN, columns.CONFIRMED, columns.KNOWN_FROM, columns.KNOWN_UNTIL],
+    [
+        _check(
+            "has a Time of pre, post or null",
+            pl.col(columns.TIME).is_in([PRE, POST]).fill_null(value=True),
+        ),
+        _check(
+            "has a Session on or after its Date", pl.col(columns.SESSION) >= pl.col(columns.DATE)
+        ),
+        _check(
+            "records KnownFrom where it records Known",
+            pl.col(columns.KNOWN).is_null() == pl.col(columns.KNOWN_FROM).is_null(),
+        ),
+    ],
+)
+"""Versions of events that broke no rule: one a (Symbol, Date, Kind, Known), sorted by them."""
+
+EventQuarantine: Final = _schema(
+    "EventQuarantine",
+    QUARANTINE_TYPES,
+    nullable=columns.EVENT,
+)
+"""Rejected rows of events: file and line, the rule they break, their fields as read."""
+
+EventFiles: Final = _schema("EventFiles", FILE_TYPES, checks=[_BALANCED])
+"""The files of events: what became of each, and of its rows."""
 
 Restatements: Final = _schema(
     "Restatements",
@@ -207,6 +241,8 @@ Sessions: Final = pa.DataFrameSchema(
         WEEK: pa.Column(pl.Int8),
         **_feature_columns(CALENDAR_FEATURES),
         **_feature_columns(MARKET_FEATURES, pl.Float64),
+        **_feature_columns(PEER_FEATURES, pl.Float64),
+        **{name: pa.Column(pl.Float64, nullable=True, required=False) for name in GROUP_COLUMNS},
     },
     checks=[_TARGET_AFTER_ORIGIN, _KNOWN_KINDS],
     strict=True,

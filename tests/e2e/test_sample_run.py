@@ -19,6 +19,7 @@ INPUTS = ["vol_moving_avg", "adj_close_rolling_med"]
 SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
 NODES = [
     "data_processing.ingest_bars",
+    "data_processing.ingest_events",
     "data_processing.assess_quality",
     "feature_engineering.engineer_features",
     "feature_engineering.describe_sessions",

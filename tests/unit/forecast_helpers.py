@@ -12,6 +12,7 @@ from stock_volume import columns
 from stock_volume.arrays import Floats
 from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.exchange import ScheduledEvent
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.model import FORECAST, quantile_name
@@ -23,8 +24,10 @@ LEVELS: Final = (0.1, 0.5, 0.9)
 SIGNAL: Final = {"volume_lag_0": 0.4, "return_lag_0": -0.3, "market_return": 0.2}
 """Features that eta depends on, and by how much."""
 
-FEATURE_NAMES: Final = tuple(feature.name for feature in FORECAST_FEATURES)
-"""All features, which NYSE has."""
+FEATURE_NAMES: Final = tuple(
+    feature.name for feature in FORECAST_FEATURES if feature.event is not ScheduledEvent.EARNINGS
+)
+"""All features that NYSE has without dates of earnings."""
 
 _NAMES: Final = ("Inc. - Common Stock", "plc - Ordinary Shares", "Fund ETF", "Corp. - Warrants")
 _ETF: Final = 2

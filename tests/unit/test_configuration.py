@@ -121,6 +121,19 @@ def test_the_landing_of_a_source_of_ones_own_is_rooted(tmp_path: Path) -> None:
     assert make_paths_absolute({"raw_bars": entry}, tmp_path) == {"raw_bars": expected}
 
 
+def test_files_of_events_are_rooted(conf: Path) -> None:
+    """Files are paths, services of events are words, and by default there are none."""
+    root = conf.parent.as_posix()
+    for given, files in (
+        ("a.csv", f"{root}/a.csv"),
+        ("[a, b.csv, edgar]", [f"{root}/a", f"{root}/b.csv", "edgar"]),
+        ("nasdaq", "nasdaq"),
+    ):
+        source = loaded(conf, "base", events=RawValue(given))["catalog"]["raw_events"]["source"]
+        assert source["files"] == files
+    assert loaded(conf, "base")["catalog"]["raw_events"]["source"]["files"] is None
+
+
 def test_symbols_and_an_address_reach_their_dataset(conf: Path) -> None:
     """Lists are texts, and braces of the address stay."""
     entry = loaded(

@@ -20,8 +20,10 @@ from polars.testing import assert_frame_equal
 from stock_volume import columns, workers
 from stock_volume.bars.update import IngestedLayers, UpdateParameters, update_layers
 from stock_volume.evaluation.backtest import feature_window
+from stock_volume.events.ingest import NOTHING_HELD
 from stock_volume.exchange import NYSE
 from stock_volume.features.registry import FeatureParameters, add_features
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.features.window import features_in_window
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.feature_engineering.nodes import (
@@ -172,25 +174,36 @@ def _market() -> pl.LazyFrame:
 @functools.cache
 def _held() -> pl.LazyFrame:
     window = feature_window(_market().collect(), FORECASTER, BACKTEST)
-    return features_in_window(_prices().collect(), window).lazy()
+    return features_in_window(_prices().collect(), NO_EVENTS.events, window).lazy()
 
 
 def _features() -> Frames:
-    return engineer_features(_prices(), FeatureParameters(), 2_000)
+    return engineer_features(_prices(), NO_EVENTS.events.lazy(), FeatureParameters(), 2_000)
 
 
 def _sessions() -> Frames:
-    yield describe_sessions(_prices(), NYSE, 2_000)
+    yield describe_sessions(_prices(), NO_EVENTS.events.lazy(), NYSE, 2_000)
 
 
 def _forecast_features() -> Frames:
-    return engineer_forecast_features(_prices(), _market(), FORECASTER, BACKTEST, 2_000)
+    return engineer_forecast_features(
+        _prices(), _market(), NO_EVENTS.events.lazy(), FORECASTER, BACKTEST, NYSE, 2_000
+    )
 
 
 def _renewed_features() -> Frames:
     files = files_frame({"Symbol": "WHOLE", "pending": True}).lazy()
     return update_forecast_features(
-        _held(), _prices(), _market(), files, FORECASTER, BACKTEST, 2_000
+        _held(),
+        _prices(),
+        _market(),
+        NO_EVENTS.events.lazy(),
+        files,
+        NOTHING_HELD.files.lazy(),
+        FORECASTER,
+        BACKTEST,
+        NYSE,
+        2_000,
     )
 
 

@@ -31,6 +31,7 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 # The nodes of each task: nodes that pass data in memory share a task.
 NODES: Final[dict[str, tuple[str, ...]]] = {
     "ingest_bars": ("data_processing.ingest_bars",),
+    "ingest_events": ("data_processing.ingest_events",),
     "assess_quality": ("data_processing.assess_quality",),
     "describe_sessions": ("feature_engineering.describe_sessions",),
     "engineer_features": ("feature_engineering.engineer_features",),
@@ -51,11 +52,22 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
 }
 # The tasks that each task waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
-    "assess_quality": ("ingest_bars",),
-    "describe_sessions": ("ingest_bars",),
-    "engineer_features": ("ingest_bars",),
+    "ingest_events": ("ingest_bars",),
+    "assess_quality": (
+        "ingest_bars",
+        "ingest_events",
+    ),
+    "describe_sessions": (
+        "ingest_bars",
+        "ingest_events",
+    ),
+    "engineer_features": (
+        "ingest_bars",
+        "ingest_events",
+    ),
     "engineer_forecast_features": (
         "ingest_bars",
+        "ingest_events",
         "describe_sessions",
     ),
     "fit_estimator": ("engineer_features",),

@@ -33,6 +33,7 @@ exec "${STOCK_VOLUME_KEDRO:-.venv/bin/kedro}" run --env="$RUN_ENV" \\
 NODES: Final[dict[str, tuple[str, ...]]] = {
     "fetch_recent_bars": ("data_processing.fetch_recent_bars",),
     "merge_recent_bars": ("data_processing.merge_recent_bars",),
+    "update_events": ("data_processing.update_events",),
     "update_quality": ("data_processing.update_quality",),
     "update_features": ("feature_engineering.update_features",),
     "update_sessions": ("feature_engineering.update_sessions",),
@@ -47,7 +48,8 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
 # The tasks that each task waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
     "merge_recent_bars": ("fetch_recent_bars",),
-    "update_quality": ("merge_recent_bars",),
+    "update_events": ("merge_recent_bars",),
+    "update_quality": ("update_events",),
     "update_features": ("update_quality",),
     "update_sessions": ("update_features",),
     "update_forecast_features": ("update_sessions",),

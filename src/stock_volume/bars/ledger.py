@@ -88,26 +88,27 @@ class RowCounts(BaseModel):
     quarantined: int
 
 
-def check_balance(rows: RowCounts, files: pl.DataFrame) -> None:
+def check_balance(rows: RowCounts, files: pl.DataFrame, noun: str = "rows") -> None:
     """Check that every row read was either kept, known before or quarantined.
 
     Args:
         rows: Counts in all; kept and quarantined rows are counted in the written layers.
         files: The files as they were read, one row per file.
+        noun: What the message calls the rows.
 
     Raises:
         UnbalancedRowsError: The counts do not add up, in sum or in some file.
     """
     if rows.read != rows.kept + rows.known + rows.quarantined:
         raise UnbalancedRowsError(
-            "rows read are not rows kept, known and quarantined: "
+            f"{noun} read are not {noun} kept, known and quarantined: "
             f"{rows.read} != {rows.kept} + {rows.known} + {rows.quarantined}"
         )
     unbalanced = files.filter(
         pl.col(ROWS_READ) != pl.sum_horizontal(ROWS_KEPT, ROWS_KNOWN, ROWS_QUARANTINED)
     )
     if unbalanced.height:
-        raise UnbalancedRowsError(f"rows were lost in {unbalanced[columns.FILE].to_list()}")
+        raise UnbalancedRowsError(f"{noun} were lost in {unbalanced[columns.FILE].to_list()}")
 
 
 def latest_files(files: pl.DataFrame) -> pl.DataFrame:

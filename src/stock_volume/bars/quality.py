@@ -3,7 +3,7 @@
 from datetime import date
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.bars.ledger import (
@@ -18,6 +18,7 @@ from stock_volume.bars.ledger import (
 )
 from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.errors import NoVolumeError
+from stock_volume.events.account import EventAccount
 
 
 class TroubledFile(BaseModel):
@@ -49,6 +50,7 @@ class QualityReport(BaseModel):
         first_date: Date of the first bar; None without bars.
         last_date: Date of the last bar; None without bars.
         constant_volume: The volume that all bars have, in shares, if it is one.
+        events: The account of the events; absent without a source of events.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +64,7 @@ class QualityReport(BaseModel):
     first_date: date | None
     last_date: date | None
     constant_volume: int | None
+    events: EventAccount | None = Field(default=None, exclude_if=lambda account: account is None)
 
 
 def report_quality(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from stock_volume.bars.ledger import FileStatus
 from stock_volume.bars.quality import QualityReport
+from stock_volume.events.account import report_events
 
 
 def report_data(quality: QualityReport) -> str:
@@ -31,6 +32,7 @@ def report_data(quality: QualityReport) -> str:
             *([_warn_of_constant(quality.constant_volume), ""] if quality.constant_volume else []),
             *(["| rule | fate | rows |", "|---|---|---:|", *rules, ""] if rules else []),
             *([*troubled, ""] if troubled else []),
+            *(report_events(quality.events) if quality.events else []),
             "",
         ]
     )

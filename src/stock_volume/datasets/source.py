@@ -1,18 +1,22 @@
-"""The raw layer: any source of bars."""
+"""The raw layer: any source of bars or events."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Never, Protocol
+from typing import Any, Never, Protocol, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
 from stock_volume.bars.archive import BarSource
 from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
+from stock_volume.events.source import EventSource
 from stock_volume.json_value import Json
 
+Opened_co = TypeVar("Opened_co", covariant=True)
+"""What a source opens to: ``BarSource`` or ``EventSource``."""
 
-class ConfiguredSource(Protocol):
+
+class ConfiguredSource(Protocol[Opened_co]):
     """A source as the catalog configures it.
 
     Attributes:
@@ -22,18 +26,18 @@ class ConfiguredSource(Protocol):
     name: str
 
     @property
-    def path(self) -> Path:
-        """Local path of the raw files, which are fetched first if necessary."""
+    def path(self) -> Path | None:
+        """Local path of the raw files, which are fetched first if necessary; None without any."""
 
     def exists(self) -> bool:
         """Return whether the source can be opened, as far as is known without a request."""
 
-    def open(self) -> BarSource:
+    def open(self) -> Opened_co:
         """Open the source."""
 
 
-class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
-    """A source of bars, which is read and never written.
+class SourceDataset(DescribedDataset, AbstractDataset[Never, Any]):
+    """A source of bars or of events, which is read and never written.
 
     Example of a catalog entry::
 
@@ -67,11 +71,11 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
         self._source = _make_source(source, credentials)
 
     @property
-    def path(self) -> Path:
-        """Local path of the raw files, which are fetched first if necessary."""
+    def path(self) -> Path | None:
+        """Local path of the raw files, which are fetched first if necessary; None without any."""
         return self._source.path
 
-    def load(self) -> BarSource:
+    def load(self) -> Any:
         """Open the source."""
         return self._source.open()
 
@@ -86,7 +90,9 @@ class SourceDataset(DescribedDataset, AbstractDataset[Never, BarSource]):
         return {"source": type(self._source).__name__, "name": self._source.name}
 
 
-def _make_source(entry: object, credentials: Mapping[str, Json] | None) -> ConfiguredSource:
+def _make_source(
+    entry: object, credentials: Mapping[str, Json] | None
+) -> ConfiguredSource[BarSource | EventSource]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
         raise DatasetError(
             "source: must have a `type`, such as stock_volume.sources.archive.ArchiveSource, "
@@ -96,7 +102,7 @@ def _make_source(entry: object, credentials: Mapping[str, Json] | None) -> Confi
     if credentials is not None:
         arguments["credentials"] = credentials
     try:
-        source: ConfiguredSource = load_obj(entry["type"])(**arguments)
+        source: ConfiguredSource[BarSource | EventSource] = load_obj(entry["type"])(**arguments)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise DatasetError(f"source: {entry['type']}: {error}") from error
     return source

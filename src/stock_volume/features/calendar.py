@@ -116,8 +116,7 @@ def _until(flag: str) -> pl.Expr:
 
 
 def _list_sessions(exchange: Exchange, first: date, last: date) -> pl.DataFrame:
-    unforeseen = pl.Series(exchange.unforeseen_closures(first, last), dtype=pl.Date)
-    sessions = pl.concat([exchange.sessions(first, last), unforeseen]).unique().sort()
+    sessions = exchange.scheduled_sessions(first, last)
     listed = sessions.alias(columns.TARGET_DATE).to_frame()
     if ScheduledEvent.EARLY_CLOSE not in exchange.events:
         return listed

@@ -19,6 +19,14 @@ from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.price import PRICE_FEATURES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE, add_quantities
 from stock_volume.features.response import NEXT, NEXT_ABNORMAL, RESPONSE_FEATURES
+from stock_volume.features.schedule import (
+    GROUP_COLUMNS,
+    NO_EVENTS,
+    PEER_FEATURES,
+    SCHEDULE_FEATURES,
+    Schedule,
+    add_schedule,
+)
 from stock_volume.features.volume import VOLUME_FEATURES
 
 SECURITY_FEATURES: Final = (Feature("etf", "whether the security is an ETF", pl.col(columns.ETF)),)
@@ -30,10 +38,11 @@ BAR_FEATURES: Final = (
     *PRICE_FEATURES,
     *RESPONSE_FEATURES,
     *EVENT_FEATURES,
+    *SCHEDULE_FEATURES,
 )
 """The forecaster's features that differ by symbol."""
 
-SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES)
+SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES, *PEER_FEATURES)
 """The forecaster's features that all symbols share."""
 
 FORECAST_FEATURES: Final = (*BAR_FEATURES, *SESSION_FEATURES)
@@ -50,9 +59,10 @@ its own, and the calendar of the session after it, the target. The base is the m
 volume of a symbol's last five bars; abnormal volume is a log dollar volume over the base of the
 bar before, a volume surprise one over the median of the 22 bars before.
 
-The forecaster has {count} features on an exchange with all scheduled events, such as NYSE. The
-column `event` names the event that a feature is about: exchanges without it do not have the
-feature ([Exchanges](exchanges.md))."""
+The forecaster has {count} features on an exchange with all scheduled events, such as NYSE, and with
+dates of earnings ([Events](events.md)). The column `event` names the event that a feature is about:
+exchanges without it do not have the feature ([Exchanges](exchanges.md)), nor do runs without dates
+of earnings."""
 
 _KINDS: Final = {
     "Security": SECURITY_FEATURES,
@@ -60,8 +70,10 @@ _KINDS: Final = {
     "Price": PRICE_FEATURES,
     "Responses to sessions like the target": RESPONSE_FEATURES,
     "Events inferred from the symbol's past": EVENT_FEATURES,
+    "Scheduled events of the symbol": SCHEDULE_FEATURES,
     "Calendar of the target session": CALENDAR_FEATURES,
     "The market's session": MARKET_FEATURES,
+    "Scheduled events of all symbols": PEER_FEATURES,
 }
 
 
@@ -163,14 +175,19 @@ class FeatureSet(NamedTuple):
 
 
 def forecast_features(
-    bars: pl.DataFrame, sessions: pl.DataFrame, wanted: pl.Expr = _EVERY_ROW
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    wanted: pl.Expr = _EVERY_ROW,
+    schedule: Schedule = NO_EVENTS,
 ) -> pl.DataFrame:
     """Compute every feature of the forecaster, and its target where that is known.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
-        sessions: Rows of ``market_sessions``; their exchange determines the features.
+        sessions: Rows of ``market_sessions``; their exchange, and whether they have columns of
+            ``add_to_sessions``, determine the features.
         wanted: Selects the rows to return by their origin, such as ``TargetDate``.
+        schedule: The scheduled events of the same symbols.
 
     Returns:
         One row per bar that is wanted, in the same order: the origin (symbol, dates, Close,
@@ -185,6 +202,8 @@ def forecast_features(
         .join(sessions, on=columns.DATE, how="left", maintain_order="left")
         .with_columns(columns_of(NEXT, columns.SYMBOL))
     )
+    if GROUP_COLUMNS[0] in sessions.columns:
+        frame = add_schedule(frame, schedule)
     for step in EVENT_STEPS:
         frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
     computed = frame.with_columns(columns_of(EARLIER_EVENTS)).select(

@@ -6,7 +6,13 @@ from typing import NamedTuple
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.features.registry import changed_sessions, forecast_features
+from stock_volume.features.registry import (
+    FORECAST_FEATURES,
+    FeatureSet,
+    changed_sessions,
+    forecast_features,
+)
+from stock_volume.features.schedule import NO_EVENTS, REACTION, Schedule
 
 
 class FeatureWindow(NamedTuple):
@@ -16,10 +22,12 @@ class FeatureWindow(NamedTuple):
         sessions: Rows of ``market_sessions``: every session of the data, since features look
             further back than the rows that are kept.
         first_target: First target session of the rows that are kept.
+        calendar: The calendar of ``Schedule``; empty without events.
     """
 
     sessions: pl.DataFrame
     first_target: date
+    calendar: pl.Series = NO_EVENTS.calendar
 
     def includes(self) -> pl.Expr:
         """Select the rows that are kept.
@@ -30,27 +38,36 @@ class FeatureWindow(NamedTuple):
         return pl.col(columns.TARGET_DATE) >= self.first_target
 
 
-def features_in_window(bars: pl.DataFrame, window: FeatureWindow) -> pl.DataFrame:
+def features_in_window(
+    bars: pl.DataFrame, events: pl.DataFrame, window: FeatureWindow
+) -> pl.DataFrame:
     """Compute the forecaster's features for the sessions of a window.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
+        events: Scheduled events of the same symbols.
         window: Sessions.
 
     Returns:
         Rows of ``forecast_features``.
     """
-    return forecast_features(bars, window.sessions, window.includes())
+    schedule = Schedule(events, window.calendar)
+    return forecast_features(bars, window.sessions, window.includes(), schedule)
 
 
 def renew_features(
-    bars: pl.DataFrame, held: pl.DataFrame, symbols: pl.Series, window: FeatureWindow
+    bars: pl.DataFrame,
+    held: pl.DataFrame,
+    events: pl.DataFrame,
+    symbols: pl.Series,
+    window: FeatureWindow,
 ) -> pl.DataFrame:
     """Compute the features of some symbols again, and keep the rows of the others.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
         held: Rows of ``forecast_features`` of the same symbols, as computed earlier.
+        events: Scheduled events of the same symbols.
         symbols: Symbols whose features are out of date: see ``stale_symbols``.
         window: Sessions.
 
@@ -58,28 +75,39 @@ def renew_features(
         Rows of ``forecast_features``, sorted by symbol and date.
     """
     is_stale = pl.col(columns.SYMBOL).is_in(symbols.implode())
-    renewed = features_in_window(bars.filter(is_stale), window)
+    renewed = features_in_window(bars.filter(is_stale), events.filter(is_stale), window)
     kept = held.filter(~is_stale & window.includes())
     if kept.is_empty():
         return renewed
     return pl.concat([renewed, kept]).sort(columns.SYMBOL, columns.DATE)
 
 
-def stale_symbols(held: pl.LazyFrame, changed: pl.Series, sessions: pl.DataFrame) -> pl.Series:
+def stale_symbols(
+    held: pl.LazyFrame, changed: pl.Series, sessions: pl.DataFrame, events: pl.LazyFrame
+) -> pl.Series:
     """List the symbols whose features are out of date.
 
     Args:
         held: Rows of ``forecast_features``, as computed earlier.
         changed: Symbols whose bars have changed.
         sessions: Rows of ``market_sessions``, of the bars as they are now.
+        events: Scheduled events, as they are now.
 
     Returns:
         The changed symbols, and every symbol with a row on a session whose market or
-        calendar has changed: each row repeats them.
+        calendar has changed: each row repeats them. Symbols that have events, or had some: what
+        others of their group did may have been restated. All symbols, if the layer has other
+        features than before.
     """
+    names = held.collect_schema().names()
+    features = {feature.name for feature in FORECAST_FEATURES}
+    if features.intersection(names) != {*FeatureSet.of_layer(sessions.columns).names}:
+        return _unique_symbols(held, changed)
     is_changed = pl.col(columns.DATE).is_in(changed_sessions(held, sessions).implode())
-    affected = held.filter(is_changed).select(pl.col(columns.SYMBOL).unique())
-    return pl.concat([changed, affected.collect(engine="streaming")[columns.SYMBOL]]).unique()
+    had_events = pl.col(REACTION).is_not_null() if REACTION in names else pl.lit(value=False)
+    affected = held.filter(is_changed | had_events)
+    with_events = events.select(pl.col(columns.SYMBOL).unique()).collect()[columns.SYMBOL]
+    return _unique_symbols(affected, pl.concat([changed, with_events]))
 
 
 def expired_symbols(held: pl.LazyFrame, window: FeatureWindow) -> pl.Series:
@@ -94,3 +122,8 @@ def expired_symbols(held: pl.LazyFrame, window: FeatureWindow) -> pl.Series:
     """
     expired = held.filter(~window.includes()).select(pl.col(columns.SYMBOL).unique())
     return expired.collect(engine="streaming")[columns.SYMBOL]
+
+
+def _unique_symbols(rows: pl.LazyFrame, others: pl.Series) -> pl.Series:
+    symbols = rows.select(pl.col(columns.SYMBOL).unique()).collect(engine="streaming")
+    return pl.concat([others, symbols[columns.SYMBOL]]).unique()

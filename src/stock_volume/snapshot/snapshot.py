@@ -10,6 +10,7 @@ from stock_volume.evaluation.measures import interval_measures, point_measures
 from stock_volume.exchange import Exchange
 from stock_volume.features.market import extend_sessions
 from stock_volume.features.quantities import MONTH
+from stock_volume.features.schedule import carry_schedule
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
 from stock_volume.symbols import map_symbols
@@ -85,7 +86,9 @@ def take_snapshot(
         symbols=_symbols(features),
         latest=latest_of_each(forecast_features).lazy(),
         history=_history(features),
-        sessions=extend_sessions(known, last + _CALENDAR_AHEAD, exchange).lazy(),
+        sessions=carry_schedule(
+            known, extend_sessions(known, last + _CALENDAR_AHEAD, exchange)
+        ).lazy(),
         records=_records(backtest),
         scored=_scored(backtest),
     )

@@ -8,6 +8,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 SAMPLE: Final = "sample"
 """Name of the embedded sample, in place of a path or an address."""
 
+EDGAR: Final = "edgar"
+NASDAQ: Final = "nasdaq"
+EVENT_SERVICES: Final = (EDGAR, NASDAQ)
+"""Names of services that have events, in place of the paths of files."""
+
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")
 """An address, or the part of one that urllib3 reports."""
 

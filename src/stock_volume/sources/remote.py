@@ -1,4 +1,4 @@
-"""Copies of remote archives at any address that fsspec supports."""
+"""Copies of remote archives and files at any address that fsspec supports."""
 
 import errno
 import hashlib
@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from stock_volume.bars.archive import ETFS_FOLDER, STOCKS_FOLDER, is_content
 from stock_volume.concurrency import map_ahead
@@ -72,6 +72,22 @@ class FileInfo(TypedDict, total=False):
     type: str
 
 
+class _Expected(NamedTuple):
+    """What an address should have.
+
+    Attributes:
+        noun: What the files hold, for messages.
+        is_archive: Whether it is a zip file or a folder, rather than any file.
+    """
+
+    noun: str
+    is_archive: bool
+
+
+_ARCHIVE: Final = _Expected("bars", is_archive=True)
+_FILE: Final = _Expected("events", is_archive=False)
+
+
 def mirror(url: str, options: Options, landing: Path, retry: RetryParameters | None = None) -> Path:
     """Update the local copy of a remote archive.
 
@@ -91,12 +107,39 @@ def mirror(url: str, options: Options, landing: Path, retry: RetryParameters | N
     Raises:
         SourceError: The address cannot be read, or a package for it is not installed.
     """
+    return _mirror(url, options, landing, retry or RetryParameters(), _ARCHIVE)
+
+
+def mirror_file(
+    url: str, options: Options, landing: Path, retry: RetryParameters | None = None
+) -> Path:
+    """Update the local copy of a remote file, as ``mirror`` does that of an archive.
+
+    Args:
+        url: Address of a CSV or Parquet file.
+        options: Options of the file system: credentials, endpoint.
+        landing: Folder of all copies; each file has its own folder in it.
+        retry: Retries of failed requests.
+
+    Returns:
+        Path of the copy.
+
+    Raises:
+        SourceError: The address cannot be read, is one of a folder, or answers with a page; or a
+            package for it is not installed.
+    """
+    return _mirror(url, options, landing, retry or RetryParameters(), _FILE)
+
+
+def _mirror(
+    url: str, options: Options, landing: Path, retry: RetryParameters, expected: _Expected
+) -> Path:
     address = strip_secrets(url)
     name = _file_name(PurePosixPath(address.rstrip("/")).stem)
     # Named without the query, which differs each time an address is signed.
     folder = landing / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     try:
-        return _update_copy(url, options, folder, retry or RetryParameters())
+        return _update_copy(url, options, folder, retry, expected)
     except ImportError as error:
         raise SourceError(
             f"{redact_address(url)}: {error}; install an extra: pip install 'stock_volume[s3]' "
@@ -113,7 +156,9 @@ def _file_name(name: str) -> str:
     return replace_unsafe_characters(name)[-_NAME_LENGTH:] or "archive"
 
 
-def _update_copy(url: str, options: Options, folder: Path, retry: RetryParameters) -> Path:
+def _update_copy(
+    url: str, options: Options, folder: Path, retry: RetryParameters, expected: _Expected
+) -> Path:
     file_system, root = _open_file_system(url, options)
     is_folder = url.endswith("/") and "?" not in url
     for attempt in attempts(retry, _is_transient):
@@ -122,6 +167,8 @@ def _update_copy(url: str, options: Options, folder: Path, retry: RetryParameter
     if not infos:
         raise SourceError(f"{redact_address(url)}: no file of bars in it")
     is_file = root in infos
+    if not is_file and not expected.is_archive:
+        raise SourceError(f"{redact_address(url)}: is a folder, expected a file")
     names = {path: _name_copy(path, root, is_file=is_file) for path in infos}
     versions = {name: _read_version(infos[path]) for path, name in names.items()}
     record = _VersionRecord(folder)
@@ -131,7 +178,7 @@ def _update_copy(url: str, options: Options, folder: Path, retry: RetryParameter
         if not record.is_current(name, versions[name])
     }
     if is_file:
-        fetched = _fetch_tracking_bytes(file_system, infos, changed, retry)
+        fetched = _fetch_tracking_bytes(file_system, infos, changed, retry, expected)
     else:
         fetched = _fetch_tracking_files(file_system, changed, retry)
     record.add((names[path], versions[names[path]]) for path in fetched)
@@ -225,10 +272,11 @@ def _fetch_tracking_bytes(
     infos: Mapping[str, FileInfo],
     copies: Mapping[str, Path],
     retry: RetryParameters,
+    expected: _Expected,
 ) -> Iterator[str]:
     for path, copy in copies.items():
-        with transfer("fetching bars", infos[path].get("size")) as show:
-            _fetch(file_system, path, copy, retry, show)
+        with transfer(f"fetching {expected.noun}", infos[path].get("size")) as show:
+            _fetch(file_system, path, copy, retry, expected, show)
         yield path
 
 
@@ -248,11 +296,12 @@ def _fetch_tracking_files(
             advance(1)
 
 
-def _fetch(
+def _fetch(  # noqa: PLR0913, PLR0917 (how and what is fetched, from where to where)
     file_system: Any,
     path: str,
     copy: Path,
     retry: RetryParameters,
+    expected: _Expected = _ARCHIVE,
     show: Callable[[float], None] = lambda _: None,
 ) -> None:
     from fsspec.callbacks import Callback
@@ -263,7 +312,7 @@ def _fetch(
                 watch = Callback(hooks={"show": lambda size, value: show(value)})  # noqa: ARG005
                 file_system.get_file(path, str(aside), callback=watch)
                 if _is_http(file_system):
-                    _check_answer(file_system, path, aside)
+                    _check_answer(file_system, path, aside, expected)
 
 
 class _AnswerError(Exception):
@@ -274,17 +323,17 @@ def _is_http(file_system: Any) -> bool:
     return "http" in file_system.protocol
 
 
-def _check_answer(file_system: Any, path: str, answer: Path) -> None:
+def _check_answer(file_system: Any, path: str, answer: Path, expected: _Expected) -> None:
     """Reject a response with status 200 that is a note or a page in place of a file."""
     with answer.open("rb") as file:
         beginning = file.read(INSPECTED_BYTES)
-    is_member = is_content(strip_secrets(path))
+    is_member = not expected.is_archive or is_content(strip_secrets(path))
     if not is_page_or_json(beginning) if is_member else zipfile.is_zipfile(answer):
         return
     words = quote_beginning(beginning, _list_request_secrets(file_system, path)) or "nothing"
-    name = f"{PurePosixPath(path).name}: " if is_member else ""
-    expected = "a CSV file" if is_member else "a zip archive"
-    raise _AnswerError(f"{name}HTTP 200, but not {expected}: {words}")
+    name = f"{PurePosixPath(strip_secrets(path)).name}: " if is_member else ""
+    wanted = "a CSV file" if is_member else "a zip archive"
+    raise _AnswerError(f"{name}HTTP 200, but not {wanted}: {words}")
 
 
 def _list_request_secrets(file_system: Any, path: str) -> frozenset[str]:

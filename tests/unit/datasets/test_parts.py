@@ -20,6 +20,8 @@ from polars.testing import assert_frame_equal
 from stock_volume.cluster import _stand_in, _summarise
 from stock_volume.datasets import ParquetPartsDataset
 from stock_volume.datasets.parts import PartValidator
+from stock_volume.exchange import NYSE
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.features.window import FeatureWindow, features_in_window
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.update.nodes import update_forecast_features
@@ -240,12 +242,13 @@ def test_parts_with_rows_that_left_the_window_are_not_kept(tmp_path: Path) -> No
     is_late = pl.col("Symbol") == "LATE"
     bars = random_bars(3).filter(~is_late | (pl.col("Date") >= date(2018, 1, 1)))
     sessions = sessions_of(bars)
-    held = features_in_window(bars, FeatureWindow(sessions, date(2016, 6, 1)))
+    held = features_in_window(bars, NO_EVENTS.events, FeatureWindow(sessions, date(2016, 6, 1)))
     dataset = saved(tmp_path / "features", *(remote(one) for one in held.partition_by("Symbol")))
     files = files_frame({"Symbol": "THIN", "pending": True}).lazy()
     forecaster = ForecasterParameters(train_years=1.0, feature_years=2.0)
     backtest = BacktestParameters(test_years=1.0)
-    layers = bars.lazy(), sessions.lazy(), files, forecaster, backtest, 1
+    events, no_files = NO_EVENTS.events.lazy(), files.clear()
+    layers = bars.lazy(), sessions.lazy(), events, files, no_files, forecaster, backtest, NYSE, 1
     expected = pl.concat(update_forecast_features(held.lazy(), *layers))
     made = list(update_forecast_features(dataset.load(), *layers))
     kept = [one for one in made if isinstance(one, KeptPart)]

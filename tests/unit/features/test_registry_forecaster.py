@@ -30,6 +30,7 @@ from stock_volume.features.registry import (
     estimator_features,
     forecast_features,
 )
+from stock_volume.features.schedule import PEER_FEATURES
 from tests.unit.forecast_oracles import (
     BAR_ORACLES,
     MARKET_ORACLES,
@@ -39,8 +40,12 @@ from tests.unit.forecast_oracles import (
     sessions_of,
 )
 
-NAMES: Final = [feature.name for feature in FORECAST_FEATURES]
-BAR_NAMES: Final = [feature.name for feature in BAR_FEATURES]
+NAMES: Final = [
+    feature.name for feature in FORECAST_FEATURES if feature.event is not ScheduledEvent.EARNINGS
+]
+"""Features without dates of earnings; test_schedule has the others."""
+
+BAR_NAMES: Final = [feature.name for feature in BAR_FEATURES if feature.name in NAMES]
 MARKET_NAMES: Final = [feature.name for feature in MARKET_FEATURES]
 TARGETS: Final = (ETA, NEXT_VOLUME)
 CUTS: Final = (date(2016, 12, 14), date(2018, 2, 16), date(2019, 6, 20))
@@ -112,13 +117,13 @@ def test_every_oracle_is_of_a_feature() -> None:
     """Every feature has an oracle; test_calendar has the oracles of the calendar."""
     assert set(BAR_NAMES) == set(BAR_ORACLES)
     assert set(MARKET_NAMES) == set(MARKET_ORACLES)
-    assert (*CALENDAR_FEATURES, *MARKET_FEATURES) == SESSION_FEATURES
+    assert (*CALENDAR_FEATURES, *MARKET_FEATURES, *PEER_FEATURES) == SESSION_FEATURES
     assert (*BAR_FEATURES, *SESSION_FEATURES) == FORECAST_FEATURES
 
 
 def test_sessions_are_those_of_the_bars_dates(made: pl.DataFrame, bars: pl.DataFrame) -> None:
     """Shared features are the session's on each bar, and null on a bar without a session."""
-    names = [feature.name for feature in SESSION_FEATURES]
+    names = [feature.name for feature in SESSION_FEATURES if feature.name in NAMES]
     joined = bars.join(sessions_of(bars), on=columns.DATE, how="left", maintain_order="left")
     assert_frame_equal(made.select(columns.TARGET_DATE), joined.select(columns.TARGET_DATE))
     assert_frame_equal(made.select(names), joined.select(pl.col(names).cast(pl.Float32)))

@@ -8,6 +8,7 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns
 from stock_volume.features.registry import forecast_features
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.features.window import (
     FeatureWindow,
     features_in_window,
@@ -21,7 +22,7 @@ SYMBOLS = BARS[columns.SYMBOL].unique().sort()
 SESSIONS = sessions_of(BARS)
 FIRST_TARGET: date = SESSIONS[columns.TARGET_DATE][SESSIONS.height // 2]
 WINDOW = FeatureWindow(SESSIONS, FIRST_TARGET)
-HELD = features_in_window(BARS, WINDOW)
+HELD = features_in_window(BARS, NO_EVENTS.events, WINDOW)
 
 
 def test_rows_before_the_window_are_left_out() -> None:
@@ -36,7 +37,7 @@ def test_rows_before_the_window_are_left_out() -> None:
 def test_stale_symbols_are_computed_and_others_kept(stale: pl.Series) -> None:
     """The rows of stale symbols are computed from the bars; the other rows are as held."""
     marked = HELD.with_columns(pl.lit("held").alias(columns.SECURITY_NAME))
-    renewed = renew_features(BARS, marked, stale, WINDOW)
+    renewed = renew_features(BARS, marked, NO_EVENTS.events, stale, WINDOW)
     is_stale = pl.col(columns.SYMBOL).is_in(stale.implode())
     name = pl.when(is_stale).then(columns.SECURITY_NAME).otherwise(pl.lit("held"))
     assert_frame_equal(renewed, HELD.with_columns(name.alias(columns.SECURITY_NAME)))
@@ -45,13 +46,15 @@ def test_stale_symbols_are_computed_and_others_kept(stale: pl.Series) -> None:
 def test_kept_rows_leave_when_the_window_moves_on() -> None:
     """Rows that are held and lie before the window are dropped."""
     later = WINDOW._replace(first_target=SESSIONS[columns.TARGET_DATE][-20])
-    renewed = renew_features(BARS, HELD, SYMBOLS[:1], later)
-    assert_frame_equal(renewed, features_in_window(BARS, later))
+    renewed = renew_features(BARS, HELD, NO_EVENTS.events, SYMBOLS[:1], later)
+    assert_frame_equal(renewed, features_in_window(BARS, NO_EVENTS.events, later))
 
 
 def test_unchanged_sessions_make_changed_symbols_stale_only() -> None:
     """Where the market is the same, the stale symbols are those with changed bars."""
-    assert stale_symbols(HELD.lazy(), SYMBOLS[:1], SESSIONS).to_list() == [SYMBOLS[0]]
+    assert stale_symbols(HELD.lazy(), SYMBOLS[:1], SESSIONS, NO_EVENTS.events.lazy()).to_list() == [
+        SYMBOLS[0]
+    ]
 
 
 def test_a_changed_session_makes_its_symbols_stale() -> None:
@@ -62,6 +65,6 @@ def test_a_changed_session_makes_its_symbols_stale() -> None:
         pl.when(on_session).then(9.0).otherwise("market_return").alias("market_return")
     )
     expected = HELD.filter(on_session)[columns.SYMBOL].to_list()
-    stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], other)
+    stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], other, NO_EVENTS.events.lazy())
     assert stale.sort().to_list() == sorted(expected)
     assert SYMBOLS[2] in expected

@@ -39,7 +39,12 @@ MODELS: dict[str, type[BaseModel]] = {
     "monitor": MonitorParameters,
     "tuning": TuningParameters,
 }
-WITHOUT_LAYER = {"held_estimator_features", "held_forecast_features", "settled_files"}
+WITHOUT_LAYER = {
+    "held_estimator_features",
+    "held_forecast_features",
+    "settled_files",
+    "settled_event_files",
+}
 ELSEWHERE = {
     "forecaster_metrics": "07_model_output",
     "backtest_plan": "05_model_input",
@@ -96,9 +101,10 @@ def test_nodes_have_the_tag_of_their_stage(pipelines: dict[str, Pipeline], stage
 def test_default_pipeline_needs_the_raw_bars_and_parameters_only(
     pipelines: dict[str, Pipeline],
 ) -> None:
-    """All other datasets are made on the way."""
+    """All other datasets are made on the way; raw events are none by default."""
     inputs = pipelines["__default__"].inputs()
-    assert {name for name in inputs if not name.startswith("params:")} == {"raw_bars"}
+    raw = {name for name in inputs if not name.startswith("params:")}
+    assert raw == {"raw_bars", "raw_events"}
 
 
 def test_stages_run_one_after_the_other(pipelines: dict[str, Pipeline]) -> None:

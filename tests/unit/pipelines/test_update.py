@@ -18,8 +18,12 @@ from stock_volume.bars.update import (
     UpdateParameters,
     update_layers,
 )
-from stock_volume.exchange import ExchangeMismatchError, find_exchange
+from stock_volume.events.ingest import NOTHING_HELD, IngestedEvents, ingest_event_files
+from stock_volume.events.rules import EventParameters
+from stock_volume.events.source import EventFile, EventFiles
+from stock_volume.exchange import NYSE, ExchangeMismatchError, find_exchange
 from stock_volume.features.registry import ETA
+from stock_volume.features.schedule import NO_EVENTS, UNTIL
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import Forecaster, TrainingSummary
 from stock_volume.forecaster.parameters import BacktestParameters
@@ -27,9 +31,13 @@ from stock_volume.forecaster.train import train_forecaster
 from stock_volume.pipelines.feature_engineering.nodes import engineer_forecast_features
 from stock_volume.pipelines.update.nodes import (
     fetch_recent_bars,
+    settle_files,
+    update_events,
     update_forecast_features,
     update_forecasts,
+    when_pending,
 )
+from stock_volume.sources.event_files import EventFileSource
 from tests.unit.forecast_helpers import forecast_frame, small_parameters
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
@@ -41,6 +49,7 @@ from tests.unit.helpers import (
     trading_days,
     write_folder,
 )
+from tests.unit.schedule_helpers import random_events, sessions_with
 
 FRAME = forecast_frame(symbols=4, sessions=60)
 DAYS = FRAME[columns.DATE].unique().sort().to_list()
@@ -95,6 +104,7 @@ def forecasts_after(
         frame.lazy(),
         frame.lazy(),
         files.lazy(),
+        NOTHING_HELD.files.lazy(),
         files.lazy(),
         held.lazy(),
         PARAMETERS,
@@ -166,8 +176,9 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
     backtest = BacktestParameters()
 
     def engineer(prices: pl.DataFrame) -> pl.DataFrame:
-        layers = prices.lazy(), sessions_of(prices).lazy()
-        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, chunk_rows))
+        layers = prices.lazy(), sessions_of(prices).lazy(), NO_EVENTS.events.lazy()
+        settings = PARAMETERS, backtest, NYSE
+        return pl.concat(engineer_forecast_features(*layers, *settings, chunk_rows))
 
     held = engineer(before)
     files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
@@ -176,13 +187,119 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
             held.lazy(),
             bars.lazy(),
             sessions_of(bars).lazy(),
+            NO_EVENTS.events.lazy(),
             files,
+            NOTHING_HELD.files.lazy(),
             PARAMETERS,
             backtest,
+            NYSE,
             chunk_rows,
         )
     )
     assert_frame_equal(renewed, engineer(bars), check_exact=True)
+
+
+def test_features_with_events_are_those_of_a_run_on_all_bars() -> None:
+    """After news of one symbol, the features of all symbols with events are renewed."""
+    whole = random_bars(3).filter(pl.col(columns.DATE) >= date(2018, 1, 2))
+    last = LAST - timedelta(days=20)
+    bars = whole.filter((pl.col(columns.SYMBOL) == "LATE") | (pl.col(columns.DATE) <= last))
+    before = bars.filter(pl.col(columns.DATE) <= last)
+    old, new = random_events(whole, 3), random_events(whole, 4)
+    backtest = BacktestParameters()
+
+    def engineer(prices: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+        layers = prices.lazy(), sessions_with(prices, events).lazy(), events.lazy()
+        return pl.concat(engineer_forecast_features(*layers, PARAMETERS, backtest, NYSE, 10**9))
+
+    files = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": True}).lazy()
+    sessions = sessions_with(bars, new).lazy()
+    settings = NOTHING_HELD.files.lazy(), PARAMETERS, backtest, NYSE, 10**9
+    for held in (engineer(before, old), engineer(before, new).drop("schedule_response")):
+        renewed = update_forecast_features(
+            held.lazy(), bars.lazy(), sessions, new.lazy(), files, *settings
+        )
+        assert_frame_equal(pl.concat(renewed), engineer(bars, new), check_exact=True)
+
+
+RULES = EventParameters(as_of=date(2020, 12, 31))
+
+
+def ingest_rows(*rows: str, held: IngestedEvents | None = None) -> IngestedEvents:
+    """Ingest rows of events, or merge them into those held."""
+    content = "\n".join(("Symbol,Date,Time", *rows)).encode()
+    return ingest_event_files(EventFiles([EventFile("events.csv", content)]), RULES, held)
+
+
+def lazy(layers: IngestedEvents) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    return layers.events.lazy(), layers.quarantine.lazy(), layers.files.lazy()
+
+
+def test_an_update_merges_events_into_those_held(tmp_path: Path) -> None:
+    """Without a source, or with one that has no news, the layers stay; else they grow."""
+    prices = ingested(write_folder(tmp_path / "bars", {"stocks/A.csv": csv_of(*bars(20))})).prices
+    held = lazy(ingest_rows("A,2020-01-03,"))
+    (kept,) = update_events(EventFileSource(None, tmp_path), prices.lazy(), *held, RULES)
+    assert kept == held
+    path = tmp_path / "coming.csv"
+    path.write_text("Symbol,Date\nA,2020-04-03\n", encoding="utf-8")
+    source = EventFileSource(str(path), tmp_path)
+    (merged,) = update_events(source, prices.lazy(), *held, RULES)
+    assert isinstance(merged, IngestedEvents)
+    assert merged.events["Date"].to_list() == [date(2020, 1, 3), date(2020, 4, 3)]
+    assert merged.files["pending"].to_list() == [False, True]
+    again = lazy(merged)
+    (kept,) = update_events(source, prices.lazy(), *again, RULES)
+    assert kept == again
+
+
+def test_news_of_events_alone_renew_features_and_forecasts(forecaster: Forecaster) -> None:
+    """Without any new bar, what depends on events is that of a run with them."""
+    prices = random_bars(3).filter(pl.col(columns.DATE) >= date(2018, 1, 2))
+    held = ingest_rows(*(f"LATE,{day},pre" for day in ("2018-05-01", "2019-02-05")))
+    coming = LAST + timedelta(days=2)
+    merged = ingest_rows("LATE,2019-05-07,post", f"WHOLE,{coming},pre", held=held)
+    none = files_frame({"file": "LATE.csv", "Symbol": "LATE", "pending": False}).lazy()
+    settings = PARAMETERS, BacktestParameters(), NYSE, 10**9
+
+    def engineer(events: pl.DataFrame) -> pl.DataFrame:
+        sessions = sessions_with(prices, events).lazy()
+        made = engineer_forecast_features(prices.lazy(), sessions, events.lazy(), *settings)
+        return pl.concat(made)
+
+    def update(events: IngestedEvents) -> list[pl.DataFrame]:
+        sessions = sessions_with(prices, events.events).lazy()
+        layers = engineer(held.events).lazy(), prices.lazy(), sessions, events.events.lazy()
+        return list(update_forecast_features(*layers, none, events.files.lazy(), *settings))
+
+    renewed = pl.concat(update(merged))
+    assert_frame_equal(renewed, engineer(merged.events), check_exact=True)
+    latest = renewed.filter(pl.col(columns.DATE) == LAST, pl.col(columns.SYMBOL) == "WHOLE")
+    assert latest[UNTIL].null_count() == 0
+    assert update(held) == []
+    inputs = forecaster, FRAME.lazy(), FRAME.lazy(), none
+    for ledger, count in ((merged.files, 1), (held.files, 0)):
+        made = update_forecasts(
+            *inputs, ledger.lazy(), none, FRAME.head(0).lazy(), PARAMETERS, UPDATE
+        )
+        assert len(list(made)) == count
+
+
+def test_nodes_wait_for_news_of_bars_or_events() -> None:
+    """A node runs while a file of either ledger is pending, and settling ends that."""
+    node = when_pending(lambda value: value)
+    none, held = files_frame({"file": "A.csv", "Symbol": "A"}).lazy(), ingest_rows("A,2020-01-03,")
+    merged = ingest_rows("A,2020-04-03,", held=held).files.lazy()
+    assert list(node(none, held.files.lazy(), 7)) == []
+    assert list(node(none, merged, 7)) == [7]
+    ((files, events),) = settle_files(none, merged, object(), "")
+    assert isinstance(files, pl.DataFrame)
+    assert isinstance(events, pl.DataFrame)
+    assert not events["pending"].any()
+    assert events.drop("pending").equals(merged.collect().drop("pending"))
+    assert files.equals(none.collect())
+    settled = held.files.lazy()
+    assert list(settle_files(none, settled, object(), "")) == [(none, settled)]
 
 
 def test_what_an_archive_lacks_is_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,10 +7,15 @@ from typing import Final
 
 import polars as pl
 
+from stock_volume import columns
 from stock_volume.bars.archive import BarArchive, BarSource
 from stock_volume.bars.ingest import IngestedChunk, IngestionParameters, ingest
 from stock_volume.bars.ledger import ROWS_READ, FileStatus
 from stock_volume.bars.quality import QualityReport, TroubledFile, report_quality
+from stock_volume.events.account import EventAccount, account_for_events
+from stock_volume.events.ingest import IngestedEvents, ingest_event_files
+from stock_volume.events.rules import EventParameters
+from stock_volume.events.source import EventFiles, EventSource
 from stock_volume.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -38,11 +43,33 @@ def ingest_watched(
             yield chunk
 
 
-def assess_quality(
-    prices: pl.LazyFrame, quarantine: pl.LazyFrame, files: pl.LazyFrame
+def ingest_events(
+    source: EventSource, prices: pl.LazyFrame, parameters: EventParameters
+) -> IngestedEvents:
+    """Read and judge the events of the symbols; without a source there are none."""
+    return ingest_event_files(read_events(source, prices), parameters)
+
+
+def read_events(source: EventSource, prices: pl.LazyFrame) -> EventFiles:
+    """Read the files of events of the symbols with bars."""
+    symbols = prices.select(pl.col(columns.SYMBOL).unique().sort()).collect(engine="streaming")
+    return source.read(symbols)
+
+
+def assess_quality(  # noqa: PLR0913, PLR0917 (six layers go in)
+    prices: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    files: pl.LazyFrame,
+    events: pl.LazyFrame,
+    event_quarantine: pl.LazyFrame,
+    event_files: pl.LazyFrame,
 ) -> QualityReport:
     """Report on the ingested data; fails if a row was lost."""
     report = report_quality(prices, quarantine, files)
+    account = account_for_events(events, event_quarantine, event_files, prices)
+    if account is not None:
+        _log_events(account)
+        report = report.model_copy(update={"events": account})
     rows = report.rows
     logger.info(
         "%d rows read = %d kept + %d known before + %d quarantined, %d symbols, %s to %s",
@@ -62,6 +89,25 @@ def assess_quality(
         )
     _warn_of_troubled(report.troubled_files)
     return report
+
+
+def _log_events(account: EventAccount) -> None:
+    logger.info(
+        "%d rows of events read = %d kept + %d known before + %d quarantined, %d symbols, %s to %s",
+        account.rows_read,
+        account.rows_kept,
+        account.rows_known,
+        account.rows_quarantined,
+        account.symbols,
+        account.first_date,
+        account.last_date,
+    )
+    if account.without_known:
+        logger.warning(
+            "%d events do not record when they became known: their dates are taken as scheduled "
+            "long before (docs/events.md)",
+            account.without_known,
+        )
 
 
 def _warn_of_troubled(files: Sequence[TroubledFile]) -> None:

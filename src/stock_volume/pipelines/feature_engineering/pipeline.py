@@ -17,14 +17,14 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 engineer_features,
-                inputs=["prices", "params:features", "params:feature_chunk_rows"],
+                inputs=["prices", "events", "params:features", "params:feature_chunk_rows"],
                 outputs="estimator_features",
                 confirms="estimator_features",
                 name="engineer_features",
             ),
             Node(
                 describe_sessions,
-                inputs=["prices", "params:exchange", "params:feature_chunk_rows"],
+                inputs=["prices", "events", "params:exchange", "params:feature_chunk_rows"],
                 outputs="sessions",
                 confirms="sessions",
                 name="describe_sessions",
@@ -34,8 +34,10 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "prices",
                     "sessions",
+                    "events",
                     "params:forecaster",
                     "params:backtest",
+                    "params:exchange",
                     "params:feature_chunk_rows",
                 ],
                 outputs="forecast_features",

@@ -35,7 +35,12 @@ from stock_volume.bars.update import (
     wanted_bars,
 )
 from stock_volume.evaluation.backtest import feature_window
+from stock_volume.events.ingest import IngestedEvents, ingest_event_files
+from stock_volume.events.rules import EventParameters
+from stock_volume.events.source import EventSource
+from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FeatureParameters, add_features
+from stock_volume.features.schedule import earnings_of, sessions_around
 from stock_volume.features.window import expired_symbols, renew_features, stale_symbols
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
@@ -46,7 +51,7 @@ from stock_volume.forecaster.log import (
 )
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.pipelines.data_processing.nodes import ingest_watched
+from stock_volume.pipelines.data_processing.nodes import ingest_watched, read_events
 from stock_volume.symbols import map_layer
 from stock_volume.workers import change_frame, clear_frame
 
@@ -124,8 +129,29 @@ def merge_recent_bars(  # noqa: PLR0913, PLR0917 (six layers go in)
         )
 
 
+def update_events(  # noqa: PLR0913, PLR0917 (a source and four layers go in)
+    source: EventSource,
+    prices: pl.LazyFrame,
+    events: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    files: pl.LazyFrame,
+    parameters: EventParameters,
+) -> Iterator[IngestedEvents | tuple[pl.LazyFrame, ...]]:
+    """Merge the events of the source into those held; without news, keep these."""
+    held = IngestedEvents(events.collect(), quarantine.collect(), files.collect())
+    ingested = ingest_event_files(read_events(source, prices), parameters, held)
+    has_news = ingested.files.height > held.files.height
+    if has_news:
+        logger.info("%d files of events are new", ingested.files.height - held.files.height)
+    yield ingested if has_news else (events, quarantine, files)
+
+
 def _pending(files: pl.LazyFrame) -> pl.DataFrame:
     return files.filter(PENDING).collect()
+
+
+def _any_pending(*ledgers: pl.LazyFrame) -> bool:
+    return any(_pending(ledger).height for ledger in ledgers)
 
 
 def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
@@ -135,12 +161,13 @@ def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         function: The function of a node, which returns or yields its outputs.
 
     Returns:
-        The function of a node whose first input is the ledger of files.
+        The function of a node whose first inputs are the ledgers of the files of bars and of
+        events.
     """
 
     @wraps(function)
-    def node(ledger: pl.LazyFrame, *inputs: Any) -> Iterator[Any]:
-        if not _pending(ledger).height:
+    def node(files: pl.LazyFrame, event_files: pl.LazyFrame, *inputs: Any) -> Iterator[Any]:
+        if not _any_pending(files, event_files):
             return
         outputs = function(*inputs)
         if isinstance(outputs, Iterator):
@@ -150,9 +177,12 @@ def when_pending(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
     # Kedro validates parameters by the annotations of the node's inputs.
     signature = inspect.signature(function)
-    first = inspect.Parameter("ledger", POSITIONAL, annotation=pl.LazyFrame)
+    ledgers = [
+        inspect.Parameter(name, POSITIONAL, annotation=pl.LazyFrame)
+        for name in ("ledger", "event_ledger")
+    ]
     inputs = [one.replace(kind=POSITIONAL) for one in signature.parameters.values()]
-    node.__signature__ = signature.replace(parameters=[first, *inputs])  # type: ignore[attr-defined]
+    node.__signature__ = signature.replace(parameters=[*ledgers, *inputs])  # type: ignore[attr-defined]
     return node
 
 
@@ -204,19 +234,29 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
     held: pl.LazyFrame,
     prices: pl.LazyFrame,
     sessions: pl.LazyFrame,
+    events: pl.LazyFrame,
     files: pl.LazyFrame,
+    event_files: pl.LazyFrame,
     forecaster: ForecasterParameters,
     backtest: BacktestParameters,
+    exchange: Exchange,
     chunk_rows: int,
 ) -> Iterator[pl.DataFrame]:
     """Compute the forecaster's features of the symbols that have changed, and keep the rest."""
-    pending = _pending(files)
-    if pending.height:
+    if _any_pending(files, event_files):
+        changed = _pending(files)[columns.SYMBOL]
+        earnings = earnings_of(events)
         window = feature_window(sessions.collect(), forecaster, backtest)
-        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions)
+        window = window._replace(calendar=sessions_around(earnings, exchange))
+        symbols = stale_symbols(held, changed, window.sessions, earnings)
         renew = partial(renew_features, symbols=symbols, window=window)
-        changed = pl.concat([symbols, expired_symbols(held, window)])
-        yield from map_layer(renew, prices, held, rows=chunk_rows, held=held, changed=changed)
+        yield from map_layer(
+            renew,
+            *(prices, held, earnings),
+            rows=chunk_rows,
+            held=held,
+            changed=pl.concat([symbols, expired_symbols(held, window)]),
+        )
 
 
 def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
@@ -224,13 +264,14 @@ def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     features: pl.LazyFrame,
     prices: pl.LazyFrame,
     files: pl.LazyFrame,
+    event_files: pl.LazyFrame,
     recent_files: pl.LazyFrame,
     held: pl.LazyFrame,
     parameters: ForecasterParameters,
     update: UpdateParameters,
 ) -> Iterator[pl.DataFrame]:
     """Forecast the next session of every live symbol, answered or not."""
-    if not _pending(files).height:
+    if not _any_pending(files, event_files):
         return
     unanswered = unanswered_symbols(recent_files.collect())
     kept = unanswered.join(live_symbols(prices, update), on=columns.SYMBOL, how="semi")
@@ -273,7 +314,10 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     parameters: ForecasterParameters,
     update: UpdateParameters,
 ) -> Iterator[dict[str, pl.DataFrame]]:
-    """Log forecasts of the sessions since the last update, and of the next session."""
+    """Log forecasts of the sessions since the last update, and of the next session.
+
+    News of events alone are not logged: the session may have taken place when they arrive.
+    """
     if _pending(files).height:
         sessions = update.catch_up_sessions
         made = logged_forecasts(forecaster, forecasts_to_come(forecasts.collect()), features)
@@ -281,8 +325,14 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         yield missed | by_latest_origin(made)
 
 
-def settle_files(files: pl.LazyFrame, log: object, service: str) -> Iterator[pl.DataFrame]:
-    """Mark all files as settled: every layer has their bars, so the update is complete."""
+def settle_files(
+    files: pl.LazyFrame, event_files: pl.LazyFrame, log: object, service: str
+) -> Iterator[tuple[pl.DataFrame, ...] | tuple[pl.LazyFrame, ...]]:
+    """Mark all files as settled: every layer has their bars and events."""
     del log, service  # inputs only so that they are complete first
-    if _pending(files).height:
-        yield files.with_columns(pl.lit(value=False).alias(PENDING)).collect()
+    ledgers = files, event_files
+    if _any_pending(*ledgers):
+        settled = pl.lit(value=False).alias(PENDING)
+        yield tuple(ledger.with_columns(settled).collect() for ledger in ledgers)
+    else:
+        yield ledgers  # Kedro expects every output

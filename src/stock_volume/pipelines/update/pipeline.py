@@ -1,5 +1,7 @@
 """The pipeline update: recent bars, new forecasts and a new Bento, without training."""
 
+from typing import Final
+
 from kedro.pipeline import Node, Pipeline
 
 from stock_volume.pipelines.data_processing.nodes import assess_quality
@@ -12,11 +14,15 @@ from stock_volume.pipelines.update.nodes import (
     merge_recent_bars,
     report_update,
     settle_files,
+    update_events,
     update_features,
     update_forecast_features,
     update_forecasts,
     when_pending,
 )
+
+_LEDGERS: Final = ("files", "event_files")
+"""Ledgers of the files of bars and of events: what depends on them waits for their news."""
 
 
 def create_pipeline() -> Pipeline:
@@ -33,6 +39,8 @@ def _merge_bars() -> Pipeline:
     """Fetch recent bars, and merge them into the layers of an earlier run."""
     recent = ["recent_prices", "recent_quarantine", "recent_files"]
     held = ["held_prices", "held_quarantine", "held_files"]
+    events = ["events", "event_quarantine", "event_files"]
+    held_events = [f"held_{name}" for name in events]
     merged = ["prices", "quarantine", "restatements", "rebasings", "files"]
     return make_part(
         "data_processing",
@@ -60,8 +68,15 @@ def _merge_bars() -> Pipeline:
                 name="merge_recent_bars",
             ),
             Node(
+                update_events,
+                inputs=["raw_events", "prices", *held_events, "params:event_rules"],
+                outputs=events,
+                confirms=events,
+                name="update_events",
+            ),
+            Node(
                 when_pending(assess_quality),
-                inputs=["files", "prices", "quarantine", "files"],
+                inputs=[*_LEDGERS, "prices", "quarantine", "files", *events],
                 outputs="data_quality",
                 name="update_quality",
             ),
@@ -89,7 +104,13 @@ def _update_features() -> Pipeline:
             ),
             Node(
                 when_pending(describe_sessions),
-                inputs=["files", "prices", "params:exchange", "params:feature_chunk_rows"],
+                inputs=[
+                    *_LEDGERS,
+                    "prices",
+                    "events",
+                    "params:exchange",
+                    "params:feature_chunk_rows",
+                ],
                 outputs="sessions",
                 confirms="sessions",
                 name="update_sessions",
@@ -100,9 +121,11 @@ def _update_features() -> Pipeline:
                     "held_forecast_features",
                     "prices",
                     "sessions",
-                    "files",
+                    "events",
+                    *_LEDGERS,
                     "params:forecaster",
                     "params:backtest",
+                    "params:exchange",
                     "params:feature_chunk_rows",
                 ],
                 outputs="forecast_features",
@@ -124,7 +147,7 @@ def _forecast() -> Pipeline:
                     "forecaster",
                     "forecast_features",
                     "prices",
-                    "files",
+                    *_LEDGERS,
                     "recent_files",
                     "held_forecasts",
                     "params:forecaster",
@@ -177,13 +200,14 @@ def _report() -> Pipeline:
 
 def _package() -> Pipeline:
     """Package the service with a new snapshot, and record that the update is complete."""
+    settled = ["settled_files", "settled_event_files"]
     return make_part(
         "packaging",
         [
             Node(
                 when_pending(register_snapshot),
                 inputs=[
-                    "files",
+                    *_LEDGERS,
                     "estimator_features",
                     "sessions",
                     "forecast_features",
@@ -196,15 +220,15 @@ def _package() -> Pipeline:
             ),
             Node(
                 when_pending(package_service),
-                inputs=["files", "estimator_model", "forecaster_model", "snapshot_model"],
+                inputs=[*_LEDGERS, "estimator_model", "forecaster_model", "snapshot_model"],
                 outputs="service_bento",
                 name="update_service",
             ),
             Node(
                 settle_files,
-                inputs=["files", "forecast_log", "service_bento"],
-                outputs="settled_files",
-                confirms="settled_files",
+                inputs=[*_LEDGERS, "forecast_log", "service_bento"],
+                outputs=settled,
+                confirms=settled,
                 name="settle_files",
             ),
         ],
