@@ -50,9 +50,10 @@ ALL_ROWS_AND_FEATURES: Final = {"boosters": 1, "bagging_fraction": 1.0, "feature
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "max_bin 63": {"max_bin": 63},
-    "240,000 rows for a booster": {"max_rows": 240_000},
-    "120,000 rows for a booster": {"max_rows": 120_000},
-    "60,000 rows for a booster": {"max_rows": 60_000},
+    "320,000 rows for a booster": {"max_rows": 320_000},
+    "160,000 rows for a booster": {"max_rows": 160_000},
+    "80,000 rows for a booster": {"max_rows": 80_000},
+    "40,000 rows for a booster": {"max_rows": 40_000},
     "row sampling 0.35": {"bagging_fraction": 0.35},
     "half-life 1 year": {"half_life_sessions": 252.0},
     "learning rate 0.025": {"learning_rate": 0.025, "n_estimators": 600},
