@@ -10,8 +10,8 @@ from stock_volume.forecaster.model import TrainingSummary
 from stock_volume.metrics import UNDEFINED, in_words
 
 _COLUMNS: Final = """\
-| symbol-days | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE | coverage % |
-|---|---:|---:|---:|---:|---:|---:|---:|"""
+| symbol-days | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE | ALE | coverage % |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 _NOTE_ON_UNDEFINED: Final = f"""
 {UNDEFINED.capitalize()}: the volumes do not vary. eta-R² has no value where the mean of the last
@@ -46,8 +46,8 @@ squared error of log dollar volume that the forecast removes from the mean of th
 sessions. {in_words(metrics.coverage_80, ".1f")} % of the volumes fell between quantiles 0.1 and
 0.9 (80 % is right), {in_words(metrics.below_q50, ".1f")} % below the median (50 % is right).
 
-| forecast | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE |
-|---|---:|---:|---:|---:|---:|
+| forecast | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE | ALE |
+|---|---:|---:|---:|---:|---:|---:|
 {_row("**forecaster**", metrics)}
 {_baseline_rows(metrics.baselines)}
 """
@@ -140,9 +140,9 @@ were evaluated some seventy times; 2019 and 2020 were evaluated three times, and
 chosen by them (docs/forecaster.md). If you tune on the windows above, say so here.
 
 Intervals come from a block bootstrap of sessions. eta-R² and level R² are of log dollar
-volume; MdAPE, MAE and QLIKE are of shares. Forecasting too much is the costly error when trading
-on the number: the mean error of eta is {in_words(metrics.bias, "+.4f")} (below 0: forecasts are
-too high).
+volume; MdAPE, MAE and QLIKE are of shares. ALE is the mean absolute error of log volume, in which
+a forecast that is too high counts twice: that is the costly error when trading on it. The mean
+error of eta is {in_words(metrics.bias, "+.4f")} (below 0: forecasts are too high).
 """
 
 
@@ -151,7 +151,7 @@ def _row(name: str, measures: PointMetrics) -> str:
         f"| {name} | {in_words(measures.eta_r2, '.2f')} "
         f"| {in_words(measures.level_r2, '.2f')} "
         f"| {in_words(measures.mdape, '.1f')} | {in_words(measures.mae, ',.0f')} "
-        f"| {in_words(measures.qlike, '.3f')} |"
+        f"| {in_words(measures.qlike, '.3f')} | {in_words(measures.ale, '.3f')} |"
     )
 
 

@@ -25,6 +25,9 @@ from stock_volume.forecaster.universe import BUCKETS
 
 PER_CENT: Final = 100.0
 
+_COST_OF_TOO_MUCH: Final = 2.0
+"""A desk that plans for volume that does not come pays more than one that could trade more."""
+
 _INTERVAL: Final = (2.5, 97.5)
 _ROUNDING: Final = 1e-9
 """Logs that differ by less are equal: means of equal logs differ by rounding errors."""
@@ -123,8 +126,15 @@ def point_measures(forecast: str) -> list[pl.Expr]:
         (PER_CENT * ((volume - pl.col(forecast)).abs() / volume).median()).alias("mdape"),
         (volume - pl.col(forecast)).abs().mean().alias("mae"),
         (ratio - ratio.log() - 1).mean().alias("qlike"),
+        _ale(ratio).alias("ale"),
         error.mean().alias("bias"),
     ]
+
+
+def _ale(ratio: pl.Expr) -> pl.Expr:
+    """Mean absolute log error; a forecast above the volume counts twice."""
+    error = ratio.log()
+    return pl.max_horizontal(error, _COST_OF_TOO_MUCH * -error).mean()
 
 
 def _pinball(levels: Sequence[float]) -> pl.Expr:

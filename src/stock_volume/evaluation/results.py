@@ -53,6 +53,9 @@ class PointMetrics(BaseModel):
     qlike: float | None = None
     """Mean of ratio - log ratio - 1 for the ratio of volume to forecast."""
 
+    ale: float | None = None
+    """Mean absolute error of log volume; forecasts that are too high count twice."""
+
     bias: float | None = None
     """Mean error of eta; negative where forecasts are too high."""
 

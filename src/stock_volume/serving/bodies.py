@@ -158,6 +158,7 @@ _POINT_EXAMPLE: Final[Any] = {
     "mdape": 16.8,
     "mae": 980000.5,
     "qlike": 0.06,
+    "ale": 0.42,
     "bias": -0.01,
 }
 _GROUP_EXAMPLE: Final[Any] = {

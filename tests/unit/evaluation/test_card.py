@@ -242,6 +242,7 @@ def _figures(measures: PointMetrics) -> list[str]:
         f"{measures.mdape:.1f}",
         f"{measures.mae:,.0f}",
         f"{measures.qlike:.3f}",
+        f"{measures.ale:.3f}",
     ]
 
 

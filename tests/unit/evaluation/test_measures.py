@@ -33,7 +33,7 @@ PARAMETERS: Final = BacktestParameters(resamples=200)
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
 PLAN: Final = Plan(folds=(), min_sessions=1, note="")
-POINTS: Final = ("eta_r2", "level_r2", "mdape", "mae", "qlike", "bias")
+POINTS: Final = ("eta_r2", "level_r2", "mdape", "mae", "qlike", "ale", "bias")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,7 @@ def _point_oracle(rows: pl.DataFrame, forecast: str) -> dict[str, float]:
         "mdape": 100 * float(np.median(np.abs(volume - predicted) / volume)),
         "mae": mean_absolute_error(volume, predicted),
         "qlike": float(np.mean(ratio - np.log(ratio) - 1)),
+        "ale": float(np.mean(np.where(ratio < 1, 2, 1) * np.abs(np.log(ratio)))),
         "bias": float(np.mean(error)),
     }
 
@@ -154,6 +155,16 @@ def test_bias_is_below_zero_where_forecasts_are_too_high(times: float, bias: flo
     """A forecast of twice the volume has a bias of minus log 2."""
     rows = ROWS.with_columns((times * pl.col(columns.VOLUME)).alias(FORECAST))
     assert _point(rows)["bias"] == pytest.approx(bias)
+
+
+def test_ale_counts_high_forecasts_twice() -> None:
+    """Twice the volume is twice as bad a forecast as half the volume."""
+    low, high = (
+        _point(ROWS.with_columns((times * pl.col(columns.VOLUME)).alias(FORECAST)))["ale"]
+        for times in (0.5, 2.0)
+    )
+    assert low == pytest.approx(math.log(2))
+    assert high == pytest.approx(2 * math.log(2))
 
 
 def test_qlike_punishes_low_forecasts_more() -> None:
