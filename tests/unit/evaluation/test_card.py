@@ -280,7 +280,7 @@ def test_report_has_the_figures(words: str) -> None:
         "1,234,567 symbol-days of 2,345 symbols, sessions 2016-02-05\nto 2019-02-04",
         "the sessions from 2018-07-02 on chose the number of\ntrees",
         "Revision of the code: 0123abc.",
-        f"is {METRICS.bias:+.4f} (below 0: forecasts are\ntoo high)",
+        f"error of eta is {METRICS.bias:+.4f} (below 0: forecasts are too high)",
         "| 2015-01-02 to 2018-11-12 | 2018-11-13 to 2018-12-31 |",
         "| 2015-02-02 to 2018-12-31 | 2019-01-01 to 2019-02-04 |",
     ],
