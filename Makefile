@@ -14,9 +14,10 @@ EXCHANGE ?= XNYS
 export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
-EXTRAS := --extra sample --extra viz --extra dev
-# The lock files name no registry: each machine uses its own. requirements-notebook.lock has only
-# what the notebooks add to requirements.lock.
+# The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
+# the others only what they add to it.
+RUN_EXTRAS := --extra sample --group build
+ADDED_TO_RUN = $$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -31,27 +32,27 @@ export OMP_WAIT_POLICY ?= PASSIVE
   airflow-picture clean clean-data
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
 run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento (SOURCE=, DATA_ROOT=)
 	$(BIN)/kedro run $(PARAMS)
 
-test: $(VENV)/.installed ## Run the test suite
+test: $(VENV)/.dev-installed ## Run the test suite
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.installed ## Run the tests that take minutes: models and updates on Dask
+test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
 	$(BIN)/pytest -m slow
 
-lint: $(VENV)/.installed ## Check style and types
+lint: $(VENV)/.dev-installed ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(VENV)/.installed ## Fix style issues automatically
+format: $(VENV)/.dev-installed ## Fix style issues automatically
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-viz: $(VENV)/.installed ## Show the pipelines and layers as a graph in the browser
+viz: $(VENV)/.dev-installed ## Show the pipelines and layers as a graph in the browser
 	$(BIN)/kedro viz run
 
 notebook: $(VENV)/.notebook-installed ## Open the notebooks
@@ -60,52 +61,53 @@ notebook: $(VENV)/.notebook-installed ## Open the notebooks
 serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 	$(BIN)/bentoml serve stock_volume:latest
 
-bench: $(VENV)/.installed ## Compare our stages with the original's (SOURCE=archive.zip)
+bench: $(VENV)/.dev-installed ## Compare our stages with the original's (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}
 
-bench-full: $(VENV)/.installed ## Measure a market of 8,049 symbols made from an archive, beside other methods (SOURCE=archive.zip)
+bench-full: $(VENV)/.dev-installed ## Measure a market of 8,049 symbols made from an archive, beside other methods (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/full.py "$$SOURCE"
 
-bench-forecaster: $(VENV)/.installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
+bench-forecaster: $(VENV)/.dev-installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
 
-dask-check: $(VENV)/.installed ## Compare runs on Dask with one on one machine: layers, models, time (SOURCE=archive.zip)
+dask-check: $(VENV)/.dev-installed ## Compare runs on Dask with one on one machine: layers, models, time (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/dask_check.py $${SOURCE:+"$$SOURCE"} --models
 
-bench-update: $(VENV)/.installed ## Compare an update with a run on all bars: cost and layers (SOURCE=archive.zip)
+bench-update: $(VENV)/.dev-installed ## Compare an update with a run on all bars: cost and layers (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/update.py $${SOURCE:+"$$SOURCE"}
 
-bench-serve: $(VENV)/.installed $(SERVE_VENV)/.installed ## Compare the service with Flask and bare FastAPI under load (needs wrk; DATA_ROOT=)
+bench-serve: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Compare the service with Flask and bare FastAPI under load (needs wrk; DATA_ROOT=)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
-soak: $(VENV)/.installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
+soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
 
-container-check: $(VENV)/.installed ## Build a container image from the latest Bento and send it requests (root, Debian)
+container-check: $(VENV)/.dev-installed ## Build a container image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
 
-tune: $(VENV)/.installed ## Search for better parameters; writes conf/tuned, used by kedro run --env tuned
+tune: $(VENV)/.dev-installed ## Search for better parameters; writes conf/tuned, used by kedro run --env tuned
 	$(BIN)/kedro run --pipelines tuning $(PARAMS)
 
 lineage: $(VENV)/.installed ## Trace an artefact back to its raw files (ARTEFACT=stock_volume:latest, DATA_ROOT=)
 	$(BIN)/kedro lineage $${ARTEFACT:+"$$ARTEFACT"} $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
-lock: $(VENV)/.installed ## Update all dependencies to new versions
-	$(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o requirements.lock
+lock: $(VENV)/.dev-installed ## Update all dependencies to new versions
+	$(COMPILE) --upgrade $(RUN_EXTRAS) pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --constraint requirements.lock --extra viz --extra dev pyproject.toml \
+	  $(ADDED_TO_RUN) -o requirements-dev.lock
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
-	$(COMPILE) --constraint requirements.lock $(EXTRAS) --extra notebook pyproject.toml \
-	  $$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock) \
-	  -o requirements-notebook.lock
+	$(COMPILE) --constraint requirements.lock --constraint requirements-dev.lock --extra notebook \
+	  pyproject.toml $(ADDED_TO_RUN) -o requirements-notebook.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
 
-features-doc: $(VENV)/.installed ## Generate docs/features.md from the registry
+features-doc: $(VENV)/.dev-installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
 
 schemas: $(VENV)/.installed ## Generate docs/schemas from the models of the documents
 	$(BIN)/python -m stock_volume.document_schemas
 
-airflow-dags: $(VENV)/.installed ## Generate deploy/airflow/dags from the pipelines (EXCHANGE=)
+airflow-dags: $(VENV)/.dev-installed ## Generate deploy/airflow/dags from the pipelines (EXCHANGE=)
 	$(BIN)/kedro airflow create --pipelines __default__,update --group-by memory \
 	  --jinja-file deploy/airflow/dag.py.j2 --target-dir $(AIRFLOW_DAGS) \
 	  --params "$$($(BIN)/python -c 'from stock_volume.exchange import find_exchange; \
@@ -113,10 +115,10 @@ airflow-dags: $(VENV)/.installed ## Generate deploy/airflow/dags from the pipeli
 	    print(f"timezone={exchange.time_zone},update_schedule={exchange.update_schedule()}")')"
 	$(BIN)/ruff format --quiet --config pyproject.toml $(AIRFLOW_DAGS)
 
-airflow-check: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Run the DAGs with Airflow, on the embedded sample
+airflow-check: $(VENV)/.dev-installed $(AIRFLOW_VENV)/.installed ## Run the DAGs with Airflow, on the embedded sample
 	tests/airflow/check.sh
 
-airflow-picture: $(VENV)/.installed $(AIRFLOW_VENV)/.installed ## Like airflow-check, and update docs/images/airflow.png (needs Chromium)
+airflow-picture: $(VENV)/.dev-installed $(AIRFLOW_VENV)/.installed ## Like airflow-check, and update docs/images/airflow.png (needs Chromium)
 	tests/airflow/check.sh --picture
 
 clean: ## Remove the environments and the logs
@@ -125,10 +127,27 @@ clean: ## Remove the environments and the logs
 clean-data: ## Remove all data in data/, including fetched archives and the forecast log
 	rm -rf data/0*
 
+# uv installs in seconds. It does not read pip's configuration: where only pip reaches a registry,
+# pip installs.
+define install
+	$(1)/uv pip install --quiet --require-hashes --python $(1)/python $(2) 2>/dev/null \
+	  || $(1)/pip install --quiet --disable-pip-version-check --require-hashes $(2)
+endef
+
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	$(call install,$(BIN),-r requirements.lock)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.installed requirements-dev.lock
+	$(call install,$(BIN),-r requirements.lock -r requirements-dev.lock)
+	touch $@
+
+$(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
+	$(call install,$(BIN),-r requirements.lock -r requirements-notebook.lock)
 	touch $@
 
 $(SERVE_VENV)/.installed: requirements-serve.lock
@@ -139,9 +158,4 @@ $(SERVE_VENV)/.installed: requirements-serve.lock
 $(AIRFLOW_VENV)/.installed: deploy/airflow/requirements.lock
 	$(PYTHON) -m venv $(AIRFLOW_VENV)
 	$(AIRFLOW_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	touch $@
-
-$(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r requirements.lock -r requirements-notebook.lock
 	touch $@

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -12,8 +14,21 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)", text, re.MULTILINE))
 
 
-def test_the_notebooks_lock_repeats_no_pin() -> None:
-    """It is installed on top of the main lock, and has only what the notebooks add."""
-    main, added = pins("requirements.lock"), pins("requirements-notebook.lock")
-    assert "jupyterlab" in added
+@pytest.mark.parametrize(("name", "package"), [("dev", "pytest"), ("notebook", "jupyterlab")])
+def test_locks_on_top_of_the_main_one_repeat_no_pin(name: str, package: str) -> None:
+    """They are installed on top of it, and have only what they add."""
+    main, added = pins("requirements.lock"), pins(f"requirements-{name}.lock")
+    assert package in added
     assert not added.keys() & main.keys()
+
+
+@pytest.mark.parametrize("package", ["pytest", "kedro-viz", "mypy", "jupyterlab"])
+def test_a_run_installs_no_tools(package: str) -> None:
+    """What tests, graphs and notebooks need is installed on demand."""
+    assert package not in pins("requirements.lock")
+
+
+def test_development_and_notebooks_agree() -> None:
+    """Both can be installed in one environment."""
+    dev, notebook = pins("requirements-dev.lock"), pins("requirements-notebook.lock")
+    assert all(dev[package] == notebook[package] for package in dev.keys() & notebook.keys())
