@@ -15,9 +15,9 @@ export SOURCE DATA_ROOT ARTEFACT
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
-# the others only what they add to it.
+# the others only what they add to it. What it has for some platforms alone, they have again.
 RUN_EXTRAS := --extra sample --group build
-ADDED_TO_RUN = $$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock)
+ADDED_TO_RUN = $$(sed -n '/ ; /d; s/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -27,7 +27,7 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format viz notebook serve bench \
+.PHONY: help run dev test test-slow lint format viz notebook serve bench \
   bench-full bench-forecaster bench-serve bench-update dask-check soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
@@ -36,6 +36,8 @@ help: ## List the targets
 
 run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento (SOURCE=, DATA_ROOT=)
 	$(BIN)/kedro run $(PARAMS)
+
+dev: $(VENV)/.dev-installed ## Install the tools of development, the graph and all sources (run does not need them)
 
 test: $(VENV)/.dev-installed ## Run the test suite
 	$(BIN)/pytest
@@ -130,7 +132,7 @@ clean-data: ## Remove all data in data/, including fetched archives and the fore
 # uv installs in seconds. It does not read pip's configuration: where only pip reaches a registry,
 # pip installs.
 define install
-	$(1)/uv pip install --quiet --require-hashes --python $(1)/python $(2) 2>/dev/null \
+	$(1)/uv pip install --quiet --require-hashes --python $(1)/python $(2) \
 	  || $(1)/pip install --quiet --disable-pip-version-check --require-hashes $(2)
 endef
 
