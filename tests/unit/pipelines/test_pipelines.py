@@ -1,6 +1,7 @@
 """The pipelines, and that code, catalog and parameters fit together."""
 
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from kedro.framework.project import configure_project
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
+from stock_volume import pipelines as package
 from stock_volume.bars.ingest import IngestionParameters
 from stock_volume.bars.update import UpdateParameters
 from stock_volume.estimator.train import EstimatorParameters
@@ -87,6 +89,8 @@ def catalog(config: OmegaConfigLoader) -> dict[str, Any]:
 def test_pipelines_are_the_stages_and_all_of_them(pipelines: dict[str, Pipeline]) -> None:
     """Each stage is a pipeline, and the default is their sum, without those on request."""
     assert set(pipelines) == {*PIPELINES, "__default__"}
+    # The command line lists the modules of the package as pipelines.
+    assert {one.name for one in pkgutil.iter_modules(package.__path__)} == set(PIPELINES)
     default = {node.name for node in pipelines["__default__"].nodes}
     assert default == {node.name for stage in STAGES for node in pipelines[stage].nodes}
 

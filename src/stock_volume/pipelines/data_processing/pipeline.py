@@ -2,12 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from stock_volume.part import make_part
 from stock_volume.pipelines.data_processing.nodes import (
     assess_quality,
     ingest_bars,
     ingest_events,
 )
-from stock_volume.pipelines.part import make_part
 
 
 def create_pipeline() -> Pipeline:

@@ -2,12 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from stock_volume.part import make_part
 from stock_volume.pipelines.feature_engineering.nodes import (
     describe_sessions,
     engineer_features,
     engineer_forecast_features,
 )
-from stock_volume.pipelines.part import make_part
 
 
 def create_pipeline() -> Pipeline:

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from stock_volume.part import make_part
 from stock_volume.pipelines.modelling.nodes import (
     backtest_forecaster,
     draw_backtest,
@@ -17,7 +18,6 @@ from stock_volume.pipelines.modelling.nodes import (
     write_model_card,
     write_report,
 )
-from stock_volume.pipelines.part import make_part
 
 
 def create_pipeline() -> Pipeline:

@@ -4,10 +4,10 @@ from typing import Final
 
 from kedro.pipeline import Node, Pipeline
 
+from stock_volume.part import make_part
 from stock_volume.pipelines.data_processing.nodes import assess_quality
 from stock_volume.pipelines.feature_engineering.nodes import describe_sessions
 from stock_volume.pipelines.modelling.nodes import package_service, register_snapshot
-from stock_volume.pipelines.part import make_part
 from stock_volume.pipelines.update.nodes import (
     fetch_recent_bars,
     log_forecasts,
