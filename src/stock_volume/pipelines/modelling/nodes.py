@@ -206,7 +206,8 @@ def draw_backtest(
 
 def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:
     """Write the model card of the forecaster."""
-    return write_card(metrics, forecaster.training, git_revision(Path(__file__).parent))
+    revision = git_revision(Path(__file__).parent)
+    return write_card(metrics, forecaster.training, forecaster.features, revision)
 
 
 def register_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
