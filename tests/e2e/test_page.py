@@ -308,6 +308,23 @@ def test_headline_says_how_unusual_the_session_is(page: Page, api: httpx.Client)
     expect(page.locator(".scale-end")).to_have_text(ends)
 
 
+def test_known_event_is_beside_the_forecast(page: Page, api: httpx.Client) -> None:
+    """The sentence of a known event is shown as it is, in readable text; without one there is none.
+
+    It is shown as text: markup in it is no markup of the page.
+    """
+    open_symbol(page, "IBM")
+    expect(page.locator("#forecast-event")).to_have_count(0)
+    text = "Reports <b>earnings</b> after the close on 2013-03-01; the forecast session reacts."
+    forecast = {**answer(api, "/forecast/AAPL"), "event": {"text": text}}
+    page.route("**/forecast/AAPL", lambda route: route.fulfill(json=forecast))
+    open_symbol(page, "AAPL")
+    expect(page.locator("#forecast-event")).to_have_text(text)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(PALE_TEXT) == []
+
+
 @pytest.mark.parametrize(
     ("volume", "mean", "words"),
     [

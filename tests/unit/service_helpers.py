@@ -43,6 +43,7 @@ from stock_volume.stored_model import (
     drop_undefined,
 )
 from tests.unit.forecast_helpers import small_parameters
+from tests.unit.schedule_helpers import events_of
 
 PROJECT: Final = Path(__file__).parents[2]
 BENTO_NAME: Final = "stock_volume"
@@ -74,6 +75,16 @@ def model_text(volume_of: Callable[[Floats, Floats], Floats], rounds: int = 10) 
     )
     parameters = {"num_threads": 1, "verbose": -1, "deterministic": True, "force_row_wise": True}
     return lightgbm.train(parameters, data, num_boost_round=rounds).model_to_string()
+
+
+EVENT_ROWS: Final = """\
+Symbol,Date,Time,Known,Confirmed
+AAA,2018-06-29,post,2018-06-20,yes
+AAA,2018-03-29,post,2018-03-20,yes
+BBB,2018-07-05,,,
+CCC,2018-07-03,pre,2018-06-30,yes
+"""
+"""Events of which those of AAA and BBB were known and ahead at the last bar."""
 
 
 @cache
@@ -129,7 +140,10 @@ def stored_models() -> dict[str, StoredModel]:
     backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
     metrics = evaluate_backtest(backtest.lazy(), plan, parameters.quantiles, asked)
     features = add_features(bars, FeatureParameters())
-    snapshot = take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), NYSE)
+    events = events_of(EVENT_ROWS)
+    snapshot = take_snapshot(
+        features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), events.lazy(), NYSE
+    )
     estimator = model_text(lambda average, price: 2 * average + price)
     split = SplitMetrics(mae=1.5, mse=4.0, r2=0.5, n_train=80, n_test=20)
     about: dict[str, Json] = {

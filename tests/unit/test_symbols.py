@@ -221,7 +221,9 @@ def _updated() -> Frames:
 def _snapshot() -> Frames:
     prices = add_features(_prices().collect(), FeatureParameters()).lazy()
     backtest = backtest_frame().lazy()
-    yield take_snapshot(prices, _market(), _held(), backtest, NYSE).symbols.collect()
+    yield take_snapshot(
+        prices, _market(), _held(), backtest, NO_EVENTS.events.lazy(), NYSE
+    ).symbols.collect()
 
 
 USES = [_features, _sessions, _forecast_features, _renewed_features, _updated, _snapshot]

@@ -95,6 +95,7 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "register_snapshot": (
         "ingest_bars",
+        "ingest_events",
         "describe_sessions",
         "engineer_features",
         "engineer_forecast_features",

@@ -1,17 +1,24 @@
 """The forecaster's model card and its section of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from stock_volume.boosters import LIBRARY
 from stock_volume.evaluation.backtest import Fold
 from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics, PointMetrics
+from stock_volume.features.schedule import REACTION
 from stock_volume.forecaster.model import TrainingSummary
 from stock_volume.metrics import UNDEFINED, in_words
 
 _COLUMNS: Final = """\
 | symbol-days | eta-R² % | level R² % | MdAPE % | MAE (shares) | QLIKE | ALE | coverage % |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|"""
+
+_WITH_EVENTS: Final = """\
+- It knows no news except the dates of earnings: it was trained with the events of its run
+  (docs/events.md). A symbol without events is forecast from its own past alone."""
+_WITHOUT_EVENTS: Final = """\
+- It knows no news, and no earnings dates except what a symbol's own past suggests."""
 
 _NOTE_ON_UNDEFINED: Final = f"""
 {UNDEFINED.capitalize()}: the volumes do not vary. eta-R² has no value where the mean of the last
@@ -70,21 +77,26 @@ def _on_a_new_line(note: str) -> str:
     return f"\n{note}" if note else ""
 
 
-def write_card(metrics: BacktestMetrics, training: TrainingSummary, revision: str) -> str:
+def write_card(
+    metrics: BacktestMetrics, training: TrainingSummary, features: Collection[str], revision: str
+) -> str:
     """Write the model card (Mitchell et al., 2019).
 
     Args:
         metrics: Measures of the backtest.
         training: How the shipped forecaster was trained.
+        features: Names of its features.
         revision: Revision of the code.
 
     Returns:
         Markdown.
     """
-    return _explain_undefined(_describe_model(metrics, training, revision))
+    return _explain_undefined(_describe_model(metrics, training, features, revision))
 
 
-def _describe_model(metrics: BacktestMetrics, training: TrainingSummary, revision: str) -> str:
+def _describe_model(
+    metrics: BacktestMetrics, training: TrainingSummary, features: Collection[str], revision: str
+) -> str:
     parameters = training.parameters
     return f"""\
 # Model card: forecaster of the next session's volume
@@ -107,7 +119,7 @@ after it. The forecast is about the median; on half the days the volume is highe
 ## What it is not for
 
 - It does not forecast prices and is not advice to trade.
-- It knows no news, and no earnings dates except what a symbol's own past suggests.
+{_WITH_EVENTS if REACTION in features else _WITHOUT_EVENTS}
 - It says nothing about a session in which a symbol does not trade: such days are not scored.
 - Symbols that trade below 100k dollars a day are mostly noise; see their row below.
 

@@ -60,6 +60,14 @@ _PLACE: Final = "place"
 _GROUP: Final = "group"
 _AVAILABLE: Final = "available"
 _AT: Final = "at"
+_ORIGIN: Final = "origin"
+_DESCRIBED: Final = (
+    columns.DATE,
+    columns.TIME,
+    columns.EVENT_KIND,
+    columns.CONFIRMED,
+    columns.SESSION,
+)
 _KEY: Final = (columns.SYMBOL, columns.DATE)
 _TIMES: Final = {PRE: 1, POST: 2}
 _OFFSETS: Final = range(-NEAR, NEAR + 1)
@@ -329,6 +337,37 @@ def _nearest_events(bars: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
         (offset.first() == 0).alias(REACTION),
         time.first().alias(TIME_OF_DAY),
         pl.col(columns.CONFIRMED).first().alias(CONFIRMED),
+    )
+
+
+def next_events(rows: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
+    """Find the next event of each symbol, as known at an origin.
+
+    Args:
+        rows: ``Symbol``, ``Date`` (the origin) and ``TargetDate``, one row per symbol.
+        schedule: The events.
+
+    Returns:
+        One row per symbol that has an event whose reacting session is the target or one of the
+        20 sessions after it, sorted by symbol: ``Date`` of the event, ``Time``, ``Kind``,
+        ``Confirmed``, the reacting ``Session``, and how many sessions after the target it is.
+        Of events with the same reacting session, the one known first.
+    """
+    events, calendar = schedule
+    origins = rows.select(columns.SYMBOL, pl.col(columns.DATE).alias(_ORIGIN), columns.TARGET_DATE)
+    ahead = events.join(origins, on=columns.SYMBOL).filter(
+        _holds(pl.col(_ORIGIN)), pl.col(columns.SESSION) >= pl.col(columns.TARGET_DATE)
+    )
+    session, target = (
+        pl.Series(UNTIL, calendar.search_sorted(ahead[name]), pl.Int64)
+        for name in (columns.SESSION, columns.TARGET_DATE)
+    )
+    return (
+        ahead.with_columns(session - target)
+        .filter(pl.col(UNTIL) <= REACH)
+        .sort(columns.SYMBOL, UNTIL, columns.KNOWN_FROM, nulls_last=False, maintain_order=True)
+        .unique(columns.SYMBOL, keep="first", maintain_order=True)
+        .select(columns.SYMBOL, *_DESCRIBED, UNTIL)
     )
 
 

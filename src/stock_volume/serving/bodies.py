@@ -3,7 +3,7 @@
 import datetime as dt
 import itertools
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AliasChoices,
@@ -84,6 +84,17 @@ _FORECAST_EXAMPLE: Final[Any] = {
     "quantiles": {"q10": 92508188, "q50": 134630405, "q90": 220557557},
     "stale": True,
     "model": "stock_volume_forecaster:houvjixim2or4ax4",
+    "event": {
+        "date": "2021-01-27",
+        "time": "post",
+        "kind": "earnings",
+        "confirmed": True,
+        "reacting_session": "2021-01-28",
+        "sessions_until": 0,
+        "reaction": True,
+        "text": "Reports earnings after the close on 2021-01-27 (confirmed); the forecast session "
+        "reacts to it.",
+    },
 }
 
 
@@ -395,6 +406,25 @@ class Quantiles(BaseModel):
     q90: int = Field(description="shares; the volume is below it in nine cases of ten")
 
 
+class Event(BaseModel):
+    """An event of a symbol, as known at the close of its latest bar."""
+
+    date: dt.date = Field(description="the day of the event")
+    time: Literal["pre", "post"] | None = Field(
+        description="`pre`: before the close; `post`: after it; null where unknown"
+    )
+    kind: str = Field(description="the kind of event", examples=["earnings"])
+    confirmed: bool | None = Field(
+        description="whether the company has confirmed the date; null where unknown"
+    )
+    reacting_session: dt.date = Field(description="the session that reacts to the event")
+    sessions_until: int = Field(
+        description="sessions from the forecast session to the one that reacts, at most 20"
+    )
+    reaction: bool = Field(description="whether the forecast session reacts to the event")
+    text: str = Field(description="the same in a sentence")
+
+
 class Forecast(BaseModel):
     """A forecast of the session after a symbol's latest bar."""
 
@@ -409,6 +439,10 @@ class Forecast(BaseModel):
     quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
     stale: bool = Field(description="whether the session is over: newer bars are needed")
     model: str = Field(description="tag of the model that answers")
+    event: Event | None = Field(
+        default=None,
+        description="the next event of the symbol, if one is known; the run must have had events",
+    )
 
 
 class InvalidValue(BaseModel):

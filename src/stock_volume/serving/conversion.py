@@ -6,10 +6,12 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
+from stock_volume.features.schedule import UNTIL
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
 from stock_volume.serving.bodies import (
     Bar,
     BarsRequest,
+    Event,
     Forecast,
     History,
     Quantiles,
@@ -18,7 +20,8 @@ from stock_volume.serving.bodies import (
     SymbolInfo,
 )
 from stock_volume.snapshot import snapshot
-from stock_volume.snapshot.lookup import CLOSING_TIME, Row
+from stock_volume.snapshot.event import describe_event
+from stock_volume.snapshot.lookup import CLOSING_TIME, EVENT, Row
 from stock_volume.snapshot.own_bars import InvalidBarsError
 
 _BAR_TYPES = {
@@ -89,6 +92,20 @@ def forecast_answer(row: Row, model: str) -> Forecast:
         ),
         stale=row[CLOSING_TIME] <= datetime.now(tz=UTC),
         model=model,
+        event=_event_answer(row[EVENT]) if row.get(EVENT) else None,
+    )
+
+
+def _event_answer(event: Row) -> Event:
+    return Event(
+        date=event[columns.DATE],
+        time=event[columns.TIME],
+        kind=event[columns.EVENT_KIND],
+        confirmed=event[columns.CONFIRMED],
+        reacting_session=event[columns.SESSION],
+        sessions_until=event[UNTIL],
+        reaction=event[UNTIL] == 0,
+        text=describe_event(event),
     )
 
 

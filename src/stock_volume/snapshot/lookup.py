@@ -20,6 +20,9 @@ Row = dict[str, Any]
 CLOSING_TIME: Final = "closing_time"
 """Field of a forecast: when its session closes, unless early."""
 
+EVENT: Final = "event"
+"""Field of a forecast: the row of the symbol's next known event, or None."""
+
 _MAX_SUGGESTIONS: Final = 5
 _MIN_SIMILARITY: Final = 0.5
 _ONE_THREAD: Final = 1
@@ -91,6 +94,8 @@ class SymbolLookup:
             )
         self._sessions = snapshot.sessions.collect()
         self._records = snapshot.records
+        events = snapshot.events.collect().iter_rows(named=True)
+        self._events: dict[str, Row] = {event[columns.SYMBOL]: event for event in events}
         self._history, self._scored = snapshot.history, snapshot.scored
         self._place = _places(self._symbols)
         self._by_upper_case: dict[str, list[str]] = {}
@@ -238,7 +243,7 @@ class SymbolLookup:
 
         Returns:
             One row per symbol, in the same order: the columns of ``Forecaster.predict``, the
-            names and the closing time.
+            names, the closing time and the event.
 
         Raises:
             UnknownSymbolError: There is no such symbol.
@@ -246,7 +251,9 @@ class SymbolLookup:
         """
         spellings = [self.forecastable(symbol) for symbol in symbols]
         rows = self._latest[[self._latest_place[symbol] for symbol in spellings]]
-        return self._predict(rows)
+        return [
+            {**row, EVENT: self._events.get(row[columns.SYMBOL])} for row in self._predict(rows)
+        ]
 
     def forecast_bars(self, bars: pl.DataFrame, rules: RuleParameters) -> Row:
         """Forecast the session after the latest bar of one symbol.
@@ -256,7 +263,7 @@ class SymbolLookup:
             rules: Bounds of the rules that the bars must keep.
 
         Returns:
-            A row like a row of ``forecast``.
+            A row like a row of ``forecast``, without an event.
 
         Raises:
             InvalidBarsError: The bars break a rule, or are too few to forecast from.

@@ -10,7 +10,13 @@ from stock_volume.evaluation.measures import interval_measures, point_measures
 from stock_volume.exchange import Exchange
 from stock_volume.features.market import extend_sessions
 from stock_volume.features.quantities import MONTH
-from stock_volume.features.schedule import carry_schedule
+from stock_volume.features.schedule import (
+    Schedule,
+    carry_schedule,
+    earnings_of,
+    next_events,
+    sessions_around,
+)
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
 from stock_volume.symbols import map_symbols
@@ -48,6 +54,8 @@ class Snapshot(NamedTuple):
         sessions: The sessions, extended beyond the data.
         records: One row a symbol that the backtest has scored: its measures.
         scored: The latest forecasts of the backtest with the actual volumes.
+        events: One row per symbol of ``latest`` with a known event ahead: rows of
+            ``next_events``.
     """
 
     symbols: pl.LazyFrame
@@ -56,13 +64,15 @@ class Snapshot(NamedTuple):
     sessions: pl.LazyFrame
     records: pl.LazyFrame
     scored: pl.LazyFrame
+    events: pl.LazyFrame
 
 
-def take_snapshot(
+def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
+    events: pl.LazyFrame,
     exchange: Exchange,
 ) -> Snapshot:
     """Take what the service needs from the layers of a run.
@@ -72,6 +82,7 @@ def take_snapshot(
         sessions: The market by session.
         forecast_features: Features of the forecaster.
         backtest: Rows of ``run_backtest``.
+        events: The events layer.
         exchange: The exchange of all of them.
 
     Returns:
@@ -82,15 +93,17 @@ def take_snapshot(
     """
     known = sessions.collect()
     last = known.select(pl.col(columns.DATE).max()).item()
+    latest = latest_of_each(forecast_features)
     return Snapshot(
         symbols=_symbols(features),
-        latest=latest_of_each(forecast_features).lazy(),
+        latest=latest.lazy(),
         history=_history(features),
         sessions=carry_schedule(
             known, extend_sessions(known, last + _CALENDAR_AHEAD, exchange)
         ).lazy(),
         records=_records(backtest),
         scored=_scored(backtest),
+        events=_events_ahead(latest, events, exchange).lazy(),
     )
 
 
@@ -115,6 +128,11 @@ def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(columns.SYMBOL)
     )
+
+
+def _events_ahead(latest: pl.DataFrame, events: pl.LazyFrame, exchange: Exchange) -> pl.DataFrame:
+    earnings = earnings_of(events).collect()
+    return next_events(latest, Schedule(earnings, sessions_around(earnings.lazy(), exchange)))
 
 
 def _history(features: pl.LazyFrame) -> pl.LazyFrame:

@@ -59,6 +59,7 @@ TRAINING: Final = TrainingSummary(
     trees=321,
     parameters=ForecasterParameters(boosters=3, quantiles=(0.1, 0.5, 0.9)),
 )
+FEATURES: Final = ("abnormal_lag_0",)
 SOME_ROWS: Final = [
     pytest.param(ROWS, id="many"),
     pytest.param(ROWS.filter(pl.col(columns.SYMBOL) == "S00"), id="one-symbol"),
@@ -287,18 +288,36 @@ def test_report_has_the_figures(words: str) -> None:
 )
 def test_card_has_the_figures(words: str) -> None:
     """The card has the training, the windows and the bias as given."""
-    assert words in write_card(METRICS, TRAINING, "0123abc")
+    assert words in write_card(METRICS, TRAINING, FEATURES, "0123abc")
 
 
 def test_card_holds_the_report() -> None:
     """The card's figures of the backtest are the report's."""
-    assert report_forecaster(METRICS) in write_card(METRICS, TRAINING, "0123abc")
+    assert report_forecaster(METRICS) in write_card(METRICS, TRAINING, FEATURES, "0123abc")
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (FEATURES, "It knows no news, and no earnings dates except"),
+        ((*FEATURES, "schedule_reaction"), "It knows no news except the dates of earnings"),
+    ],
+    ids=["without-events", "with-events"],
+)
+def test_card_says_whether_the_forecaster_knows_earnings(
+    features: tuple[str, ...], words: str
+) -> None:
+    """A forecaster with features of events knows dates of earnings, and another does not."""
+    card = write_card(METRICS, TRAINING, features, "")
+    assert words in card
+    assert card.count("It knows no news") == 1
+    assert not re.search(r"[^\n]- ", card)
 
 
 @pytest.mark.parametrize(("place", "name"), [(1, "by_bucket"), (2, "by_security"), (3, "by_year")])
 def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
     """Each group of the figures is a row of its table, with its count and coverage."""
-    _, _, *rows = _tables(write_card(METRICS, TRAINING, ""))[place]
+    _, _, *rows = _tables(write_card(METRICS, TRAINING, FEATURES, ""))[place]
     assert rows == [
         [group, f"{measures.n:,}", *_figures(measures), f"{measures.coverage_80:.1f}"]
         for group, measures in getattr(METRICS, name).items()
@@ -317,7 +336,7 @@ def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
 def test_card_skips_groups_without_rows(rows: pl.DataFrame, there: list[str]) -> None:
     """A group that was counted as empty has no row, and every other has."""
     metrics = _metrics(rows)
-    _, *tables, _ = _tables(write_card(metrics, TRAINING, ""))
+    _, *tables, _ = _tables(write_card(metrics, TRAINING, FEATURES, ""))
     shown = [row[0] for _, _, *lines in tables for row in lines]
     groups = {**metrics.by_bucket, **metrics.by_security, **metrics.by_year}
     assert shown == [name for name, measures in groups.items() if measures.n]
@@ -328,7 +347,7 @@ def test_card_skips_groups_without_rows(rows: pl.DataFrame, there: list[str]) ->
 @pytest.mark.parametrize("rows", SOME_ROWS[:-1])
 def test_tables_are_well_formed(rows: pl.DataFrame) -> None:
     """In each table every row has as many cells as the head, and none is empty or no number."""
-    card = write_card(_metrics(rows, note=""), TRAINING, "0123abc")
+    card = write_card(_metrics(rows, note=""), TRAINING, FEATURES, "0123abc")
     tables = _tables(card)
     assert len(tables) == 5
     for head, line, *lines in tables:
@@ -344,7 +363,7 @@ def test_tables_are_well_formed(rows: pl.DataFrame) -> None:
 @pytest.mark.parametrize("rows", SOME_ROWS)
 def test_card_is_tidy(rows: pl.DataFrame, note: str) -> None:
     """No line ends in a space, no two blank ones follow each other, a heading has one before it."""
-    card = write_card(_metrics(rows, note=note), TRAINING, "0123abc")
+    card = write_card(_metrics(rows, note=note), TRAINING, FEATURES, "0123abc")
     assert not re.search(r"[ \t]$", card, re.MULTILINE)
     assert "\n\n\n" not in card
     assert not re.search(r"[^\n]\n#", card)
@@ -362,7 +381,7 @@ def test_coverage_is_always_reported(rows: pl.DataFrame) -> None:
 
 def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
     """A group of one row has every figure but the R2 of a level, and the card says why."""
-    card = write_card(_metrics(ROWS.head(1)), TRAINING, "")
+    card = write_card(_metrics(ROWS.head(1)), TRAINING, FEATURES, "")
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
     *tables, _ = _tables(card)
     assert len(tables) == 4
@@ -377,7 +396,7 @@ def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
 
 def test_card_of_varying_volumes_has_nothing_undefined() -> None:
     """Where every measure has a value the card has no word of undefined ones."""
-    assert "ndefined" not in write_card(METRICS, TRAINING, "")
+    assert "ndefined" not in write_card(METRICS, TRAINING, FEATURES, "")
 
 
 def test_card_of_constant_volumes_says_that_they_do_not_vary() -> None:
@@ -389,7 +408,7 @@ def test_card_of_constant_volumes_says_that_they_do_not_vary() -> None:
         pl.lit(0.0).alias(ETA),
     )
     metrics = _metrics(constant)
-    for text in (report_forecaster(metrics), write_card(metrics, TRAINING, "")):
+    for text in (report_forecaster(metrics), write_card(metrics, TRAINING, FEATURES, "")):
         assert "**eta-R² is undefined**" in text
         assert "Undefined: the volumes do not vary." in text
         assert not re.search(r"\b(nan|inf|None|null)\b", text)

@@ -20,7 +20,12 @@ from stock_volume.features.registry import (
     FeatureSet,
     forecast_features,
 )
-from stock_volume.features.schedule import PEER_FEATURES, SCHEDULE_FEATURES
+from stock_volume.features.schedule import (
+    PEER_FEATURES,
+    SCHEDULE_FEATURES,
+    UNTIL,
+    next_events,
+)
 from tests.unit.forecast_oracles import LAST, quantities, random_bars, sessions_of
 from tests.unit.schedule_helpers import (
     WITHOUT_EVENTS,
@@ -394,3 +399,50 @@ def test_events_of_symbols_without_bars_do_no_harm(bars: pl.DataFrame) -> None:
     assert set(peers) == {1.0}
     sessions, schedule = sessions_with(bars, events), schedule_of(events)
     assert forecast_features(bars.head(0), sessions, schedule=schedule).height == 0
+
+
+@pytest.mark.parametrize("cut", [*CUTS[1:], LAST])
+@pytest.mark.parametrize("seed", [5, 6])
+def test_next_events_are_those_known_ahead(seed: int, cut: date) -> None:
+    """Each symbol's next event within twenty sessions of the target is told, and no other."""
+    bars = random_bars(seed)
+    events = random_events(bars, seed)
+    rows = features_with(bars, events).filter(pl.col(columns.DATE) <= cut)
+    latest = rows.group_by(columns.SYMBOL, maintain_order=True).last()
+    upcoming = next_events(latest, schedule_of(events))
+    found = {row[columns.SYMBOL]: row for row in upcoming.to_dicts()}
+    expected = {}
+    for symbol, day, target in latest.select(
+        columns.SYMBOL, columns.DATE, columns.TARGET_DATE
+    ).rows():
+        ahead = [
+            (-offset, one)
+            for offset, one in _near(target, day, _events(events, symbol))
+            if offset <= 0
+        ]
+        if ahead:
+            expected[symbol] = ahead[0]
+    assert found.keys() == expected.keys()
+    assert expected
+    assert WITHOUT_EVENTS not in found
+    for symbol, (sessions, event) in expected.items():
+        row = found[symbol]
+        assert row[UNTIL] == sessions
+        assert row[columns.SESSION] == event.session
+        assert (row[columns.TIME], row[columns.CONFIRMED]) == (event.time, event.confirmed)
+        assert row[columns.EVENT_KIND] == "earnings"
+        assert abs((row[columns.DATE] - event.session).days) <= 7
+
+
+def test_next_events_agree_with_the_features() -> None:
+    """What is told of an event is what the features of the same origin are made of."""
+    bars = random_bars(7)
+    events = random_events(bars, 7)
+    rows = features_with(bars, events)
+    latest = rows.group_by(columns.SYMBOL, maintain_order=True).last()
+    found = next_events(latest, schedule_of(events))
+    joined = latest.select(columns.SYMBOL, UNTIL).join(
+        found.select(columns.SYMBOL, told=UNTIL), on=columns.SYMBOL, how="left"
+    )
+    assert joined[UNTIL].is_not_null().any()
+    assert joined[UNTIL].cast(pl.Int64).to_list() == joined["told"].to_list()

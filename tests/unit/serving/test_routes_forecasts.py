@@ -24,6 +24,32 @@ if TYPE_CHECKING:
 
 pytestmark = BENTOML_WARNINGS
 
+EVENTS = {
+    "AAA": {
+        "date": "2018-06-29",
+        "time": "post",
+        "kind": "earnings",
+        "confirmed": True,
+        "reacting_session": "2018-07-02",
+        "sessions_until": 0,
+        "reaction": True,
+        "text": "Reports earnings after the close on 2018-06-29 (confirmed); the forecast session "
+        "reacts to it.",
+    },
+    "BBB": {
+        "date": "2018-07-05",
+        "time": None,
+        "kind": "earnings",
+        "confirmed": None,
+        "reacting_session": "2018-07-05",
+        "sessions_until": 2,
+        "reaction": False,
+        "text": "Reports earnings on 2018-07-05, at an unknown time of day; the session that "
+        "reacts is 2 sessions after the forecast session.",
+    },
+}
+"""What the service knows of EVENT_ROWS."""
+
 SYMBOLS = ["AAA", "BBB", "CCC", "DDD"]
 
 
@@ -64,6 +90,7 @@ def test_forecast_is_that_of_the_model(
         "quantiles": quantiles,
         "stale": True,
         "model": tags[FORECASTER_NAME],
+        "event": EVENTS.get(symbol),
     }
     assert list(quantiles.values()) == sorted(quantiles.values())
 
@@ -138,7 +165,7 @@ def test_all_bars_forecast_as_the_run_did(client: "TestClient", symbol: str) -> 
     answer = client.post("/forecast", json=body)
     assert answer.status_code == 200, answer.text
     known = client.get(f"/forecast/{symbol}").json()
-    assert answer.json() == {**known, "security_name": None}
+    assert answer.json() == {**known, "security_name": None, "event": None}
 
 
 def test_order_of_bars_does_not_matter(client: "TestClient") -> None:

@@ -14,6 +14,7 @@ from stock_volume.bars.rules import RuleParameters
 from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.snapshot.lookup import (
@@ -156,6 +157,7 @@ def frames(sessions: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         "sessions": sessions.lazy(),
         "records": _records(symbols).lazy(),
         "scored": _scored(symbols).lazy(),
+        "events": NO_EVENTS.events.lazy(),
     }
 
 
@@ -462,7 +464,7 @@ def _expected(forecaster: Forecaster, symbols: list[str]) -> pl.DataFrame:
     rows = pl.concat(NEXT.filter(symbol == SYMBOL) for symbol in symbols)
     predicted = pl.concat(forecaster.predict(row, 1) for row in rows.iter_slices(1))
     names = rows.select(columns.SECURITY_NAME, columns.ETF)
-    return pl.concat([names, predicted], how="horizontal").with_columns(CLOSING_TIME)
+    return pl.concat([names, predicted], how="horizontal").with_columns(CLOSING_TIME, event=None)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from stock_volume.evaluation.baselines import MA5
 from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.registry import FeatureParameters, add_features, forecast_features
+from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.live import latest_of_each
 from stock_volume.forecaster.model import INTERVAL_NAMES
 from stock_volume.snapshot.snapshot import (
@@ -93,7 +94,14 @@ def snapshot(
     bars: pl.DataFrame, sessions: pl.DataFrame, rows: pl.DataFrame, backtest: pl.DataFrame
 ) -> Snapshot:
     features = add_features(bars, FeatureParameters())
-    return take_snapshot(features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), NYSE)
+    return take_snapshot(
+        features.lazy(),
+        sessions.lazy(),
+        rows.lazy(),
+        backtest.lazy(),
+        NO_EVENTS.events.lazy(),
+        NYSE,
+    )
 
 
 def _by_symbol(bars: pl.DataFrame) -> dict[str, Any]:
@@ -139,7 +147,9 @@ def test_symbols_of_few_bars_are_told_of_these(sessions: pl.DataFrame, rows: pl.
     )
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).lazy()
-    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest, NYSE)
+    taken = take_snapshot(
+        features, sessions.lazy(), rows.lazy(), backtest, NO_EVENTS.events.lazy(), NYSE
+    )
     expected = pl.DataFrame([_known_of(own) for own in _by_symbol(bars).values()])
     assert_frame_equal(taken.symbols.collect(), expected, rel_tol=1e-9)
 
@@ -168,7 +178,9 @@ def test_history_begins_on_the_first_of_its_days(
     bars = random_bars(5).head(3).with_columns(pl.Series(columns.DATE, days))
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).lazy()
-    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest, NYSE)
+    taken = take_snapshot(
+        features, sessions.lazy(), rows.lazy(), backtest, NO_EVENTS.events.lazy(), NYSE
+    )
     assert taken.history.collect()[columns.DATE].to_list() == days[1:]
 
 
@@ -259,7 +271,9 @@ def test_no_backtest_leaves_no_records(
     """Where nothing has been scored the records have their columns and no row."""
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).clear().lazy()
-    taken = take_snapshot(features, sessions.lazy(), rows.lazy(), backtest, NYSE)
+    taken = take_snapshot(
+        features, sessions.lazy(), rows.lazy(), backtest, NO_EVENTS.events.lazy(), NYSE
+    )
     assert taken.records.collect().is_empty()
     assert taken.scored.collect().is_empty()
     assert {SCORED, "eta_r2", "mdape", "mae", "coverage_80"} < set(taken.records.collect_schema())

@@ -206,19 +206,21 @@ def draw_backtest(
 
 def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:
     """Write the model card of the forecaster."""
-    return write_card(metrics, forecaster.training, git_revision(Path(__file__).parent))
+    revision = git_revision(Path(__file__).parent)
+    return write_card(metrics, forecaster.training, forecaster.features, revision)
 
 
-def register_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
+def register_snapshot(  # noqa: PLR0913, PLR0917 (six layers go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
+    events: pl.LazyFrame,
     files: pl.LazyFrame,
     exchange: Exchange,
 ) -> StoredModel:
     """Take a snapshot of the symbols for the service."""
-    snapshot = take_snapshot(features, sessions, forecast_features, backtest, exchange)
+    snapshot = take_snapshot(features, sessions, forecast_features, backtest, events, exchange)
     return _describe_origin(
         {EXCHANGE_FILE: exchange.model_dump_json(indent=2)},
         files,

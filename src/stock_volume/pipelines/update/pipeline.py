@@ -212,6 +212,7 @@ def _package() -> Pipeline:
                     "sessions",
                     "forecast_features",
                     "backtest",
+                    "events",
                     "files",
                     "params:exchange",
                 ],

@@ -57,6 +57,7 @@ export function showForecast(forecast, { vol_moving_avg: usual, bars }, retry) {
         scale(forecast, usual),
       ),
     ),
+    ...(forecast.event ? [el("p", { id: "forecast-event" }, forecast.event.text)] : []),
   );
 }
 
