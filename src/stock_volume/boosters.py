@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from stock_volume.arrays import Floats, Matrix
+from stock_volume.arrays import Floats, Indices, Matrix
 
 if TYPE_CHECKING:
     import lightgbm
@@ -28,8 +28,8 @@ _RESERVED_BINS: Final = 4
 MAX_LEVELS: Final = _MAX_BINS - _RESERVED_BINS
 """Distinct values of an input that ``fit_regressor`` can distinguish."""
 
-_ROWS_THAT_CHOOSE_BINS: Final = 200_000
-"""LightGBM's bin_construct_sample_cnt."""
+BIN_SAMPLE_ROWS: Final = 200_000
+"""Maximum number of rows that bins are chosen for: LightGBM's bin_construct_sample_cnt."""
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
@@ -181,6 +181,21 @@ class Block:
     read: Callable[[], Matrix]
 
 
+def split_by_block(heights: Sequence[int], positions: Indices) -> list[Indices]:
+    """Split positions of rows by block.
+
+    Args:
+        heights: Number of rows of each block.
+        positions: Positions in all blocks together, ascending.
+
+    Returns:
+        The positions in each block, counted from its start.
+    """
+    starts = np.cumsum([0, *heights[:-1]])
+    parts = np.split(positions, np.searchsorted(positions, starts[1:]))
+    return [part - start for part, start in zip(parts, starts, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
     """Rows to fit boosters to, binned once; parts of them share the bins.
@@ -250,7 +265,7 @@ def estimate_memory(rows: int, sample: int, features: int, block_rows: int) -> i
         Bytes: a byte per bin, the rows for which bins are chosen as Python rows and as two
         matrices, and a block as read, as a matrix and as being read.
     """
-    chosen_for = min(rows, _ROWS_THAT_CHOOSE_BINS)
+    chosen_for = min(rows, BIN_SAMPLE_ROWS)
     return features * (rows + sample + 24 * chosen_for + 3 * 4 * block_rows)
 
 

@@ -17,14 +17,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import numpy as np
 
 from stock_volume.arrays import Floats, Indices, Matrix
-from stock_volume.boosters import Block, Booster, BoosterSettings, lightgbm_parameters
+from stock_volume.boosters import (
+    BIN_SAMPLE_ROWS,
+    Block,
+    Booster,
+    BoosterSettings,
+    lightgbm_parameters,
+    split_by_block,
+)
 from stock_volume.workers import Seat, current_workers
 
 if TYPE_CHECKING:
     import lightgbm
-
-SAMPLE_ROWS: Final = 200_000
-"""Rows that the bins are chosen for: LightGBM's own number."""
 
 _PLACES: Final = ("[machines:", "[local_listen_port:")
 """Beginnings of the lines of a booster's text that differ from run to run."""
@@ -50,14 +54,14 @@ class RankedRows(NamedTuple):
 
     def read(self) -> Matrix:
         """Read the features of the chosen rows, shape (n, features)."""
-        starts = np.cumsum([0, *(block.rows for block in self.blocks)])
-        parts = np.split(self.chosen, np.searchsorted(self.chosen, starts[1:-1]))
-        matrices = [
-            block.read()[rows - start]
-            for block, rows, start in zip(self.blocks, parts, starts[:-1], strict=True)
-            if len(rows)
-        ]
-        return np.concatenate(matrices)
+        parts = split_by_block([block.rows for block in self.blocks], self.chosen)
+        return np.concatenate(
+            [
+                block.read()[rows]
+                for block, rows in zip(self.blocks, parts, strict=True)
+                if len(rows)
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ def _choose_bins(
     """Choose the bins for a sample of the rows of every rank."""
     from lightgbm import Dataset
 
-    share = min(1.0, SAMPLE_ROWS / sum(len(one.chosen) for one in rows))
+    share = min(1.0, BIN_SAMPLE_ROWS / sum(len(one.chosen) for one in rows))
     read = partial(_read_sample, share=share, seed=settings.seed)
     sample = np.concatenate(list(current_workers().map(read, enumerate(rows))))
     parameters = lightgbm_parameters(settings)

@@ -207,7 +207,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnDask]:
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", COMPUTED + PREDICTED)
 def test_the_default_run_equals_one_machine(layer: str, sample_run: Run, whole_run: OnDask) -> None:
-    """The layers and the forecasts equal those of a run without Dask."""
+    """Layers and forecasts are the same as without Dask."""
     expected = pl.read_parquet(sample_run.path(f"{layer}.parquet"))
     assert_frame_equal(whole_run.layers.frame(layer), expected, check_exact=True)
 

@@ -154,7 +154,7 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
             self._start(write, data.result, data.height or data.symbols)
 
     def confirm(self) -> None:
-        """Wait for the parts, list them and delete those of before; without any save, return."""
+        """Wait for the parts, list them, delete the previous ones; do nothing without a save."""
         self._flush()
         if not self._saving and self._empty is not None:
             self._start(*self._empty, 1)
@@ -258,7 +258,7 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
         _write_bytes(self._folder, CONTENTS_FILE, content, self._fs_args)
 
     def _delete_others(self, contents: Contents) -> None:
-        """Delete the parts that are not listed: those of before, and of runs that failed."""
+        """Delete the parts that are not listed: the previous ones, and those of failed runs."""
         file_system, folder = _open_folder(self._folder, self._fs_args)
         file_system.invalidate_cache()
         listed = {part.file for part in contents.parts}

@@ -1,4 +1,4 @@
-"""Where events come from: files of events, whoever fetched them."""
+"""Where events come from: files on disk, or fetched from a server."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol

@@ -14,7 +14,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.arrays import Indices, Matrix
-from stock_volume.boosters import Block
+from stock_volume.boosters import Block, split_by_block
 from stock_volume.symbols import SymbolRange, symbol_ranges
 
 BLOCK_ROWS: Final = 100_000
@@ -42,7 +42,7 @@ class Pool(NamedTuple):
             Features, shape (n, features), block by block; blocks without such rows are left out.
         """
         for block, local in zip(
-            self.blocks, _split([block.rows for block in self.blocks], rows), strict=True
+            self.blocks, split_by_block([block.rows for block in self.blocks], rows), strict=True
         ):
             if len(local):
                 yield block.read()[local]
@@ -75,7 +75,9 @@ def pool_rows(
         blocks=tuple(
             Block(len(local), partial(_read_features, wide, symbols, local))
             for symbols, local in zip(
-                ranges, _split(_count_rows(rows[columns.SYMBOL], ranges), chosen), strict=True
+                ranges,
+                split_by_block(_count_rows(rows[columns.SYMBOL], ranges), chosen),
+                strict=True,
             )
         ),
     )
@@ -104,13 +106,6 @@ def sample_positions(positions: Indices, limit: int, *seed: int) -> Indices:
         return positions
     chosen = np.random.default_rng(seed).choice(len(positions), limit, replace=False)
     return positions[np.sort(chosen)]
-
-
-def _split(heights: Sequence[int], positions: Indices) -> list[Indices]:
-    """Split positions by block, and count them from the start of each."""
-    starts = np.cumsum([0, *heights[:-1]])
-    parts = np.split(positions, np.searchsorted(positions, starts[1:]))
-    return [part - start for part, start in zip(parts, starts, strict=True)]
 
 
 def _read_features(layer: pl.LazyFrame, symbols: SymbolRange, rows: Indices) -> Matrix:

@@ -21,8 +21,8 @@ TICKERS_URL: Final = "https://www.sec.gov/files/company_tickers.json"
 SUBMISSIONS_URL: Final = "https://data.sec.gov/submissions/"
 
 _HINT: Final = (
-    "; the SEC refuses requests without a contact: --params contact='Name name@example.org', and "
-    "for some minutes those of clients that asked more than ten times a second"
+    "; the SEC refuses requests without a contact: --params contact='Name name@example.org'; it "
+    "also blocks clients for some minutes after more than ten requests a second"
 )
 _FORM: Final = "8-K"
 _RESULTS: Final = "2.02"

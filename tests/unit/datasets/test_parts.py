@@ -37,7 +37,7 @@ PRICES = "stock_volume.schemas.Prices"
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
-    """An S3 server with the bucket ``layers``, as fsspec and Polars are told of it."""
+    """An S3 server with the bucket ``layers``, with fsspec's and Polars' options for it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)

@@ -313,7 +313,7 @@ WHOLE,2018-08-14,post,,2018-08-01,yes
     "cut", [date(2018, 2, 9), date(2018, 2, 14), date(2018, 5, 9), date(2018, 5, 11), LAST]
 )
 def test_no_feature_sees_a_revision_before_it_was_known(bars: pl.DataFrame, cut: date) -> None:
-    """Up to a day, features are those of a file without the rows that became known later.
+    """Up to a day, features ignore rows of the file that became known later.
 
     This is so through the rules: of two rows of one event, the later adds nothing to the earlier.
     """
@@ -351,7 +351,7 @@ def test_a_revision_counts_once_it_is_known(bars: pl.DataFrame) -> None:
 
 
 def test_a_symbol_without_events_has_no_schedule(bars: pl.DataFrame, made: pl.DataFrame) -> None:
-    """Its own features are null, and its other features are those of a run without events."""
+    """Its schedule features are null, and its other features are the same as without events."""
     of_symbol = pl.col(columns.SYMBOL) == WITHOUT_EVENTS
     own = made.filter(of_symbol).select(feature.name for feature in SCHEDULE_FEATURES)
     assert own.height > 0

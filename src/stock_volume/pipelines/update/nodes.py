@@ -243,12 +243,12 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
     chunk_rows: int,
 ) -> Iterator[pl.DataFrame]:
     """Compute the forecaster's features of the symbols that have changed, and keep the rest."""
-    if _any_pending(files, event_files):
-        changed = _pending(files)[columns.SYMBOL]
+    pending = _pending(files)
+    if pending.height or _any_pending(event_files):
         earnings = earnings_of(events)
         window = feature_window(sessions.collect(), forecaster, backtest)
         window = window._replace(calendar=sessions_around(earnings, exchange))
-        symbols = stale_symbols(held, changed, window.sessions, earnings)
+        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions, earnings)
         renew = partial(renew_features, symbols=symbols, window=window)
         yield from map_layer(
             renew,
