@@ -34,6 +34,8 @@ class ForecasterParameters(BaseModel):
         etf_weight: Weight of an ETF's row; a stock's is 1.
         max_rows: Maximum number of rows that a booster is trained on. Of more rows each booster
             has its own sample.
+        search_rows: Maximum number of rows that choose the number of trees, those that judge it
+            included.
         boosters: Number of boosters, each with its own seed, whose mean is the forecast.
         validation_share: Share of the sessions, the last ones, for early stopping and the
             calibration of the quantiles.
@@ -64,7 +66,8 @@ class ForecasterParameters(BaseModel):
     quantized: bool = False
     half_life_sessions: float | None = Field(default=None, gt=0)
     etf_weight: float = Field(default=0.3, gt=0)
-    max_rows: int = Field(default=1_000_000, ge=100)
+    max_rows: int = Field(default=600_000, ge=100)
+    search_rows: int = Field(default=300_000, ge=100)
     boosters: int = Field(default=2, ge=1)
     validation_share: Level = 0.2
     early_stopping_rounds: int = Field(default=50, ge=1)

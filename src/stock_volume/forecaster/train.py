@@ -199,8 +199,9 @@ class _Sample(IntEnum):
 
 
 def _count_trees(training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters) -> int:
-    late_rows = math.ceil(parameters.max_rows * parameters.validation_share)
-    early_rows = parameters.max_rows - late_rows
+    limit = min(parameters.search_rows, parameters.max_rows)
+    late_rows = math.ceil(limit * parameters.validation_share)
+    early_rows = limit - late_rows
     seed = parameters.random_state
     early = sample_positions(split.early, early_rows, seed, _Sample.EARLY)
     late = sample_positions(split.late, late_rows, seed, _Sample.LATE)
