@@ -206,16 +206,20 @@ class TrainingSet:
 
     binned: "lightgbm.Dataset"
 
-    def subset(self, rows: npt.NDArray[np.intp]) -> "TrainingSet":
+    def subset(self, rows: npt.NDArray[np.intp], target: Floats | None = None) -> "TrainingSet":
         """Select rows.
 
         Args:
             rows: Their positions, ascending.
+            target: Another target, of all rows; None for the same.
 
         Returns:
             The rows, with the bins of all.
         """
-        return TrainingSet(self.binned.subset(rows))  # type: ignore[arg-type]  # not only lists
+        part = self.binned.subset(rows)  # type: ignore[arg-type]  # not only lists
+        if target is not None:
+            part.construct().set_label(target[rows])
+        return TrainingSet(part)
 
     def fit(self, settings: BoosterSettings) -> Booster:
         """Fit a booster to the rows.

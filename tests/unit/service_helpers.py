@@ -15,7 +15,7 @@ from stock_volume.arrays import Floats
 from stock_volume.boosters import Booster
 from stock_volume.datasets import BentoDataset
 from stock_volume.estimator.train import EstimatorMetrics, SplitMetrics
-from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
+from stock_volume.evaluation.backtest import plan_backtest, target_sessions
 from stock_volume.evaluation.measures import evaluate_backtest
 from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
@@ -42,7 +42,7 @@ from stock_volume.stored_model import (
     StoredModel,
     drop_undefined,
 )
-from tests.unit.forecast_helpers import small_parameters
+from tests.unit.forecast_helpers import NO_HORIZONS, backtest_of, small_parameters
 from tests.unit.schedule_helpers import events_of
 
 PROJECT: Final = Path(__file__).parents[2]
@@ -137,8 +137,8 @@ def stored_models() -> dict[str, StoredModel]:
     )
     asked = BacktestParameters(min_sessions=_MIN_SESSIONS)
     plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
-    backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
-    metrics = evaluate_backtest(backtest.lazy(), plan, parameters.quantiles, asked)
+    backtest = backtest_of(rows, plan, parameters)
+    metrics = evaluate_backtest(backtest.lazy(), NO_HORIZONS, plan, parameters.quantiles, asked)
     features = add_features(bars, FeatureParameters())
     events = events_of(EVENT_ROWS)
     snapshot = take_snapshot(

@@ -5,7 +5,13 @@ from typing import Final
 
 from stock_volume.boosters import LIBRARY
 from stock_volume.evaluation.backtest import Fold
-from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics, PointMetrics
+from stock_volume.evaluation.horizon_backtest import HAR, MA20
+from stock_volume.evaluation.results import (
+    BacktestMetrics,
+    GroupMetrics,
+    HorizonMetrics,
+    PointMetrics,
+)
 from stock_volume.features.schedule import REACTION
 from stock_volume.forecaster.model import TrainingSummary
 from stock_volume.metrics import UNDEFINED, in_words
@@ -131,6 +137,29 @@ Mean dollar volume of the 22 sessions up to the origin.
 | dollars a day {_COLUMNS}
 {_group_rows(metrics.by_bucket)}
 
+## By occasion
+
+What is scheduled for the target session: the intervals must hold on these days too.
+
+| target session {_COLUMNS}
+{_group_rows(metrics.by_occasion)}
+
+## By variability
+
+Standard deviation of the symbol's last 252 abnormal volumes, in logs.
+
+| standard deviation {_COLUMNS}
+{_group_rows(metrics.by_variability)}
+
+## Beyond the next session
+
+h2 is the volume of the second session, total_5 the total of the next five. eta-R² compares with the
+mean of the last five sessions again; tested at every {metrics.plan.horizon_step}th session.
+
+| horizon | symbol-days | eta-R² % | of har | of ma20 | MdAPE % | coverage % |
+|---|---:|---:|---:|---:|---:|---:|
+{_horizon_rows(metrics.by_horizon)}
+
 ## By kind of security
 
 | securities {_COLUMNS}
@@ -176,6 +205,16 @@ def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
         _row(f"{name} | {group.n:,}", group) + f" {in_words(group.coverage_80, '.1f')} |"
         for name, group in groups.items()
         if group.n
+    )
+
+
+def _horizon_rows(horizons: Mapping[str, HorizonMetrics]) -> str:
+    return "\n".join(
+        f"| {name} | {one.n:,} | {in_words(one.eta_r2, '.2f')} "
+        f"| {in_words(one.baselines[HAR].eta_r2, '.2f')} "
+        f"| {in_words(one.baselines[MA20].eta_r2, '.2f')} "
+        f"| {in_words(one.mdape, '.1f')} | {in_words(one.coverage_80, '.1f')} |"
+        for name, one in horizons.items()
     )
 
 

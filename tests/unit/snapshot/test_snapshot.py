@@ -10,13 +10,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.evaluation.baselines import MA5
 from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
 from stock_volume.features.registry import FeatureParameters, add_features, forecast_features
 from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.live import latest_of_each
-from stock_volume.forecaster.model import INTERVAL_NAMES
+from stock_volume.forecaster.model import INTERVAL_NAMES, MA5
 from stock_volume.snapshot.snapshot import (
     BARS,
     DOLLAR_VOLUME,

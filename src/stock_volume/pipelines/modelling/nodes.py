@@ -19,7 +19,9 @@ from stock_volume.estimator.train import (
     TrainedEstimator,
     train_estimator,
 )
+from stock_volume.evaluation import backtest as backtests
 from stock_volume.evaluation.backtest import (
+    BacktestRows,
     Plan,
     check_windows,
     plan_backtest,
@@ -39,6 +41,8 @@ from stock_volume.evaluation.results import BacktestMetrics, ModelMetrics
 from stock_volume.exchange import Exchange
 from stock_volume.features.market import check_targets
 from stock_volume.features.registry import ETA
+from stock_volume.forecaster.adaptation import AdaptationParameters
+from stock_volume.forecaster.history import History
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
 from stock_volume.forecaster.model import Forecaster
@@ -135,19 +139,31 @@ def plan_windows(
 
 def backtest_forecaster(
     forecast_features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[BacktestRows]:
     """Forecast the windows of the backtest, each with its own model."""
     yield from run_backtest(forecast_features, plan, parameters)
 
 
+def adapt_backtest(
+    raw_backtest: pl.LazyFrame,
+    parameters: ForecasterParameters,
+    adaptation: AdaptationParameters,
+) -> Iterator[pl.DataFrame]:
+    """Adapt the forecasts of the backtest to the errors of its earlier sessions."""
+    yield from backtests.adapt_backtest(raw_backtest, parameters.quantiles, adaptation)
+
+
 def evaluate_forecaster(
     backtest: pl.LazyFrame,
+    horizon_backtest: pl.LazyFrame,
     plan: Plan,
     parameters: ForecasterParameters,
     backtest_parameters: BacktestParameters,
 ) -> BacktestMetrics:
     """Measure the backtest."""
-    metrics = evaluate_backtest(backtest, plan, parameters.quantiles, backtest_parameters)
+    metrics = evaluate_backtest(
+        backtest, horizon_backtest, plan, parameters.quantiles, backtest_parameters
+    )
     logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics.eta_r2, ".2f"))
     return metrics
 
@@ -183,10 +199,15 @@ def register_forecaster(
 
 
 def forecast_live_symbols(
-    forecaster: Forecaster, forecast_features: pl.LazyFrame, parameters: ForecasterParameters
+    forecaster: Forecaster,
+    raw_backtest: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    parameters: ForecasterParameters,
+    adaptation: AdaptationParameters,
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     """Forecast the next session of every live symbol and log the forecasts."""
-    forecasts = forecast_next_session(forecaster, forecast_features, parameters)
+    history = History(raw_backtest, forecast_features, adaptation)
+    forecasts = forecast_next_session(forecaster, history, parameters)
     logged = logged_forecasts(forecaster, forecasts, forecast_features)
     return forecasts, by_latest_origin(logged)
 

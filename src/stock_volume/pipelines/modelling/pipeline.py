@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from stock_volume.part import make_part
 from stock_volume.pipelines.modelling.nodes import (
+    adapt_backtest,
     backtest_forecaster,
     draw_backtest,
     evaluate_forecaster,
@@ -56,19 +57,38 @@ def _model() -> Pipeline:
             Node(
                 backtest_forecaster,
                 inputs=["forecast_features", "backtest_plan", "params:forecaster"],
-                outputs="backtest",
-                confirms="backtest",
+                outputs=["raw_backtest", "horizon_backtest"],
+                confirms=["raw_backtest", "horizon_backtest"],
                 name="backtest_forecaster",
             ),
             Node(
+                adapt_backtest,
+                inputs=["raw_backtest", "params:forecaster", "params:adaptation"],
+                outputs="backtest",
+                confirms="backtest",
+                name="adapt_backtest",
+            ),
+            Node(
                 evaluate_forecaster,
-                inputs=["backtest", "backtest_plan", "params:forecaster", "params:backtest"],
+                inputs=[
+                    "backtest",
+                    "horizon_backtest",
+                    "backtest_plan",
+                    "params:forecaster",
+                    "params:backtest",
+                ],
                 outputs="forecaster_metrics",
                 name="evaluate_forecaster",
             ),
             Node(
                 forecast_live_symbols,
-                inputs=["forecaster", "forecast_features", "params:forecaster"],
+                inputs=[
+                    "forecaster",
+                    "raw_backtest",
+                    "forecast_features",
+                    "params:forecaster",
+                    "params:adaptation",
+                ],
                 outputs=["forecasts", "forecast_log"],
                 confirms="forecasts",
                 name="forecast_live_symbols",
