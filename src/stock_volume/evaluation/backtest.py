@@ -22,7 +22,7 @@ from stock_volume.forecaster.adaptation import (
     AdaptationParameters,
     adapt,
     forecast_rows,
-    measure_drift,
+    measure_bias,
     sum_errors,
 )
 from stock_volume.forecaster.model import MA5, Forecaster
@@ -456,15 +456,15 @@ def adapt_backtest(
     Yields:
         The rows with adapted forecasts and quantiles, sorted by symbol and session.
     """
-    drift = measure_drift(map_symbols(sum_errors, raw, rows=BLOCK_ROWS), parameters)
-    adapted = partial(_adapt_rows, drift=drift, levels=tuple(levels), parameters=parameters)
+    bias = measure_bias(map_symbols(sum_errors, raw, rows=BLOCK_ROWS), parameters)
+    adapted = partial(_adapt_rows, bias=bias, levels=tuple(levels), parameters=parameters)
     yield from map_symbols(adapted, raw, rows=BLOCK_ROWS)
 
 
 def _adapt_rows(
     rows: pl.DataFrame,
-    drift: pl.DataFrame,
+    bias: pl.DataFrame,
     levels: Sequence[float],
     parameters: AdaptationParameters,
 ) -> pl.DataFrame:
-    return adapt(rows.sort(columns.SYMBOL, columns.TARGET_DATE), drift, levels, parameters)
+    return adapt(rows.sort(columns.SYMBOL, columns.TARGET_DATE), bias, levels, parameters)

@@ -1,7 +1,7 @@
 """Adaptation of forecasts to the errors observed since, without training again.
 
 Two errors are slow enough to correct. After a break in the market all forecasts of a bucket of
-liquidity err in the same direction for weeks: the drift is an exponentially weighted mean of the
+liquidity err in the same direction for weeks: the bias is an exponentially weighted mean of the
 errors of its sessions. And the intervals of some symbols are too wide or too narrow for years: the
 offsets of a symbol's quantiles are the same quantiles of its latest errors, a rolling form of
 conformal calibration (Gibbs and Candes, 'Adaptive Conformal Inference Under Distribution Shift',
@@ -22,14 +22,14 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, MA5, Forecaster, quantile_name, shares_at_base
 from stock_volume.forecaster.universe import BUCKET, bucket_number
 
-DRIFT: Final = "drift"
+BIAS: Final = "bias"
 """Column: what is added to the log of the forecasts of a bucket of liquidity."""
 
 _ERRORS: Final = "errors"
 _ROWS: Final = "rows"
 _MIN_ROWS: Final = 10
 _MAX_ERROR: Final = 2.0
-"""An error counts as no more in the drift, so that one symbol does not move its bucket."""
+"""An error counts as no more in the bias, so that one symbol does not move its bucket."""
 
 
 class AdaptationParameters(BaseModel):
@@ -37,7 +37,7 @@ class AdaptationParameters(BaseModel):
 
     Attributes:
         half_life_sessions: Age at which the weight of a session's mean error has halved.
-        prior_sessions: Sessions without error that the drift is averaged with.
+        prior_sessions: Sessions without error that the bias is averaged with.
         window_rows: Latest errors of a symbol that its quantiles are calibrated on; 0 for none.
         prior_rows: Errors at which a symbol's own calibration counts half.
     """
@@ -96,15 +96,15 @@ def sum_errors(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def measure_drift(sums: Iterable[pl.DataFrame], parameters: AdaptationParameters) -> pl.DataFrame:
-    """Measure the drift after each session.
+def measure_bias(sums: Iterable[pl.DataFrame], parameters: AdaptationParameters) -> pl.DataFrame:
+    """Measure the bias after each session.
 
     Args:
         sums: Rows of ``sum_errors``, in any number of frames.
         parameters: Parameters.
 
     Returns:
-        ``TargetDate``, ``bucket`` and ``drift``, in logs, which rests on the sessions up to
+        ``TargetDate``, ``bucket`` and ``bias``, in logs, which rests on the sessions up to
         ``TargetDate``; sorted by session.
     """
     by = [BUCKET, columns.TARGET_DATE]
@@ -113,13 +113,13 @@ def measure_drift(sums: Iterable[pl.DataFrame], parameters: AdaptationParameters
     decay = 0.5 ** (1 / half_life)
     weight = (1 - decay ** pl.int_range(1, pl.len() + 1)) / (1 - decay)
     mean = (pl.col(_ERRORS) / UNITS / pl.col(_ROWS)).ewm_mean(half_life=half_life)
-    drift = (mean * weight / (weight + prior)).over(BUCKET)
-    return total.select(columns.TARGET_DATE, BUCKET, drift.alias(DRIFT)).sort(columns.TARGET_DATE)
+    bias = (mean * weight / (weight + prior)).over(BUCKET)
+    return total.select(columns.TARGET_DATE, BUCKET, bias.alias(BIAS)).sort(columns.TARGET_DATE)
 
 
 def adapt(
     rows: pl.DataFrame,
-    drift: pl.DataFrame,
+    bias: pl.DataFrame,
     levels: Sequence[float],
     parameters: AdaptationParameters,
 ) -> pl.DataFrame:
@@ -128,38 +128,38 @@ def adapt(
     Args:
         rows: Rows of ``forecast_rows``, all of each symbol, sorted by symbol and target session;
             where ``eta`` is unknown, the outcome is not used.
-        drift: Rows of ``measure_drift``.
+        bias: Rows of ``measure_bias``.
         levels: Levels of the quantiles.
         parameters: Parameters.
 
     Returns:
         The rows, in the same order, with adapted forecasts and quantiles, which ascend.
     """
-    shifted = _look_up(rows, drift)
+    shifted = _look_up(rows, bias)
     names = [quantile_name(level) for level in levels]
     offsets = {
-        name: pl.col(DRIFT) + _own_offset(name, level, parameters)
+        name: pl.col(BIAS) + _own_offset(name, level, parameters)
         for name, level in zip(names, levels, strict=True)
     }
     adapted = shifted.with_columns(
-        pl.col(FORECAST) * pl.col(DRIFT).exp(),
+        pl.col(FORECAST) * pl.col(BIAS).exp(),
         *(pl.col(name) * offset.exp() for name, offset in offsets.items()),
     )
     ascending = np.sort(adapted.select(names).to_numpy(), axis=1)
-    return adapted.drop(DRIFT).with_columns(
+    return adapted.drop(BIAS).with_columns(
         pl.Series(name, ascending[:, place]) for place, name in enumerate(names)
     )
 
 
-def _look_up(rows: pl.DataFrame, drift: pl.DataFrame) -> pl.DataFrame:
-    """Add the drift of the sessions before each target."""
+def _look_up(rows: pl.DataFrame, bias: pl.DataFrame) -> pl.DataFrame:
+    """Add the bias of the sessions before each target."""
     number = "number"
     found = (
         rows.with_row_index(number)
         .select(number, columns.TARGET_DATE, BUCKET)
         .sort(columns.TARGET_DATE)
         .join_asof(
-            drift,
+            bias,
             on=columns.TARGET_DATE,
             by=BUCKET,
             allow_exact_matches=False,
@@ -167,7 +167,7 @@ def _look_up(rows: pl.DataFrame, drift: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(number)
     )
-    return rows.with_columns(found[DRIFT].fill_null(0.0))
+    return rows.with_columns(found[BIAS].fill_null(0.0))
 
 
 def _own_offset(name: str, level: float, parameters: AdaptationParameters) -> pl.Expr:
@@ -175,7 +175,7 @@ def _own_offset(name: str, level: float, parameters: AdaptationParameters) -> pl
     window = parameters.window_rows
     if not window:
         return pl.lit(0.0)
-    error = error_of(name) - pl.col(DRIFT)
+    error = error_of(name) - pl.col(BIAS)
     least = min(_MIN_ROWS, window)
     quantile = error.rolling_quantile(level, "linear", window_size=window, min_samples=least)
     rows = error.is_not_null().cast(pl.Float64).rolling_sum(window, min_samples=1)

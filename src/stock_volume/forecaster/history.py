@@ -12,7 +12,7 @@ from stock_volume.forecaster.adaptation import (
     AdaptationParameters,
     adapt,
     forecast_rows,
-    measure_drift,
+    measure_bias,
     sum_errors,
 )
 from stock_volume.forecaster.model import Forecaster
@@ -68,9 +68,9 @@ def forecast_adapted(
     scored = every.filter(pl.col(ETA).is_not_null())
     ranges = list(symbol_ranges(every, rows=_BLOCK_ROWS))
     sums = [sum_errors(symbols.select(scored)) for symbols in ranges]
-    drift = measure_drift([sum_errors(wanted.clear()), *sums], adaptation)
+    bias = measure_bias([sum_errors(wanted.clear()), *sums], adaptation)
     adapted = [
-        adapt(symbols.select(every).sort(_KEY), drift, forecaster.levels, adaptation)
+        adapt(symbols.select(every).sort(_KEY), bias, forecaster.levels, adaptation)
         for symbols in ranges
     ]
     every_row = pl.concat([wanted.clear(), *adapted])

@@ -229,7 +229,7 @@ def test_parts_with_rows_that_left_the_window_are_not_kept(tmp_path: Path) -> No
     held = features_in_window(bars, NO_EVENTS.events, FeatureWindow(sessions, date(2016, 6, 1)))
     dataset = saved(tmp_path / "features", *(remote(one) for one in held.partition_by("Symbol")))
     files = files_frame({"Symbol": "THIN", "pending": True}).lazy()
-    forecaster = ForecasterParameters(train_years=1.0, feature_years=2.0)
+    forecaster = ForecasterParameters(train_years=1.0, feature_years=2.0, horizons=(), totals=())
     backtest = BacktestParameters(test_years=1.0)
     events, no_files = NO_EVENTS.events.lazy(), files.clear()
     layers = bars.lazy(), sessions.lazy(), events, files, no_files, forecaster, backtest, NYSE, 1

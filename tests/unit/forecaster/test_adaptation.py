@@ -11,7 +11,7 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.adaptation import (
     AdaptationParameters,
     adapt,
-    measure_drift,
+    measure_bias,
     sum_errors,
 )
 from stock_volume.forecaster.model import FORECAST, MA5, quantile_name
@@ -27,7 +27,7 @@ TARGETS = ROWS["TargetDate"].unique().sort().to_list()
 
 
 def adapted(rows: pl.DataFrame, parameters: AdaptationParameters = PARAMETERS) -> pl.DataFrame:
-    return adapt(rows, measure_drift([sum_errors(rows)], parameters), LEVELS, parameters)
+    return adapt(rows, measure_bias([sum_errors(rows)], parameters), LEVELS, parameters)
 
 
 def unknown_from(rows: pl.DataFrame, place: int) -> pl.DataFrame:
@@ -45,22 +45,22 @@ def loop(rows: pl.DataFrame, parameters: AdaptationParameters) -> dict[tuple[str
     result = {}
     for target in TARGETS:
         of_session = rows.filter(pl.col("TargetDate") == target).to_dicts()
-        drifts = {
+        biases = {
             bucket: totals[bucket] / (weights[bucket] + parameters.prior_sessions)
             for bucket in {row[BUCKET] for row in of_session}
         }
         means = defaultdict(list)
         for row in of_session:
-            symbol, drift = row["Symbol"], drifts[row[BUCKET]]
+            symbol, bias = row["Symbol"], biases[row[BUCKET]]
             means[row[BUCKET]].append(row[ETA] - np.log(row[FORECAST] / row[MA5]))
-            result[symbol, str(target), FORECAST] = row[FORECAST] * np.exp(drift)
+            result[symbol, str(target), FORECAST] = row[FORECAST] * np.exp(bias)
             moved = []
             for name, level in zip(NAMES, LEVELS, strict=True):
                 past = errors[symbol, name][-parameters.window_rows :]
                 share = len(past) / (len(past) + parameters.prior_rows)
                 own = np.quantile(past, level) * share if len(past) >= 10 else 0.0
-                moved.append(row[name] * np.exp(drift + own))
-                errors[symbol, name].append(row[ETA] - np.log(row[name] / row[MA5]) - drift)
+                moved.append(row[name] * np.exp(bias + own))
+                errors[symbol, name].append(row[ETA] - np.log(row[name] / row[MA5]) - bias)
             for name, value in zip(NAMES, sorted(moved), strict=True):
                 result[symbol, str(target), name] = value
         for bucket, of_bucket in means.items():
@@ -70,7 +70,7 @@ def loop(rows: pl.DataFrame, parameters: AdaptationParameters) -> dict[tuple[str
 
 
 def test_equals_a_loop_over_sessions() -> None:
-    """Drift and offsets are what a loop over the sessions finds."""
+    """Bias and offsets are what a loop over the sessions finds."""
     expected = loop(ROWS, PARAMETERS)
     for row in adapted(ROWS).to_dicts():
         for name in (FORECAST, *NAMES):
@@ -114,10 +114,10 @@ def test_quantiles_ascend() -> None:
 
 
 def test_sums_do_not_depend_on_how_symbols_are_divided() -> None:
-    """The drift is the same to the last bit, however the rows are divided."""
-    whole = measure_drift([sum_errors(ROWS)], PARAMETERS)
+    """The bias is the same to the last bit, however the rows are divided."""
+    whole = measure_bias([sum_errors(ROWS)], PARAMETERS)
     divided = [sum_errors(ROWS.filter(Symbol=symbol)) for symbol in ROWS["Symbol"].unique()]
-    assert_frame_equal(measure_drift(divided, PARAMETERS), whole, check_exact=True)
+    assert_frame_equal(measure_bias(divided, PARAMETERS), whole, check_exact=True)
 
 
 def test_one_symbol_moves_its_bucket_by_no_more_than_the_limit() -> None:
@@ -130,6 +130,6 @@ def test_one_symbol_moves_its_bucket_by_no_more_than_the_limit() -> None:
         .alias(ETA)
     )
     assert_frame_equal(
-        measure_drift([sum_errors(absurd)], PARAMETERS),
-        measure_drift([sum_errors(capped)], PARAMETERS),
+        measure_bias([sum_errors(absurd)], PARAMETERS),
+        measure_bias([sum_errors(capped)], PARAMETERS),
     )

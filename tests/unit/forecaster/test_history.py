@@ -11,7 +11,7 @@ from stock_volume.forecaster.adaptation import (
     AdaptationParameters,
     adapt,
     forecast_rows,
-    measure_drift,
+    measure_bias,
     sum_errors,
 )
 from stock_volume.forecaster.history import History, forecast_adapted
@@ -56,8 +56,8 @@ def test_errors_of_the_backtest_and_since_the_training_count(
     history = History(backtest.lazy(), until(origin).lazy(), ADAPTATION)
     since = until(origin).filter(pl.col("Date") >= ORIGINS[TRAINED])
     rows = pl.concat([backtest, forecast_rows(forecaster, since, 1)]).sort("Symbol", "Date")
-    drift = measure_drift([sum_errors(rows)], ADAPTATION)
-    expected = adapt(rows, drift, forecaster.levels, ADAPTATION).filter(Date=origin)
+    bias = measure_bias([sum_errors(rows)], ADAPTATION)
+    expected = adapt(rows, bias, forecaster.levels, ADAPTATION).filter(Date=origin)
     made = forecast_adapted(forecaster, wanted, history, PARAMETERS)
     assert_frame_equal(made, expected.select(made.columns))
     raw = forecaster.predict(wanted, 1)
