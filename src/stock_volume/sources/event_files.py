@@ -152,7 +152,7 @@ class EventFileSource:
     def _keep(self, service: str, rows: Iterable[Sequence[Any]], now: datetime) -> list[EventFile]:
         """Keep what a service announces at a moment, and read all that was kept."""
         folder = self._landing / service
-        with write_atomically(folder / f"{now:%Y-%m-%dT%H%M%SZ}.csv") as aside:
+        with write_atomically(folder / f"{now:%Y-%m-%dT%H%M%S.%fZ}.csv") as aside:
             aside.write_bytes(_write_csv(rows))
         return [_read_file(path) for path in sorted(folder.glob("*.csv"))]
 
