@@ -1,5 +1,6 @@
 """Convert rows to response bodies, and request bodies to frames."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import polars as pl
@@ -7,21 +8,34 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
 from stock_volume.features.schedule import UNTIL
+from stock_volume.forecaster.explain import (
+    Explanation,
+    KindEffect,
+    describe_average,
+    describe_kind,
+)
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
 from stock_volume.serving.bodies import (
+    MAX_FEATURES,
     Bar,
     BarsRequest,
     Event,
+    FeatureFactor,
     Forecast,
+    ForecastExplanation,
     History,
+    KindFactor,
+    Overview,
     Quantiles,
     Record,
     ScoredForecast,
     SymbolInfo,
+    SymbolOverview,
 )
 from stock_volume.snapshot import snapshot
 from stock_volume.snapshot.event import describe_event
-from stock_volume.snapshot.lookup import CLOSING_TIME, EVENT, Row
+from stock_volume.snapshot.forecasts import BUSIER, QUIETER, RECENT
+from stock_volume.snapshot.lookup import CLOSING_TIME, EVENT, MDAPE, OUTLOOK, Row
 from stock_volume.snapshot.own_bars import InvalidBarsError
 
 _BAR_TYPES = {
@@ -30,6 +44,8 @@ _BAR_TYPES = {
     columns.VOLUME: pl.Int64,
 }
 
+_COMPARED = (RECENT, BUSIER, QUIETER)
+_OUTLOOK_FIELDS = ("session", "stale", "forecast", "quantiles", "event", *_COMPARED)
 _BAR_NAMES = {field: str(info.alias) for field, info in Bar.model_fields.items()}
 
 
@@ -87,13 +103,20 @@ def forecast_answer(row: Row, model: str) -> Forecast:
         latest_bar=row[columns.DATE],
         session=session,
         forecast=round(row[FORECAST]),
-        quantiles=Quantiles(
-            **{name: round(value) for name, value in row.items() if _is_quantile(name)}
-        ),
-        stale=row[CLOSING_TIME] <= datetime.now(tz=UTC),
+        quantiles=_quantiles(row),
+        stale=_is_over(row),
         model=model,
         event=_event_answer(row[EVENT]) if row.get(EVENT) else None,
     )
+
+
+def _is_over(row: Row) -> bool:
+    is_over: bool = row[CLOSING_TIME] <= datetime.now(tz=UTC)
+    return is_over
+
+
+def _quantiles(row: Row) -> Quantiles:
+    return Quantiles(**{name: round(value) for name, value in row.items() if _is_quantile(name)})
 
 
 def _event_answer(event: Row) -> Event:
@@ -106,6 +129,75 @@ def _event_answer(event: Row) -> Event:
         sessions_until=event[UNTIL],
         reaction=event[UNTIL] == 0,
         text=describe_event(event),
+    )
+
+
+def overview_answer(rows: Iterable[Row], model: str) -> Overview:
+    """Put all symbols and their forecasts into an answer.
+
+    Args:
+        rows: Rows of ``SymbolLookup.overview``.
+        model: Tag of the forecaster.
+
+    Returns:
+        The answer.
+    """
+    return Overview(model=model, symbols=[_overview_of(row) for row in rows])
+
+
+def _overview_of(row: Row) -> SymbolOverview:
+    return SymbolOverview(
+        **_security(row),
+        latest_bar=row[snapshot.LATEST_BAR],
+        dollar_volume=row[snapshot.DOLLAR_VOLUME],
+        vol_moving_avg=row[columns.VOL_MOVING_AVG],
+        mdape=row[MDAPE],
+        **_outlook(row[OUTLOOK]),
+    )
+
+
+def _outlook(forecast: Row | None) -> Row:
+    if forecast is None:
+        return dict.fromkeys(_OUTLOOK_FIELDS)
+    return {
+        "session": forecast[columns.TARGET_DATE],
+        "stale": _is_over(forecast),
+        "forecast": round(forecast[FORECAST]),
+        "quantiles": _quantiles(forecast),
+        "event": _event_answer(forecast[EVENT]) if forecast[EVENT] else None,
+        **{name: forecast[name] for name in _COMPARED},
+    }
+
+
+def explanation_answer(forecast: Row, explanation: Explanation, model: str) -> ForecastExplanation:
+    """Put the explanation of a forecast into an answer.
+
+    Args:
+        forecast: The row of ``SymbolLookup.forecast``.
+        explanation: Its explanation.
+        model: Tag of the forecaster.
+
+    Returns:
+        The answer.
+    """
+    return ForecastExplanation(
+        symbol=forecast[columns.SYMBOL],
+        session=forecast[columns.TARGET_DATE],
+        forecast=round(forecast[FORECAST]),
+        start=explanation.start,
+        average=explanation.average,
+        average_text=describe_average(explanation.average),
+        kinds=[_kind_answer(effect) for effect in explanation.kinds],
+        model=model,
+    )
+
+
+def _kind_answer(effect: KindEffect) -> KindFactor:
+    return KindFactor(
+        kind=effect.kind,
+        factor=effect.factor,
+        text=describe_kind(effect.kind, effect.factor),
+        features=[FeatureFactor(**one._asdict()) for one in effect.features[:MAX_FEATURES]],
     )
 
 

@@ -24,11 +24,13 @@ from stock_volume.serving.bodies import (
     AveragesBatch,
     BarsRequest,
     Forecast,
+    ForecastExplanation,
     ForecastRequest,
     Forecasts,
     History,
     InvalidValue,
     Models,
+    Overview,
     PriceQuery,
     Problem,
     Record,
@@ -41,6 +43,7 @@ from stock_volume.serving.bodies import (
 )
 from stock_volume.serving.conversion import (
     bars_frame,
+    explanation_answer,
     forecast_answer,
     history_answer,
     record_answer,
@@ -65,6 +68,9 @@ _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"
 _ESTIMATES, _OF_SYMBOLS, _OF_BARS = map(_FORECASTS.labels, ("estimate", "symbol", "bars"))
 
 _IN_ORDER: Final = itemgetter(*columns.ESTIMATOR_INPUTS)
+
+_FEW_FOUND: Final = 5
+"""Matches of a search below which similar spellings are listed, too."""
 
 _NEAR_SHOWN: Final = 10
 """Unknown symbols of one request whose near matches are looked for."""
@@ -178,7 +184,7 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         models = loader.models()
         volume = models.table.estimate(average, price)
         _ESTIMATES.inc()
-        note = _note(models, average, price)
+        note = _note(models, (average, price))
         return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag, note=note))
 
     @routes.get(
@@ -219,25 +225,29 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         inputs = list(map(_IN_ORDER, batch.rows))
         volumes = models.table.estimate_many(inputs)
         _ESTIMATES.inc(len(volumes))
-        note = _note(models, *map(max, zip(*inputs, strict=True)))
+        note = _note(models, *inputs)
         return _as_json(
             VolumeEstimates(volumes=volumes, model=models.about.estimator.tag, note=note)
         )
 
 
-def _note(models: LoadedModels, average: float, price: float) -> str:
-    """Describe what an estimate is, and name inputs above the training range."""
-    largest = models.largest
-    if average <= largest[0] and price <= largest[1]:
-        return ESTIMATOR_NOTE
-    beyond = "".join(
-        f"; {name} is above {most:,.10g}, the largest that was trained on"
-        for name, value, most in zip(
-            columns.ESTIMATOR_INPUTS, (average, price), largest, strict=True
-        )
-        if value > most
-    )
-    return ESTIMATOR_NOTE + beyond
+def _note(models: LoadedModels, *rows: Sequence[float]) -> str:
+    """Describe what estimates are, and name inputs outside the training range.
+
+    Args:
+        models: The models.
+        rows: The two averages of each estimate.
+    """
+    smallest, largest = map(min, zip(*rows, strict=True)), map(max, zip(*rows, strict=True))
+    parts = [ESTIMATOR_NOTE]
+    for name, low, high, least, most in zip(
+        columns.ESTIMATOR_INPUTS, smallest, largest, models.smallest, models.largest, strict=True
+    ):
+        if low < least:
+            parts.append(f"{name} is below {least:,.10g}, the smallest that was trained on")
+        if high > most:
+            parts.append(f"{name} is above {most:,.10g}, the largest that was trained on")
+    return "; ".join(parts)
 
 
 def _as_json(answer: BaseModel) -> Response:
@@ -245,15 +255,43 @@ def _as_json(answer: BaseModel) -> Response:
 
 
 def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
+    # Look-ups need no thread of their own.
     @routes.get(
-        "/forecast/{symbol}", summary="Forecast a symbol", tags=["forecasts"], responses=_OF_SYMBOL
+        "/forecast/{symbol}",
+        summary="Forecast a symbol",
+        tags=["forecasts"],
+        response_model=Forecast,
+        responses=_OF_SYMBOL,
     )
-    def forecast(symbol: SymbolText) -> Forecast:
+    async def forecast(symbol: SymbolText) -> Response:
         """Forecast the session after a symbol's latest bar."""
         models = loader.models()
         (row,) = models.lookup.forecast([symbol])
         _OF_SYMBOLS.inc()
-        return forecast_answer(row, models.about.forecaster.tag)
+        return _as_json(forecast_answer(row, models.about.forecaster.tag))
+
+    @routes.get(
+        "/forecast/{symbol}/explanation",
+        summary="Explain a forecast",
+        tags=["forecasts"],
+        responses=_OF_SYMBOL,
+    )
+    def explanation(symbol: SymbolText) -> ForecastExplanation:
+        """Explain the forecast of a symbol by the effect of each kind of feature."""
+        models = loader.models()
+        (row,) = models.lookup.forecast([symbol])
+        return explanation_answer(row, models.lookup.explain(symbol), models.about.forecaster.tag)
+
+    @routes.get(
+        "/forecasts",
+        summary="List all forecasts",
+        tags=["forecasts"],
+        response_model=Overview,
+        responses=_OF_VALUES,
+    )
+    def forecasts() -> Response:
+        """List all symbols, the most traded first, with their forecasts."""
+        return loader.models().listing.answer()
 
     @routes.post(
         "/forecast",
@@ -319,9 +357,18 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
             int, Query(description="most symbols to list", ge=1, le=MAX_FOUND), AS_NUMERAL
         ] = 20,
     ) -> SymbolsFound:
-        """Find symbols by their start, or by a part of the security's name."""
-        rows, total = loader.models().lookup.search(query, limit)
-        return SymbolsFound(symbols=[symbol_answer(row) for row in rows], total=total)
+        """Find symbols by their start, or by a part of the security's name.
+
+        Where few match, `similar` lists others that may have been meant.
+        """
+        lookup = loader.models().lookup
+        rows, total = lookup.search(query, limit)
+        similar = lookup.similar(query) if total < _FEW_FOUND else []
+        return SymbolsFound(
+            symbols=list(map(symbol_answer, rows)),
+            total=total,
+            similar=[symbol_answer(row) for row in similar if row not in rows],
+        )
 
     @routes.get(
         "/symbols/{symbol}",

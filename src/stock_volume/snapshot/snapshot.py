@@ -18,7 +18,17 @@ from stock_volume.features.schedule import (
     sessions_around,
 )
 from stock_volume.forecaster.live import latest_of_each
-from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
+from stock_volume.forecaster.model import (
+    FORECAST,
+    INTERVAL_LEVELS,
+    INTERVAL_NAMES,
+    Forecaster,
+)
+from stock_volume.snapshot.forecasts import (
+    RECENT_SESSIONS,
+    RECENT_VOLUMES,
+    forecast_symbols,
+)
 from stock_volume.symbols import map_symbols
 
 HISTORY_DAYS: Final = 731
@@ -56,6 +66,7 @@ class Snapshot(NamedTuple):
         scored: The latest forecasts of the backtest with the actual volumes.
         events: One row per symbol of ``latest`` with a known event ahead: rows of
             ``next_events``.
+        forecasts: The forecast of each row of ``latest``: rows of ``forecast_symbols``.
     """
 
     symbols: pl.LazyFrame
@@ -65,17 +76,19 @@ class Snapshot(NamedTuple):
     records: pl.LazyFrame
     scored: pl.LazyFrame
     events: pl.LazyFrame
+    forecasts: pl.LazyFrame
 
 
-def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
+def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers and a model go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     backtest: pl.LazyFrame,
     events: pl.LazyFrame,
     exchange: Exchange,
+    forecaster: Forecaster,
 ) -> Snapshot:
-    """Take what the service needs from the layers of a run.
+    """Take what the service needs from the layers of a run, and make its forecasts.
 
     Args:
         features: Prices with the estimator's features, sorted by symbol and date.
@@ -84,18 +97,21 @@ def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
         backtest: Rows of ``run_backtest``.
         events: The events layer.
         exchange: The exchange of all of them.
+        forecaster: The trained forecaster.
 
     Returns:
         The snapshot; its bars are read when it is saved.
 
     Raises:
-        ExchangeMismatchError: The sessions are of another exchange.
+        ExchangeMismatchError: The sessions or the forecaster are of another exchange.
     """
+    forecaster.check_exchange(exchange)
     known = sessions.collect()
     last = known.select(pl.col(columns.DATE).max()).item()
     latest = latest_of_each(forecast_features)
+    symbols = _symbols(features)
     return Snapshot(
-        symbols=_symbols(features),
+        symbols=symbols.drop(RECENT_VOLUMES).lazy(),
         latest=latest.lazy(),
         history=_history(features),
         sessions=carry_schedule(
@@ -104,16 +120,17 @@ def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
         records=_records(backtest),
         scored=_scored(backtest),
         events=_events_ahead(latest, events, exchange).lazy(),
+        forecasts=forecast_symbols(forecaster, latest, symbols).lazy(),
     )
 
 
-def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
+def _symbols(features: pl.LazyFrame) -> pl.DataFrame:
     # By ranges of symbols: Polars reads a whole layer into memory to find the last row of each.
-    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS)).lazy()
+    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS))
 
 
 def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
-    """Compute the rows of ``Snapshot.symbols``."""
+    """Compute the rows of ``Snapshot.symbols``, with the latest volumes."""
     day = pl.col(columns.DATE)
     dollars = pl.col(columns.VOLUME) * pl.col(columns.CLOSE)
     return (
@@ -125,6 +142,7 @@ def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
             pl.len().cast(pl.Int64).alias(BARS),
             dollars.tail(MONTH).mean().alias(DOLLAR_VOLUME),
             pl.col(columns.ESTIMATOR_INPUTS).last(),
+            pl.col(columns.VOLUME).tail(RECENT_SESSIONS).alias(RECENT_VOLUMES),
         )
         .sort(columns.SYMBOL)
     )

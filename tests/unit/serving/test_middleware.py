@@ -21,6 +21,8 @@ DATA_ROUTES = [
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
     ("GET", "/forecast/AAA"),
+    ("GET", "/forecast/AAA/explanation"),
+    ("GET", "/forecasts"),
     ("POST", "/forecast"),
     ("GET", "/symbols"),
     ("GET", "/symbols/AAA"),

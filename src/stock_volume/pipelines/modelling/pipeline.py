@@ -143,6 +143,7 @@ def _package() -> Pipeline:
                     "events",
                     "files",
                     "params:exchange",
+                    "forecaster",
                 ],
                 outputs="snapshot_model",
                 name="register_snapshot",

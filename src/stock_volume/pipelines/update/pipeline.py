@@ -215,6 +215,7 @@ def _package() -> Pipeline:
                     "events",
                     "files",
                     "params:exchange",
+                    "forecaster",
                 ],
                 outputs="snapshot_model",
                 name="update_snapshot",
