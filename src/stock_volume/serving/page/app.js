@@ -29,7 +29,9 @@ const UNREACHABLE = 0;
 /** What is being loaded: aborted as soon as another symbol is asked for. */
 let loading = new AbortController();
 let retrying = null;
+/** The symbol in the address of what is shown, and the history of the symbol that was shown last. */
 let shown = null;
+let own = null;
 
 const putIntoSearch = searchBox(
   "",
@@ -48,7 +50,7 @@ window.addEventListener("hashchange", route);
 byId("retry").addEventListener("click", start);
 byId("key-form").addEventListener("submit", useKey);
 byId("theme").addEventListener("click", changeTheme);
-byId("watch").addEventListener("click", () => toggleWatched(shown));
+byId("watch").addEventListener("click", () => toggleWatched(own.symbol));
 onWatchlist(markWatched);
 byId("skip").addEventListener("click", (event) => {
   // A fragment would be taken for a symbol.
@@ -83,7 +85,7 @@ function nameTheme() {
 }
 
 function markWatched() {
-  const watched = shown !== null && isWatched(shown);
+  const watched = own !== null && isWatched(own.symbol);
   byId("watch").setAttribute("aria-pressed", String(watched));
   byId("watch").textContent = `${watched ? "\u2605" : "\u2606"} Watch`;
 }
@@ -195,9 +197,6 @@ async function showSymbol(symbol, params, signal) {
     await Promise.all([shows(explanation, showExplanation), shows(record, showRecord), comparing]);
   };
 }
-
-/** The history of the symbol that is shown. */
-let own = null;
 
 const compared = () => readAddress().params.getAll("compare");
 

@@ -17,7 +17,8 @@ const MAX_ROWS_IN_VIEW = 80;
  *   sortable, render}: `render(cell, row)` fills a cell. `open(row)` opens a row; `key(row, name)`
  *   is called with the name of a key that is pressed on a row and returns true if it is used.
  * @param onSort - Is called with the name of a column whose heading was pressed.
- * @returns {show, refresh}: `show(rows, sort)` shows other rows, `refresh()` the same again.
+ * @returns {show, refresh}: `show(rows, sort, keepPlace)` shows other rows, from the first or, if they
+ *   are the same, from where they were; `refresh()` shows the same again.
  */
 export function grid(host, { label, columns, open, key }, onSort) {
   const heads = columns.map((column) => heading(column, onSort));
@@ -36,6 +37,7 @@ export function grid(host, { label, columns, open, key }, onSort) {
   let first = 0;
   let height = 0;
   let waiting = false;
+  let top = 0;
   /** Whether rows in view may be other ones than those that are drawn. */
   let changed = true;
 
@@ -46,6 +48,8 @@ export function grid(host, { label, columns, open, key }, onSort) {
 
   function render() {
     waiting = false;
+    if (!host.clientHeight) return;
+    top = host.scrollTop;
     if (!height) {
       draw(0, Math.min(rows.length, 1));
       measure();
@@ -105,9 +109,9 @@ export function grid(host, { label, columns, open, key }, onSort) {
     const before = lineOf(active);
     active = Math.max(0, Math.min(place, rows.length - 1));
     if (before) fill(before, Number(before.dataset.place));
-    const [top, bottom] = [active * height, (active + 1) * height];
+    const [upper, bottom] = [active * height, (active + 1) * height];
     const head = table.tHead.offsetHeight;
-    if (top < host.scrollTop) host.scrollTop = top;
+    if (upper < host.scrollTop) host.scrollTop = upper;
     else if (bottom + head > host.scrollTop + host.clientHeight) host.scrollTop = bottom + head - host.clientHeight;
     render();
     const line = lineOf(active);
@@ -158,9 +162,10 @@ export function grid(host, { label, columns, open, key }, onSort) {
   }).observe(host);
 
   return {
-    show(others, sort) {
-      [rows, active, changed] = [others, 0, true];
-      host.scrollTop = 0;
+    show(others, sort, keepPlace) {
+      [rows, changed] = [others, true];
+      if (!keepPlace) [active, top] = [0, 0];
+      host.scrollTop = top;
       table.setAttribute("aria-rowcount", String(rows.length + 1));
       heads.forEach((head, place) => mark(head, columns[place].name, sort));
       render();

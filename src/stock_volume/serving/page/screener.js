@@ -1,7 +1,7 @@
 /** The start page: all symbols with their forecasts, sorted and filtered. */
 
 import { allForecasts } from "./api.js";
-import { addressOfSymbol, changeParams } from "./address.js";
+import { addressOfSymbol, changeParams, readAddress } from "./address.js";
 import { downloadCsv } from "./csv.js";
 import { byId, el, say } from "./dom.js";
 import { change, compact, dayLabel, full, longDate, percent, shortDate, shortName } from "./format.js";
@@ -88,6 +88,8 @@ let shown = [];
 let loadedAt = 0;
 let usual = null;
 let sort = START;
+/** Parameters of the address when the table was shown last: who comes back finds the same place. */
+let seen = null;
 
 const table = grid(
   byId("screen"),
@@ -98,7 +100,11 @@ const table = grid(
 for (const id of Object.values(CONTROLS)) byId(id).addEventListener("input", filtered);
 byId("screen-clear").addEventListener("click", clearFilters);
 byId("screen-csv").addEventListener("click", download);
-onWatchlist(() => (byId(CONTROLS.watched).checked ? refilter() : table.refresh()));
+onWatchlist(() => {
+  if (!byId("screen").clientHeight) return;
+  if (byId(CONTROLS.watched).checked) refilter();
+  else table.refresh();
+});
 
 function open(symbol) {
   location.hash = addressOfSymbol(symbol);
@@ -110,10 +116,11 @@ function open(symbol) {
  * @param params - Parameters of the address.
  */
 export async function showScreener(params, signal) {
-  await load(signal);
+  const isNew = await load(signal);
   for (const [name, id] of Object.entries(CONTROLS)) setControl(byId(id), params.get(name));
   sort = sortOf(params.get("sort"));
-  return () => refilter();
+  const isSame = !isNew && String(params) === seen;
+  return () => refilter(isSame);
 }
 
 /** Give a symbol's row of the list. */
@@ -122,12 +129,14 @@ export async function rowOf(symbol, signal) {
   return all.find((row) => row.symbol === symbol);
 }
 
+/** Load the list, unless that was done of late. Returns whether it has been loaded now. */
 async function load(signal) {
-  if (all.length && Date.now() - loadedAt < FRESH_MS) return;
+  if (all.length && Date.now() - loadedAt < FRESH_MS) return false;
   const { symbols } = await allForecasts(signal);
   all = symbols.map(searchable);
   loadedAt = Date.now();
   usual = mostFrequent(all.map((row) => row.session).filter(Boolean));
+  return true;
 }
 
 /** What the title says below it. */
@@ -179,7 +188,7 @@ function clearFilters() {
   byId(CONTROLS.filter).focus();
 }
 
-function refilter() {
+function refilter(keepPlace = false) {
   const value = (name) => controlValue(byId(CONTROLS[name]));
   const words = value("filter").toLowerCase().split(/\s+/).filter(Boolean);
   const least = Number(value("liquidity"));
@@ -192,7 +201,8 @@ function refilter() {
     value("watched") && (({ symbol }) => isWatched(symbol)),
   ].filter(Boolean);
   shown = sorted(all.filter((row) => tests.every((test) => test(row))));
-  table.show(shown, sort);
+  table.show(shown, sort, keepPlace);
+  seen = String(readAddress().params);
   const counted = shown.length === all.length ? full(all.length) : `${full(shown.length)} of ${full(all.length)}`;
   byId("screen-count").textContent = `${counted} symbols`;
   byId("screen-empty").hidden = shown.length > 0;
