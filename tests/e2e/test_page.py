@@ -425,6 +425,8 @@ def test_symbols_are_compared(page: Page) -> None:
     expect(heads).to_have_count(3)
     expect(page).to_have_url(re.compile("#IBM.compare=MSFT&compare=FB$"))
     expect(page.locator("#compare tbody tr", has_text="Typical error")).to_contain_text("%")
+    page.goto("/#IBM?compare=NOPE")
+    expect(page.locator("#compare")).to_contain_text("There is no such symbol: NOPE")
 
 
 def test_forecast_is_explained(page: Page, api: httpx.Client) -> None:

@@ -205,11 +205,12 @@ async function compare(history, signal) {
   const others = compared()
     .filter((symbol) => symbol !== history.symbol)
     .slice(0, MAX_COMPARED - 1);
-  const known = await Promise.all(others.map((symbol) => api.historyOf(symbol, HISTORY_DAYS, signal).catch(() => null)));
-  const histories = [history, ...known.filter(Boolean)];
+  const known = await Promise.all(others.map((symbol) => orProblem(api.historyOf(symbol, HISTORY_DAYS, signal))));
+  const histories = [history, ...known.filter((one) => !(one instanceof Error))];
+  const unknown = others.filter((_, place) => known[place] instanceof Error);
   const rows = histories.length > 1 ? await Promise.all(histories.map(({ symbol }) => rowOf(symbol, signal))) : [];
   signal.throwIfAborted();
-  showComparison(histories, rows, chosenMonths(), removeCompared);
+  showComparison(histories, rows, unknown, chosenMonths(), removeCompared);
 }
 
 function compareAgain() {

@@ -27,18 +27,21 @@ const LINES = [
  *
  * @param histories - Histories of the symbols, the page's own first.
  * @param rows - Their rows of the list of all forecasts.
+ * @param unknown - Symbols that were asked for and have no history.
  * @param months - The range that is shown.
  * @param remove - Is called with a symbol that is to be left out.
  */
-export function showComparison(histories, rows, months, remove) {
+export function showComparison(histories, rows, unknown, months, remove) {
   const host = byId("compare");
   byId("compare-search").hidden = histories.length >= MAX_COMPARED;
+  const lacking = unknown.map((symbol) => el("p", { class: "notice" }, `There is no such symbol: ${symbol}`));
   if (histories.length < 2) {
-    host.replaceChildren(el("p", { class: "muted" }, `Add up to ${MAX_COMPARED - 1} symbols to see them side by side.`));
+    const words = `Add up to ${MAX_COMPARED - 1} symbols to see them side by side.`;
+    host.replaceChildren(...lacking, el("p", { class: "muted" }, words));
     return;
   }
   const plots = [el("div"), el("div")];
-  host.replaceChildren(table(rows, remove), legend(histories), ...plots);
+  host.replaceChildren(...lacking, table(rows, remove), legend(histories), ...plots);
   const series = histories.map((history) => ({ symbol: history.symbol, bars: lastMonths(history.bars, months) }));
   compareChart(plots[0], "Adjusted close, first day of the range = 100", series, indexed);
   compareChart(plots[1], "Volume, mean of five sessions over the mean of the range", series, relative);

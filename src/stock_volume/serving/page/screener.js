@@ -245,9 +245,9 @@ function renderStar(cell, { symbol }) {
 function renderSymbol(cell, { symbol, security_name: name, etf }) {
   if (!cell.firstChild) {
     const link = el("a", {}, el("span", { class: "symbol" }), " ", el("span", { class: "name" }));
-    cell.append(link, " ", el("span", { class: "tag" }, "ETF"));
+    cell.append(el("div", { class: "titled" }, link, " ", el("span", { class: "tag" }, "ETF")));
   }
-  const [link, tag] = cell.children;
+  const [link, tag] = cell.firstChild.children;
   link.href = addressOfSymbol(symbol);
   link.children[0].textContent = symbol;
   link.children[1].textContent = shortName(name);
