@@ -1,4 +1,4 @@
-/** The page: which symbol the address names, and what is to be seen of it. */
+/** The page: what the address names, and what is to be seen of it. */
 
 import { addressOfEstimator, addressOfSymbol, changeParams, readAddress } from "./address.js";
 import * as api from "./api.js";
@@ -33,18 +33,10 @@ let retrying = null;
 let shown = null;
 let own = null;
 
-const putIntoSearch = searchBox(
-  "",
-  (query, signal) => api.findSymbols(query, FOUND, signal),
-  goTo,
-  (problem) => explain(problem) || say(problem.message),
-);
-const putIntoCompare = searchBox(
-  "compare-",
-  (query, signal) => api.findSymbols(query, FOUND, signal),
-  addCompared,
-  (problem) => explain(problem) || say(problem.message),
-);
+const find = (query, signal) => api.findSymbols(query, FOUND, signal);
+const failed = (problem) => explain(problem) || say(problem.message);
+const putIntoSearch = searchBox("", find, goTo, failed);
+const putIntoCompare = searchBox("compare-", find, addCompared, failed);
 estimateForm((problem) => problem.status === 401 && explain(problem));
 window.addEventListener("hashchange", route);
 byId("retry").addEventListener("click", start);
