@@ -4,9 +4,9 @@ Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N] [--soak M
 
 Serves the latest Bento of the store, with its snapshot expanded to as many symbols as the full
 archive has. wrk loads the servers in turn over 8 connections, and then the Bento with batches,
-with forecasts of symbols, their explanations and the list of all forecasts and, over 40 connections,
-with forecasts from 3,000 bars. With --soak, only the Bento is loaded, with good and bad requests, for
-the given time.
+with forecasts of symbols, their explanations and the list of all forecasts and, over 40
+connections, with forecasts from 3,000 bars. With --soak, only the Bento is loaded, with good and
+bad requests, for the given time.
 """
 
 import argparse

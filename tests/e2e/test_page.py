@@ -213,7 +213,8 @@ def test_start_page_lists_all_forecasts(page: Page, api: httpx.Client) -> None:
         busier, quieter = row["busier_sessions"], row["quieter_sessions"]
         words = f"quieter than {busier}" if busier >= quieter else f"busier than {quieter}"
         expect(shown.locator(".unusual")).to_contain_text(f"{words} of {row['recent_sessions']}")
-        expect(shown).to_contain_text(f"{row['mdape']:.1f}\u202f%")
+        error = "\u2013" if row["mdape"] is None else f"{row['mdape']:.1f}\u202f%"
+        expect(shown.locator(".error-column")).to_have_text(error)
     page.locator("#screen .title a").first.click()
     expect_symbol(page, rows[0]["symbol"])
 

@@ -76,10 +76,10 @@ class LoadedModels:
         Raises:
             IncompatibleModelError: Another forecaster made the forecasts of the snapshot.
         """
-        _check_origin(forecaster, snapshot)
         table = EstimateTable(Booster.from_text(estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
         lookup = SymbolLookup(trained, snapshot.frames, _exchange_of(snapshot))
+        _check_origin(forecaster, snapshot)
         about = _about(estimator, forecaster, snapshot, trained, lookup)
         return cls(
             table,
