@@ -321,7 +321,15 @@ def test_a_forecaster_of_another_exchange_makes_no_snapshot(
     forecaster: Forecaster,
 ) -> None:
     """Sessions of one exchange are not forecast by a model of another one."""
-    layers = (add_features(bars, FeatureParameters()), sessions, rows, backtest, NO_EVENTS.events)
+    features = add_features(bars, FeatureParameters()).lazy()
     other = replace(forecaster, exchange="XLON")
     with pytest.raises(ExchangeMismatchError, match="trained for XLON"):
-        take_snapshot(*(layer.lazy() for layer in layers), NYSE, other)
+        take_snapshot(
+            features,
+            sessions.lazy(),
+            rows.lazy(),
+            backtest.lazy(),
+            NO_EVENTS.events.lazy(),
+            NYSE,
+            other,
+        )
