@@ -100,6 +100,7 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_features",
         "engineer_forecast_features",
         "backtest_forecaster",
+        "fit_forecaster",
     ),
     "draw_backtest": (
         "backtest_forecaster",
