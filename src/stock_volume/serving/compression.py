@@ -55,8 +55,10 @@ def compressed(request: Request, response: Response) -> Response:
         return response
     response.headers["Vary"] = "Accept-Encoding"
     if _GZIP.search(request.headers.get("accept-encoding", "")):
-        is_stored = isinstance(response, StoredJson)
-        response.body = response.compressed_content if is_stored else compress(bytes(response.body))
+        if isinstance(response, StoredJson):
+            response.body = response.compressed_content
+        else:
+            response.body = compress(bytes(response.body))
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Content-Length"] = str(len(response.body))
     return response
