@@ -115,6 +115,22 @@ class Booster:
         """
         return np.asarray(self._trained.predict(inputs, num_threads=num_threads), dtype=np.float64)
 
+    def contributions(self, inputs: Matrix, num_threads: int = 0) -> Floats:
+        """Divide predictions among the features, by TreeSHAP (Lundberg et al., 2018).
+
+        Args:
+            inputs: Features, shape (n, features).
+            num_threads: Threads; 0 for all cores.
+
+        Returns:
+            Contribution of each feature and, last, the mean prediction in training, shape
+            (n, features + 1). A row's sum is its prediction.
+        """
+        return np.asarray(
+            self._trained.predict(inputs, num_threads=num_threads, pred_contrib=True),
+            dtype=np.float64,
+        )
+
     def gains(self) -> Floats:
         """Return the total gain of the splits of each feature, shape (features,)."""
         return np.asarray(self._trained.feature_importance("gain"), dtype=np.float64)

@@ -1,5 +1,7 @@
 """Models as stored in the BentoML model store."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -18,8 +20,14 @@ ESTIMATOR_FILE: Final = "model.txt"
 LARGEST_INPUTS: Final = "largest_inputs"
 """Metadata of the estimator: largest value of each input in training."""
 
+SMALLEST_INPUTS: Final = "smallest_inputs"
+"""Metadata of the estimator: smallest value of each input in its data; earlier ones lack it."""
+
 EXCHANGE_FILE: Final = "exchange.json"
 """Exchange of a snapshot, stored because the service has no exchange_calendars."""
+
+FORECASTER_DIGEST_FILE: Final = "forecaster.sha256"
+"""Digest of the forecaster that made the forecasts of a snapshot."""
 
 FORECASTER_NAME: Final = "stock_volume_forecaster"
 SNAPSHOT_NAME: Final = "stock_volume_snapshot"
@@ -34,6 +42,18 @@ _DESCRIPTION: Final = "model.yaml"
 _FRAME_SUFFIX: Final = ".parquet"
 _ROW_GROUP_ROWS: Final = 16_384
 """Small, so that reading one symbol reads few rows of others."""
+
+
+def digest_texts(texts: Mapping[str, str]) -> str:
+    """Digest the text files of a model.
+
+    Args:
+        texts: Text by the name of its file.
+
+    Returns:
+        SHA-256 in hexadecimal, which does not depend on the order of the files.
+    """
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
 def drop_undefined(metadata: Mapping[str, Json]) -> dict[str, Json]:

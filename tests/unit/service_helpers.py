@@ -27,6 +27,7 @@ from stock_volume.features.registry import (
     add_features,
     forecast_features,
 )
+from stock_volume.forecaster.history import History
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.json_value import Json
@@ -35,14 +36,17 @@ from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     ESTIMATOR_NAME,
     EXCHANGE_FILE,
+    FORECASTER_DIGEST_FILE,
     FORECASTER_NAME,
     LARGEST_INPUTS,
+    SMALLEST_INPUTS,
     SNAPSHOT_NAME,
     BentoContents,
     StoredModel,
+    digest_texts,
     drop_undefined,
 )
-from tests.unit.forecast_helpers import NO_HORIZONS, backtest_of, small_parameters
+from tests.unit.forecast_helpers import ADAPTATION, NO_HORIZONS, backtest_of, small_parameters
 from tests.unit.schedule_helpers import events_of
 
 PROJECT: Final = Path(__file__).parents[2]
@@ -142,7 +146,13 @@ def stored_models() -> dict[str, StoredModel]:
     features = add_features(bars, FeatureParameters())
     events = events_of(EVENT_ROWS)
     snapshot = take_snapshot(
-        features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), events.lazy(), NYSE
+        features.lazy(),
+        sessions.lazy(),
+        History(backtest.lazy(), rows.lazy(), ADAPTATION),
+        backtest.lazy(),
+        events.lazy(),
+        NYSE,
+        forecaster,
     )
     estimator = model_text(lambda average, price: 2 * average + price)
     split = SplitMetrics(mae=1.5, mse=4.0, r2=0.5, n_train=80, n_test=20)
@@ -150,6 +160,7 @@ def stored_models() -> dict[str, StoredModel]:
         "metrics": EstimatorMetrics(random_split=split, time_split=split).model_dump(),
         "first_session": "2017-01-03",
         "last_session": "2018-06-29",
+        SMALLEST_INPUTS: dict(zip(columns.ESTIMATOR_INPUTS, (2000.0, 3000.0), strict=True)),
         LARGEST_INPUTS: Booster.from_text(estimator).largest_inputs(),
     }
     return {
@@ -158,7 +169,11 @@ def stored_models() -> dict[str, StoredModel]:
             forecaster.to_files(), metadata={"metrics": metrics.model_dump(mode="json")}
         ),
         SNAPSHOT_NAME: StoredModel(
-            {EXCHANGE_FILE: NYSE.model_dump_json()}, frames=snapshot._asdict()
+            {
+                EXCHANGE_FILE: NYSE.model_dump_json(),
+                FORECASTER_DIGEST_FILE: digest_texts(forecaster.to_files()),
+            },
+            frames=snapshot._asdict(),
         ),
     }
 

@@ -65,7 +65,7 @@ dates of earnings ([Events](events.md)). The column `event` names the event that
 exchanges without it do not have the feature ([Exchanges](exchanges.md)), nor do runs without dates
 of earnings."""
 
-_KINDS: Final = {
+FEATURE_KINDS: Final = {
     "Security": SECURITY_FEATURES,
     "Volume": VOLUME_FEATURES,
     "Price": PRICE_FEATURES,
@@ -76,6 +76,7 @@ _KINDS: Final = {
     "The market's session": MARKET_FEATURES,
     "Scheduled events of all symbols": PEER_FEATURES,
 }
+"""The forecaster's features by kind."""
 
 
 class FeatureParameters(BaseModel):
@@ -282,7 +283,7 @@ def describe_features() -> str:
         The text of docs/features.md.
     """
     parts = ["# Features", "", _INTRODUCTION.format(count=len(FORECAST_FEATURES))]
-    kinds = {"The estimator's": estimator_features(FeatureParameters()), **_KINDS}
+    kinds = {"The estimator's": estimator_features(FeatureParameters()), **FEATURE_KINDS}
     for kind, of_kind in kinds.items():
         parts += ["", f"## {kind}", "", *_table(of_kind)]
     return "\n".join(parts) + "\n"

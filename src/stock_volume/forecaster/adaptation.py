@@ -151,6 +151,27 @@ def adapt(
     )
 
 
+def shift(forecasts: pl.DataFrame, features: pl.DataFrame, bias: pl.DataFrame) -> pl.DataFrame:
+    """Shift forecasts of symbols without past forecasts by the bias of their bucket.
+
+    Args:
+        forecasts: The columns of ``Forecaster.predict``.
+        features: The rows of ``forecast_features`` that they were made from.
+        bias: ``bucket`` and ``bias``, at most one row per bucket.
+
+    Returns:
+        The forecasts, in the same order.
+    """
+    factor = (
+        features.select(bucket_number().alias(BUCKET))
+        .join(bias, on=BUCKET, how="left", maintain_order="left")
+        .select(pl.col(BIAS).fill_null(0.0).exp())
+        .to_series()
+    )
+    volumes = pl.exclude(columns.SYMBOL, columns.DATE, columns.TARGET_DATE)
+    return forecasts.with_columns(volumes * factor)
+
+
 def _look_up(rows: pl.DataFrame, bias: pl.DataFrame) -> pl.DataFrame:
     """Add the bias of the sessions before each target."""
     number = "number"

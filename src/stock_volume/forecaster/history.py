@@ -18,6 +18,7 @@ from stock_volume.forecaster.adaptation import (
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.train import training_rows
+from stock_volume.forecaster.universe import BUCKET
 from stock_volume.symbols import symbol_ranges
 
 _REACH: Final = timedelta(days=550)
@@ -42,12 +43,26 @@ class History(NamedTuple):
     adaptation: AdaptationParameters
 
 
+class AdaptedForecasts(NamedTuple):
+    """Forecasts adapted to past errors.
+
+    Attributes:
+        forecasts: The columns of ``Forecaster.predict`` and, not adapted, those of
+            ``Forecaster.predict_horizons``.
+        bias: Rows of ``measure_bias`` after the latest session: one per bucket of liquidity with
+            past forecasts.
+    """
+
+    forecasts: pl.DataFrame
+    bias: pl.DataFrame
+
+
 def forecast_adapted(
     forecaster: Forecaster,
     rows: pl.DataFrame,
     history: History,
     parameters: ForecasterParameters,
-) -> pl.DataFrame:
+) -> AdaptedForecasts:
     """Forecast rows, adapted to the errors of earlier sessions.
 
     Args:
@@ -57,9 +72,8 @@ def forecast_adapted(
         parameters: Parameters of the forecaster.
 
     Returns:
-        The columns of ``Forecaster.predict`` and, not adapted, those of
-        ``Forecaster.predict_horizons``, sorted by symbol and date. A forecast depends only on
-        outcomes that were known at its origin.
+        The forecasts, sorted by symbol and date, and the bias. A forecast depends only on outcomes
+        that were known at its origin.
     """
     wanted = forecast_rows(forecaster, rows, parameters.num_threads)
     adaptation = history.adaptation
@@ -75,9 +89,11 @@ def forecast_adapted(
     ]
     every_row = pl.concat([wanted.clear(), *adapted])
     horizons = forecaster.predict_horizons(rows, parameters.num_threads)
-    return every_row.select(forecaster.predicted_columns).join(
+    forecasts = every_row.select(forecaster.predicted_columns).join(
         horizons, on=_KEY, how="inner", maintain_order="left"
     )
+    latest = bias.group_by(BUCKET, maintain_order=True).last()
+    return AdaptedForecasts(forecasts, latest)
 
 
 def _past_forecasts(

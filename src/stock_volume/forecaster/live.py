@@ -88,4 +88,4 @@ def forecast_next_session(
             "last five bars",
             parameters.live_sessions,
         )
-    return forecast_adapted(forecaster, rows, history, parameters)
+    return forecast_adapted(forecaster, rows, history, parameters).forecasts

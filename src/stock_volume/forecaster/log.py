@@ -119,6 +119,6 @@ def missed_forecasts(
     wanted = rows.filter(day.is_in(days.implode()))
     if wanted.is_empty():
         return {}
-    forecasts = forecast_adapted(forecaster, wanted, history, parameters)
+    forecasts = forecast_adapted(forecaster, wanted, history, parameters).forecasts
     made = logged_forecasts(forecaster, forecasts, wanted.lazy())
     return {str(origin): made.filter(day == origin) for origin in days}

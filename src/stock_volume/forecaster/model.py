@@ -172,6 +172,22 @@ class Forecaster:
         origin = features.select(columns.SYMBOL, columns.DATE)
         return pl.concat([origin, *forecasts], how="horizontal")
 
+    def contributions(self, features: pl.DataFrame, num_threads: int = 0) -> Floats:
+        """Divide eta, as forecast, among the features.
+
+        Args:
+            features: Rows of ``forecast_features``, n of them.
+            num_threads: Threads; 0 for all cores.
+
+        Returns:
+            Contribution of each feature to eta and, last, the mean eta in training, shape
+            (n, features + 1). A row's sum is the eta of its forecast.
+        """
+        matrix = features.select(self.features).to_numpy()
+        each = [booster.contributions(matrix, num_threads) for booster in self._loaded[0]]
+        mean: Floats = np.mean(each, axis=0)
+        return mean
+
     def check_exchange(self, exchange: Exchange) -> None:
         """Check that this forecaster is for an exchange.
 

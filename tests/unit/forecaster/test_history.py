@@ -58,7 +58,8 @@ def test_errors_of_the_backtest_and_since_the_training_count(
     rows = pl.concat([backtest, forecast_rows(forecaster, since, 1)]).sort("Symbol", "Date")
     bias = measure_bias([sum_errors(rows)], ADAPTATION)
     expected = adapt(rows, bias, forecaster.levels, ADAPTATION).filter(Date=origin)
-    made = forecast_adapted(forecaster, wanted, history, PARAMETERS)
+    made, latest = forecast_adapted(forecaster, wanted, history, PARAMETERS)
+    assert_frame_equal(latest, bias.group_by("bucket").last(), check_row_order=False)
     assert_frame_equal(made, expected.select(made.columns))
     raw = forecaster.predict(wanted, 1)
     assert not (made[FORECAST] == raw[FORECAST]).any()
@@ -72,16 +73,16 @@ def test_several_origins_at_once_are_forecast_as_one_by_one(
     rows = ROWS.filter(pl.col("Date") <= ORIGINS[105])
     wanted = rows.filter(pl.col("Date").is_in(days))
     history = History(backtest.lazy(), rows.lazy(), ADAPTATION)
-    together = forecast_adapted(forecaster, wanted, history, PARAMETERS)
+    together = forecast_adapted(forecaster, wanted, history, PARAMETERS).forecasts
     for day in days:
         history = History(backtest.lazy(), until(day).lazy(), ADAPTATION)
         alone = forecast_adapted(forecaster, wanted.filter(Date=day), history, PARAMETERS)
-        assert_frame_equal(together.filter(Date=day), alone)
+        assert_frame_equal(together.filter(Date=day), alone.forecasts)
 
 
 def test_no_row_has_no_forecast(forecaster: Forecaster, backtest: pl.DataFrame) -> None:
     """Without rows there are no forecasts, and the columns are there."""
     history = History(backtest.lazy(), ROWS.lazy(), ADAPTATION)
-    made = forecast_adapted(forecaster, ROWS.clear(), history, PARAMETERS)
+    made = forecast_adapted(forecaster, ROWS.clear(), history, PARAMETERS).forecasts
     assert made.is_empty()
     assert made.columns == list(forecaster.predicted_columns)

@@ -55,9 +55,12 @@ from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     EXCHANGE_FILE,
+    FORECASTER_DIGEST_FILE,
     LARGEST_INPUTS,
+    SMALLEST_INPUTS,
     BentoContents,
     StoredModel,
+    digest_texts,
 )
 
 logger = logging.getLogger(__name__)
@@ -83,6 +86,7 @@ def register_estimator(
     first, last = (
         features.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
     )
+    smallest = features.select(pl.col(columns.ESTIMATOR_INPUTS).min()).collect().row(0, named=True)
     booster = booster_of(model)
     return _describe_origin(
         {ESTIMATOR_FILE: booster.to_text()},
@@ -90,6 +94,7 @@ def register_estimator(
         {"time_split_r2": in_words(metrics.time_split.r2, ".4f")},
         {
             "inputs": list(columns.ESTIMATOR_INPUTS),
+            SMALLEST_INPUTS: smallest,
             LARGEST_INPUTS: booster.largest_inputs(),
             "target": columns.VOLUME,
             "first_session": str(first),
@@ -231,19 +236,26 @@ def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:
     return write_card(metrics, forecaster.training, forecaster.features, revision)
 
 
-def register_snapshot(  # noqa: PLR0913, PLR0917 (six layers go in)
+def register_snapshot(  # noqa: PLR0913, PLR0917 (seven layers and a model go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
+    raw_backtest: pl.LazyFrame,
     backtest: pl.LazyFrame,
     events: pl.LazyFrame,
     files: pl.LazyFrame,
     exchange: Exchange,
+    forecaster: Forecaster,
+    adaptation: AdaptationParameters,
 ) -> StoredModel:
-    """Take a snapshot of the symbols for the service."""
-    snapshot = take_snapshot(features, sessions, forecast_features, backtest, events, exchange)
+    """Take a snapshot of the symbols for the service, with their forecasts."""
+    history = History(raw_backtest, forecast_features, adaptation)
+    snapshot = take_snapshot(features, sessions, history, backtest, events, exchange, forecaster)
     return _describe_origin(
-        {EXCHANGE_FILE: exchange.model_dump_json(indent=2)},
+        {
+            EXCHANGE_FILE: exchange.model_dump_json(indent=2),
+            FORECASTER_DIGEST_FILE: digest_texts(forecaster.to_files()),
+        },
         files,
         {"exchange": exchange.code},
         frames=snapshot._asdict(),
