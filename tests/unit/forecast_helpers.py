@@ -20,7 +20,7 @@ from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.forecaster.adaptation import AdaptationParameters, forecast_rows
 from stock_volume.forecaster.history import History
 from stock_volume.forecaster.model import FORECAST, MA5, Forecaster, quantile_name
-from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
+from stock_volume.forecaster.occasion import OCCASION, OCCASION_FEATURES, OCCASIONS
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import BUCKET, LIQUIDITY, VARIABILITIES, VARIABILITY
 
@@ -68,6 +68,7 @@ def small_parameters(**changed: Any) -> ForecasterParameters:
         "quantile_learning_rate": 0.3,
         "quantile_leaves": 5,
         "num_threads": 1,
+        "quantiles": LEVELS,
         "horizons": (),
         "totals": (),
     }
@@ -102,6 +103,7 @@ def forecast_frame(
     size = np.linspace(np.log(3e4), np.log(3e8), symbols)[:, None] * np.ones(shape)
     values[LIQUIDITY] = size.astype(np.float32)
     values[ABNORMAL_STD] = random.uniform(0.3, 1.2, shape).astype(np.float32)
+    values |= {flag: np.zeros(shape, np.float32) for flag in OCCASION_FEATURES if flag in values}
     signal = sum(slope * np.nan_to_num(values[name]) for name, slope in SIGNAL.items())
     eta = signal + random.normal(0, 0.4, shape)
     base = size + random.normal(0, 0.1, shape)

@@ -27,7 +27,6 @@ from stock_volume.features.registry import (
     add_features,
     forecast_features,
 )
-from stock_volume.forecaster.history import History
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.json_value import Json
@@ -46,7 +45,12 @@ from stock_volume.stored_model import (
     digest_texts,
     drop_undefined,
 )
-from tests.unit.forecast_helpers import ADAPTATION, NO_HORIZONS, backtest_of, small_parameters
+from tests.unit.forecast_helpers import (
+    NO_HORIZONS,
+    backtest_of,
+    small_parameters,
+    without_history,
+)
 from tests.unit.schedule_helpers import events_of
 
 PROJECT: Final = Path(__file__).parents[2]
@@ -148,7 +152,7 @@ def stored_models() -> dict[str, StoredModel]:
     snapshot = take_snapshot(
         features.lazy(),
         sessions.lazy(),
-        History(backtest.lazy(), rows.lazy(), ADAPTATION),
+        without_history(forecaster, rows),
         backtest.lazy(),
         events.lazy(),
         NYSE,

@@ -149,16 +149,7 @@ What is scheduled for the target session: the intervals must hold on these days 
 Standard deviation of the symbol's last 252 abnormal volumes, in logs.
 
 | standard deviation {_COLUMNS}
-{_group_rows(metrics.by_variability)}
-
-## Beyond the next session
-
-h2 is the volume of the second session, total_5 the total of the next five. eta-R² compares with the
-mean of the last five sessions again; tested at every {metrics.plan.horizon_step}th session.
-
-| horizon | symbol-days | eta-R² % | of har | of ma20 | MdAPE % | coverage % |
-|---|---:|---:|---:|---:|---:|---:|
-{_horizon_rows(metrics.by_horizon)}
+{_group_rows(metrics.by_variability)}{_describe_horizons(metrics)}
 
 ## By kind of security
 
@@ -206,6 +197,21 @@ def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
         for name, group in groups.items()
         if group.n
     )
+
+
+def _describe_horizons(metrics: BacktestMetrics) -> str:
+    if not metrics.by_horizon:
+        return ""
+    return f"""
+
+## Beyond the next session
+
+h2 is the volume of the second session, total_5 the total of the next five. eta-R² compares with the
+mean of the last five sessions again. Origins are {metrics.plan.horizon_step} session(s) apart.
+
+| horizon | symbol-days | eta-R² % | of har | of ma20 | MdAPE % | coverage % |
+|---|---:|---:|---:|---:|---:|---:|
+{_horizon_rows(metrics.by_horizon)}"""
 
 
 def _horizon_rows(horizons: Mapping[str, HorizonMetrics]) -> str:

@@ -154,16 +154,16 @@ class HeadlineMetrics(GroupMetrics):
     baselines: Mapping[str, PointMetrics]
     """Measures of each baseline, on the headline universe."""
 
+    by_horizon: Mapping[str, HorizonMetrics] = {}
+    """Measures beyond the next session, by name of the horizon: ``h2`` is the second session,
+    ``total_5`` the total of five."""
+
 
 class BacktestMetrics(HeadlineMetrics):
     """Measures of a backtest, with its windows; its own fields are of the headline universe."""
 
     plan: Plan
     """The windows of the backtest."""
-
-    by_horizon: Mapping[str, HorizonMetrics] = {}
-    """Measures beyond the next session, by name of the horizon: ``h2`` is the second session,
-    ``total_5`` the total of five."""
 
 
 class ModelMetrics(BaseModel):

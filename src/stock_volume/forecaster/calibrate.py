@@ -102,13 +102,22 @@ def shared_spreads(errors: Floats, sessions: pl.Series, occasions: Groups) -> tu
     pooled = np.concatenate(market)
     if not len(pooled) or not len(ordinary):
         return (0.0,) * len(OCCASIONS)
-    prior = _PRIOR_SESSIONS * pooled.mean()
+    variances = (_predict_variance(own, float(pooled.mean())) for own in by_occasion)
     return tuple(
-        float(np.sqrt(max((own.sum() + prior) / (len(own) + _PRIOR_SESSIONS) - ordinary.mean(), 0)))
-        if occasion in MARKET_OCCASIONS
-        else 0.0
-        for occasion, own in zip(OCCASIONS, by_occasion, strict=True)
+        float(np.sqrt(max(variance - ordinary.mean(), 0))) if occasion in MARKET_OCCASIONS else 0.0
+        for occasion, variance in zip(OCCASIONS, variances, strict=True)
     )
+
+
+def _predict_variance(squares: Floats, prior: float) -> float:
+    """Predict the variance of a session's error from the squares of a few.
+
+    The predictive distribution of a normal error with an estimated variance is Student's, whose
+    variance exceeds the estimate by a factor of v / (v - 2) for v degrees of freedom.
+    """
+    weight = len(squares) + _PRIOR_SESSIONS
+    estimate = float((squares.sum() + _PRIOR_SESSIONS * prior) / weight)
+    return estimate * (weight + 1) / (weight - 1)
 
 
 def widen(quantiles: Floats, levels: Sequence[float], spreads: Floats) -> Floats:

@@ -133,7 +133,7 @@ class BacktestParameters(BaseModel):
         resamples: Number of resamples of the bootstrap.
         block_sessions: Sessions in one of its blocks.
         horizon_step: Sessions from one origin at which horizons are tested to the next: windows
-            that overlap add little.
+            that overlap add little; not a week, or all origins are of one weekday.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -146,7 +146,7 @@ class BacktestParameters(BaseModel):
     min_sessions: int = Field(default=252, ge=1)
     resamples: int = Field(default=1000, ge=10)
     block_sessions: int = Field(default=5, ge=1)
-    horizon_step: int = Field(default=5, ge=1)
+    horizon_step: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
     def _windows_in_order(self) -> Self:

@@ -241,10 +241,13 @@ _MODELS_EXAMPLE: Final[Any] = {
                 "coverage_80": [79.2, 81.0],
             },
             "by_bucket": {"above 100M": _GROUP_EXAMPLE},
+            "by_occasion": {"earnings reaction": _GROUP_EXAMPLE},
+            "by_variability": {"below 0.4": _GROUP_EXAMPLE},
             "by_security": {"common stocks": _GROUP_EXAMPLE},
             "by_year": {"2020": _GROUP_EXAMPLE},
             "baselines": {"har": _POINT_EXAMPLE},
-            "plan": {"folds": [], "min_sessions": 252, "note": ""},
+            "by_horizon": {"total_5": {**_GROUP_EXAMPLE, "baselines": {"har": _POINT_EXAMPLE}}},
+            "plan": {"folds": [], "min_sessions": 252, "note": "", "horizon_step": 4},
         },
         "features": [
             {"name": "volume_lag_0", "description": "log dollar volume 0 bars ago, over base"}
@@ -755,6 +758,9 @@ class PlanInfo(BaseModel):
         description="bars of a symbol before its forecasts are scored",
     )
     note: str = Field(description="what was shortened for lack of data; empty if nothing was")
+    horizon_step: int = Field(
+        default=1, description="sessions from one origin of the horizons' backtest to the next"
+    )
 
 
 class BacktestInfo(HeadlineMetrics):

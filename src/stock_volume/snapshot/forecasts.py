@@ -31,7 +31,9 @@ def compare_forecasts(
         latest volumes, and how many of them are above (busier) and below (quieter) the forecast.
     """
     names = latest.select(columns.SYMBOL, columns.SECURITY_NAME, columns.ETF)
-    named = forecasts.join(names, on=columns.SYMBOL, how="left", maintain_order="left")
+    named = forecasts.join(names, on=columns.SYMBOL, how="left", maintain_order="left").select(
+        columns.SECURITY_NAME, columns.ETF, *forecasts.columns
+    )
     return named.join(
         _compare(forecasts, recent), on=columns.SYMBOL, how="left", maintain_order="left"
     )

@@ -72,6 +72,7 @@ def test_windows_asked_for_are_those_planned() -> None:
         ),
         min_sessions=252,
         note="",
+        horizon_step=4,
     )
 
 

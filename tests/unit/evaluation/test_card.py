@@ -317,7 +317,16 @@ def test_card_says_whether_the_forecaster_knows_earnings(
     assert not re.search(r"[^\n]- ", card)
 
 
-@pytest.mark.parametrize(("place", "name"), [(1, "by_bucket"), (2, "by_security"), (3, "by_year")])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (1, "by_bucket"),
+        (2, "by_occasion"),
+        (3, "by_variability"),
+        (4, "by_security"),
+        (5, "by_year"),
+    ],
+)
 def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
     """Each group of the figures is a row of its table, with its count and coverage."""
     _, _, *rows = _tables(write_card(METRICS, TRAINING, FEATURES, ""))[place]
@@ -341,7 +350,13 @@ def test_card_skips_groups_without_rows(rows: pl.DataFrame, there: list[str]) ->
     metrics = _metrics(rows)
     _, *tables, _ = _tables(write_card(metrics, TRAINING, FEATURES, ""))
     shown = [row[0] for _, _, *lines in tables for row in lines]
-    groups = {**metrics.by_bucket, **metrics.by_security, **metrics.by_year}
+    groups = {
+        **metrics.by_bucket,
+        **metrics.by_occasion,
+        **metrics.by_variability,
+        **metrics.by_security,
+        **metrics.by_year,
+    }
     assert shown == [name for name, measures in groups.items() if measures.n]
     assert len(shown) < len(groups)
     assert set(there) <= set(shown)
@@ -352,7 +367,7 @@ def test_tables_are_well_formed(rows: pl.DataFrame) -> None:
     """In each table every row has as many cells as the head, and none is empty or no number."""
     card = write_card(_metrics(rows, note=""), TRAINING, FEATURES, "0123abc")
     tables = _tables(card)
-    assert len(tables) == 5
+    assert len(tables) == 7
     for head, line, *lines in tables:
         assert all(re.fullmatch(r"-+:?", cell) for cell in line)
         assert lines
@@ -387,7 +402,7 @@ def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
     card = write_card(_metrics(ROWS.head(1)), TRAINING, FEATURES, "")
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
     *tables, _ = _tables(card)
-    assert len(tables) == 4
+    assert len(tables) == 6
     for head, _, *lines in tables:
         assert lines
         for row in lines:

@@ -42,7 +42,8 @@ def test_json_is_read_back_as_written(rows: pl.DataFrame) -> None:
 def test_headline_measures_are_at_the_top_level() -> None:
     """The JSON has the headline's measures beside the groups, without nesting."""
     dumped = json.loads(_evaluate(ROWS).model_dump_json())
-    groups = {"intervals_95", "by_bucket", "by_security", "by_year", "baselines", "plan"}
+    groups = {"intervals_95", "baselines", "plan", "by_horizon"}
+    groups |= {f"by_{name}" for name in ("bucket", "occasion", "variability", "security", "year")}
     measures = {*GroupMetrics.model_fields, "universe"}
     assert set(dumped) == groups | measures
     assert set(dumped["baselines"]["ma5"]) == set(PointMetrics.model_fields)

@@ -139,7 +139,7 @@ def _held_out(shared: dict[Occasion, list[float]], rows: int = 40) -> tuple[Any,
 
 
 def test_spread_is_what_sessions_share_beyond_other_sessions() -> None:
-    """The variance of shared errors, drawn towards all occasions', less that of other sessions."""
+    """The predicted variance of shared errors, of few sessions, less that of other sessions."""
     shared = {
         Occasion.NONE: [0.1, -0.1, 0.1],
         Occasion.EARLY_CLOSE: [-0.5, 0.3],
@@ -147,11 +147,11 @@ def test_spread_is_what_sessions_share_beyond_other_sessions() -> None:
     }
     spreads = shared_spreads(*_held_out(shared))
     pooled = (0.25 + 0.09 + 0.04) / 3
-    early = (0.25 + 0.09 + 2 * pooled) / 4 - 0.01
-    russell = (0.04 + 2 * pooled) / 3 - 0.01
+    early = (0.25 + 0.09 + 2 * pooled) / 4 * 5 / 3 - 0.01
+    russell = (0.04 + 2 * pooled) / 3 * 4 / 2 - 0.01
     expected = dict.fromkeys(OCCASIONS, 0.0)
     expected |= {Occasion.EARLY_CLOSE: early**0.5, Occasion.RUSSELL: russell**0.5}
-    never_seen = (pooled - 0.01) ** 0.5  # an occasion without sessions errs as the others do
+    never_seen = (pooled * 3 - 0.01) ** 0.5  # an occasion without sessions errs as the others do
     expected |= {Occasion.TRIPLE_WITCHING: never_seen, Occasion.INDEX_REVIEW: never_seen}
     assert spreads == pytest.approx(list(expected.values()))
 
@@ -162,7 +162,7 @@ def test_spread_is_what_sessions_share_beyond_other_sessions() -> None:
         {Occasion.NONE: [0.1, 0.2]},
         {Occasion.EARLY_CLOSE: [0.1, 0.2]},
         {Occasion.NONE: [0.1], Occasion.EARNINGS: [0.9]},
-        {Occasion.NONE: [0.3, -0.3], Occasion.EARLY_CLOSE: [0.1, -0.1]},
+        {Occasion.NONE: [0.5, -0.5], Occasion.EARLY_CLOSE: [0.1, -0.1]},
     ],
 )
 def test_nothing_is_widened_without_evidence(shared: dict[Occasion, list[float]]) -> None:

@@ -93,6 +93,7 @@ def test_forecast_is_that_of_the_model(
         "stale": True,
         "model": tags[FORECASTER_NAME],
         "event": EVENTS.get(symbol),
+        "horizons": [],
     }
     assert list(quantiles.values()) == sorted(quantiles.values())
 
@@ -102,6 +103,7 @@ def test_explanation_multiplies_up_to_the_forecast(client: "TestClient", symbol:
     """The product of the start and all factors is the forecast, each kind in a sentence."""
     body = client.get(f"/forecast/{symbol}/explanation").json()
     factors = [body["start"], body["average"], *(kind["factor"] for kind in body["kinds"])]
+    factors.append(body["adaptation"])
     assert round(math.prod(factors)) == pytest.approx(body["forecast"], abs=1)
     forecast = client.get(f"/forecast/{symbol}").json()
     assert {name: body[name] for name in ("symbol", "session", "forecast", "model")} == {
@@ -341,7 +343,7 @@ def test_forecast_that_is_no_number_is_refused() -> None:
     from stock_volume.serving.conversion import usable_forecast
     from stock_volume.snapshot.own_bars import InvalidBarsError
 
-    good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A"}
+    good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A", "horizons": []}
     assert usable_forecast(good) == good
     for bad in ({"forecast": float("inf")}, {"q10": float("nan")}, {"q90": 2.0**53}):
         with pytest.raises(InvalidBarsError, match="absurd"):

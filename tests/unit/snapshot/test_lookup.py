@@ -512,6 +512,7 @@ def _expected(forecaster: Forecaster, symbols: list[str]) -> pl.DataFrame:
         pl.Series("busier_sessions", [int((own > forecast).sum()) for own, forecast in known]),
         pl.Series("quieter_sessions", [int((own < forecast).sum()) for own, forecast in known]),
         CLOSING_TIME,
+        horizons=pl.lit([], pl.List(pl.Null)),
         event=None,
     )
 
@@ -605,7 +606,24 @@ def test_bars_are_forecast_by_their_features(
     expected = forecaster.predict(features_of_bars(own, sessions, rules), 1)
     names = own.select(columns.SECURITY_NAME, columns.ETF).tail(1)
     expected = pl.concat([names, expected], how="horizontal").with_columns(CLOSING_TIME)
+    beyond = {"horizons": [], "event": None}
+    assert {name: found.pop(name) for name in beyond} == beyond
     assert_frame_equal(pl.DataFrame([found]), expected, rel_tol=1e-12)
+
+
+def test_bars_are_forecast_with_the_bias_of_their_bucket(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame], bars: pl.DataFrame
+) -> None:
+    """What similar symbols were forecast too low by is added; the quantiles move along."""
+    own = bars.filter(SYMBOL == "WHOLE")
+    bias = pl.DataFrame(
+        {BUCKET: range(5), BIAS: [0.1] * 5}, schema={BUCKET: pl.Int8, BIAS: pl.Float64}
+    )
+    moved = SymbolLookup(forecaster, frames | {"bias": bias.lazy()}, NYSE)
+    plain = SymbolLookup(forecaster, frames, NYSE)
+    found, expected = (one.forecast_bars(own, RuleParameters()) for one in (moved, plain))
+    for name in ("forecast", "q10", "q50", "q90"):
+        assert found[name] == pytest.approx(expected[name] * np.exp(0.1))
 
 
 def test_bars_without_a_name_are_forecast(lookup: SymbolLookup, bars: pl.DataFrame) -> None:
