@@ -435,6 +435,27 @@ def test_symbols_are_compared(page: Page) -> None:
     expect(page.locator("#compare")).to_contain_text("There is no such symbol: NOPE")
 
 
+def test_horizons_are_listed_where_there_are_any(page: Page, api: httpx.Client) -> None:
+    """Sessions and totals beyond the next session are in a table; without any there is none."""
+    open_symbol(page, "IBM")
+    expect(page.locator("#horizons")).to_have_count(0)
+    bounds = {"q10": 1_000_000, "q90": 9_000_000}
+    horizons = [
+        {"horizon": "h2", "session": "2013-03-05", "forecast": 3_000_000, **bounds},
+        {"horizon": "total_5", "session": "2013-03-08", "forecast": 5_000_000, **bounds},
+    ]
+    forecast = {**answer(api, "/forecast/AAPL"), "horizons": horizons}
+    page.route("**/forecast/AAPL", lambda route: route.fulfill(json=forecast))
+    open_symbol(page, "AAPL")
+    page.get_by_text("Beyond the next session").click()
+    expect(page.locator("#horizons tbody tr")).to_have_text(
+        [
+            re.compile("5 March 20133,000,0001,000,000 to 9,000,000$"),
+            re.compile("^Next 5 sessions in all, to 8 Mar 20135,000,000.*1,000,000$"),
+        ]
+    )
+
+
 def test_forecast_is_explained(page: Page, api: httpx.Client) -> None:
     """The kinds of features that move the forecast are named as the API names them."""
     open_symbol(page, "AAPL")
