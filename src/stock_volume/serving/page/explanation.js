@@ -23,7 +23,7 @@ export function showExplanation(explanation, retry) {
     );
     return;
   }
-  const { start, average_text: average, kinds, forecast } = explanation;
+  const { start, average_text: average, adaptation_text: adaptation = "", kinds, forecast } = explanation;
   const most = Math.max(...kinds.map(({ factor }) => Math.abs(Math.log(factor))), 0.01);
   host.replaceChildren(
     el(
@@ -33,7 +33,7 @@ export function showExplanation(explanation, retry) {
       el("strong", {}, shares(Math.round(start)), " shares"),
       `. ${average} What is known then raises or lowers it, step by step, to `,
       el("strong", {}, shares(forecast), " shares"),
-      ".",
+      `. ${adaptation}`,
     ),
     el("ul", { class: "effects" }, ...kinds.map((kind) => effect(kind, most))),
     tableDetails(

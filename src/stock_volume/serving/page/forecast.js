@@ -1,7 +1,7 @@
 /** The next session's forecast. */
 
-import { byId, el } from "./dom.js";
-import { againstMean, compact, longDate, shares, shortDate } from "./format.js";
+import { byId, el, tableDetails } from "./dom.js";
+import { againstMean, compact, full, longDate, shares, shortDate } from "./format.js";
 
 const RECENT = 60;
 const FEW = 20;
@@ -59,8 +59,25 @@ export function showForecast(forecast, { vol_moving_avg: usual, bars }, retry) {
     ),
     el("p", { id: "forecast-event" }, forecast.event?.text ?? "No release of earnings is known within reach of this session."),
     ...(forecast.stale ? [remedy(forecast)] : []),
+    ...beyond(forecast),
     meaning(forecast),
   );
+}
+
+const TOTAL = /^total_(\d+)$/;
+
+/** Forecasts beyond the next session, of the models that make them. */
+function beyond({ horizons = [] }) {
+  if (!horizons.length) return [];
+  const rows = horizons.map(({ horizon, session, forecast, q10, q90 }) => {
+    const [, sessions] = TOTAL.exec(horizon) ?? [];
+    const name = sessions ? `Next ${sessions} sessions in all, to ${shortDate(session)}` : longDate(session);
+    return [name, full(forecast), `${full(q10)} to ${full(q90)}`, sessions ? full(forecast / sessions) : ""];
+  });
+  const names = ["Session", "Forecast, shares", "Interval of four cases in five", "A session"];
+  const details = tableDetails("Beyond the next session", names, rows);
+  details.id = "horizons";
+  return [details];
 }
 
 /** What to run where the forecast is out of date. */

@@ -55,6 +55,8 @@ export function grid(host, { label, columns, open, key }, onSort) {
       measure();
       if (!height) return;
     }
+    // The box is no higher than its rows.
+    host.style.setProperty("--rows", `${rows.length * height + table.tHead.offsetHeight}px`);
     const inView = Math.min(Math.ceil(host.clientHeight / height) + 2 * SPARE_ROWS, MAX_ROWS_IN_VIEW);
     const start = Math.max(0, Math.floor(host.scrollTop / height) - SPARE_ROWS);
     draw(Math.max(0, Math.min(start, rows.length - inView)), Math.min(inView, rows.length));
