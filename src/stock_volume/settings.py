@@ -4,6 +4,7 @@ from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
 from stock_volume.hooks import (
     ClusterHook,
     FailedNodeHook,
+    LockHook,
     ReleaseOnErrorHook,
     RunManifestHook,
     StageLogHook,
@@ -13,6 +14,7 @@ from stock_volume.hooks import (
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 HOOKS = (
     ConfigurationHook(),
+    LockHook(),
     ClusterHook(),
     FailedNodeHook(),
     StageLogHook(),

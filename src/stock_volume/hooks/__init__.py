@@ -1,7 +1,8 @@
-"""What happens around a run: logs of its stages, its manifest, the verdict of the monitoring."""
+"""What happens around a run: its lock, logs of its stages, its manifest, the verdict."""
 
 from stock_volume.hooks.cluster import ClusterHook
 from stock_volume.hooks.failed_node import FailedNodeHook
+from stock_volume.hooks.lock import LockHook
 from stock_volume.hooks.manifest import RunManifestHook
 from stock_volume.hooks.release import ReleaseOnErrorHook
 from stock_volume.hooks.stage_log import StageLogHook
@@ -10,6 +11,7 @@ from stock_volume.hooks.verdict import VerdictHook
 __all__ = [
     "ClusterHook",
     "FailedNodeHook",
+    "LockHook",
     "ReleaseOnErrorHook",
     "RunManifestHook",
     "StageLogHook",
