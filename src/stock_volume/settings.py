@@ -4,6 +4,7 @@ from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
 from stock_volume.hooks import (
     ClusterHook,
     FailedNodeHook,
+    FreshnessHook,
     LockHook,
     ReleaseOnErrorHook,
     RunManifestHook,
@@ -21,4 +22,5 @@ HOOKS = (
     ReleaseOnErrorHook(),
     RunManifestHook(),
     VerdictHook(),
+    FreshnessHook(),
 )

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
-from stock_volume.files import partial_path
+from stock_volume.files import partial_path, replace_durably
 
 COMPRESSION: Final = "lz4"
 MIN_ROW_GROUP_ROWS: Final = 100_000
@@ -84,7 +84,7 @@ class ChunkedParquetDataset(
         self._write(self._writer)
         self._writer.close()
         self._writer = None
-        partial_path(self.path).replace(self.path)
+        replace_durably(partial_path(self.path), self.path)
 
     def _preview_content(self) -> str:
         """Render columns, types and the first rows."""

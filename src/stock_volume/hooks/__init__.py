@@ -2,6 +2,7 @@
 
 from stock_volume.hooks.cluster import ClusterHook
 from stock_volume.hooks.failed_node import FailedNodeHook
+from stock_volume.hooks.freshness import FreshnessHook
 from stock_volume.hooks.lock import LockHook
 from stock_volume.hooks.manifest import RunManifestHook
 from stock_volume.hooks.release import ReleaseOnErrorHook
@@ -11,6 +12,7 @@ from stock_volume.hooks.verdict import VerdictHook
 __all__ = [
     "ClusterHook",
     "FailedNodeHook",
+    "FreshnessHook",
     "LockHook",
     "ReleaseOnErrorHook",
     "RunManifestHook",
