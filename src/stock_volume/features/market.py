@@ -42,7 +42,7 @@ _MIN_BARS: Final = 60
 _MIN_LOG_VOLUME: Final = 13.0
 """Log of about 440,000 dollars: thinner trading is noise."""
 
-_UNITS: Final = 2.0**40
+UNITS: Final = 2.0**40
 """Units of one in sums; a million measures of 3 add up to less than the largest Int64."""
 
 _NEXT: Final = "next_market_abnormal_volume"
@@ -82,14 +82,21 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         columns.DATE, *(measure.alias(name) for name, measure in counted.items())
     )
     return measured.group_by(columns.DATE).agg(
-        *(_to_units(pl.col(name)).sum() for name in counted),
+        *(to_units(pl.col(name)).sum() for name in counted),
         *(pl.col(name).count().alias(name + _COUNTED) for name in counted),
     )
 
 
-def _to_units(measure: pl.Expr) -> pl.Expr:
-    """Round to whole units: their sum does not depend on how the symbols are divided."""
-    return (measure * _UNITS).round().cast(pl.Int64)
+def to_units(measure: pl.Expr) -> pl.Expr:
+    """Round to whole units: their sum does not depend on how the symbols are divided.
+
+    Args:
+        measure: Numbers of at most a few units of one.
+
+    Returns:
+        Whole numbers, ``UNITS`` for one.
+    """
+    return (measure * UNITS).round().cast(pl.Int64)
 
 
 def sum_bars(bars: pl.DataFrame) -> pl.DataFrame:
@@ -110,7 +117,7 @@ def _means(sums: pl.DataFrame) -> pl.DataFrame:
         columns.DATE,
         *(
             pl.when(pl.col(name + _COUNTED) > 0)
-            .then(pl.col(name) / _UNITS / pl.col(name + _COUNTED))
+            .then(pl.col(name) / UNITS / pl.col(name + _COUNTED))
             .alias(name)
             for name in (*_MEASURES, *_ETF_MEASURES)
         ),
