@@ -563,3 +563,20 @@ def test_text_of_a_thousand_rows_a_file_is_looked_up(last: str) -> None:
     by_file = shown.group_by("file_index").agg(pl.col("line").max(), pl.len()).sort("file_index")
     count = 3 if last else 2
     assert by_file.rows() == [(0, 1001, 1000), (1, count + 1, count), (2, 1001, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("row", "is_plain"),
+    [
+        ("2020-01-02,10,12,8,,10.5,100", True),
+        ("2020-01-02,10,12,8,,10.5,", True),
+        ("2020-01-02,10,12,8,11,10.5,100,", False),
+        ("2020-01-02,10,12,8,,10.5,100,", False),
+        ("2020-01-02,10,12,8,11,10.5,100,,1", False),
+        ("2020-01-02,10,12,8,11,10.5,100,1", True),
+    ],
+)
+def test_row_with_an_empty_field_beyond_the_last_is_rewritten(row: str, is_plain: bool) -> None:  # noqa: FBT001
+    """The commas of each row count, not those of the file: other rows change nothing."""
+    for rows in ([row], [ROW, row], [row, ROW, ROW], [*[ROW] * 300, row]):
+        assert (read_rows(csv_of(*rows).encode()).layout is None) == is_plain

@@ -192,7 +192,7 @@ def test_folder_to_which_runs_add_files_is_current() -> None:
 
 def unfinished(*runs: dict[str, Any], pipelines: tuple[str, ...] = ("monitor",)) -> str | None:
     found = find_unfinished([RunManifest.model_validate(run) for run in runs], pipelines)
-    return found and found.run_id
+    return found.run_id if found else None
 
 
 def partial_run(day: int, *nodes: str) -> dict[str, Any]:
