@@ -37,6 +37,24 @@ _Saved = TypeVar("_Saved")
 _Loaded = TypeVar("_Loaded")
 
 
+_REQUIREMENTS: Final = "env/python/requirements.txt"
+"""File of a Bento that its image is installed from."""
+
+
+def _require_hashes(requirements: Path) -> None:
+    """Require a hash of every package that an image of a Bento installs.
+
+    BentoML appends its own version without one; the lock file has it with its hashes.
+    """
+    import bentoml
+
+    text = requirements.read_text(encoding="utf-8")
+    own = f"bentoml=={bentoml.__version__}"
+    if f"\n{own} \\\n" in f"\n{text}":
+        text = text.rstrip().removesuffix(f"\n{own}").rstrip() + "\n"
+    requirements.write_text(f"--require-hashes\n{text}", encoding="utf-8")
+
+
 class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
     """A version in the BentoML store, and the file with its tag."""
 
@@ -210,6 +228,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
                 build_ctx=str(self._bentofile.parent),
                 _bento_store=aside,
             )
+            _require_hashes(Path(bento.path, _REQUIREMENTS))
             write_checksums(Path(bento.path), exclude=[BENTO_DESCRIPTION])
         self._write_tag(str(bento.tag))
 

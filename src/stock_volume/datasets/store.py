@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stock_volume.errors import StockVolumeError
 from stock_volume.files import sync, write_atomically
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bentoml._internal.store import Store
 
 logger = logging.getLogger(__name__)
+
+StoreT = TypeVar("StoreT", bound="Store[Any]")
 
 _LOCK_SECONDS: Final = 600.0
 """How long a save waits for saves of other runs into the same store, which take seconds."""
@@ -29,7 +31,7 @@ class StoreError(StockVolumeError):
 
 
 @contextmanager
-def staging(store: "Store[Any]", name: str, description: str) -> Iterator["Store[Any]"]:
+def staging(store: StoreT, name: str, description: str) -> Iterator[StoreT]:
     """Give an empty store, and move the versions saved into it into the store by renames.
 
     Readers see all of a version or nothing of it. If the process is killed, the next save
