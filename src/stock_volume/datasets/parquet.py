@@ -1,6 +1,8 @@
 """Parquet layers, written in chunks and read lazily."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +84,8 @@ class ChunkedParquetDataset(
         if self._writer is None:
             return
         self._write(self._writer)
-        self._writer.close()
+        with self._naming_the_file():
+            self._writer.close()
         self._writer = None
         replace_durably(partial_path(self.path), self.path)
 
@@ -99,7 +102,8 @@ class ChunkedParquetDataset(
     def _release(self) -> None:
         """Discard unconfirmed chunks."""
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # on a full disk, nor can the end of the file be written
+                self._writer.close()
             self._writer = None
             self._waiting.clear()
             partial_path(self.path).unlink(missing_ok=True)
@@ -108,7 +112,16 @@ class ChunkedParquetDataset(
         filled = [table for table in self._waiting if table.num_rows]
         self._waiting.clear()
         if filled:
-            writer.write_table(pa.concat_tables(filled))
+            with self._naming_the_file():
+                writer.write_table(pa.concat_tables(filled))
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        """Name the file in errors of Arrow, such as that of a full disk."""
+        try:
+            yield
+        except OSError as error:
+            raise DatasetError(f"{self.path}: cannot be written: {error}") from error
 
     def _exists(self) -> bool:
         return self.path.is_file()

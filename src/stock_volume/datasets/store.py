@@ -46,7 +46,7 @@ def staging(store: StoreT, name: str, description: str) -> Iterator[StoreT]:
         The empty store, on the same file system.
 
     Raises:
-        StoreError: Another run has been saving into the store for ten minutes.
+        StoreError: Files cannot be written, or another run has been saving for ten minutes.
     """
     from filelock import FileLock, Timeout
 
@@ -64,6 +64,9 @@ def staging(store: StoreT, name: str, description: str) -> Iterator[StoreT]:
                 _put_in_place(aside / "store" / name, target / name)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
+    except shutil.Error as error:  # of copytree: a list of source, target and reason
+        reasons = [reason for *_, reason in error.args[0]]
+        raise StoreError(f"{target}: cannot save a version of {name}: {reasons[0]}") from error
     except Timeout:
         raise StoreError(f"{target}: another run is saving into this store") from None
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
@@ -166,7 +166,10 @@ class RunManifestHook:
         failed = next(reversed(self._started), None)
         self._saved.pop(str(failed), None)
         if MANIFESTS in self._catalog and self._is_begun:
-            self._keep(self._manifest(is_complete=False, failed=failed))
+            try:
+                self._keep(self._manifest(is_complete=False, failed=failed))
+            except (DatasetError, OSError) as error:  # the disk may be what failed
+                logger.warning("the manifest of the failed run cannot be written: %s", error)
 
     def _keep(self, manifest: RunManifest) -> None:
         self._catalog.save(MANIFESTS, {replace_unsafe_characters(manifest.run_id): manifest})
