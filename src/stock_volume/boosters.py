@@ -6,6 +6,7 @@ the package knows boosters by their text, their predictions and the functions be
 LightGBM takes a second to import, and most runs need none of it: it is imported where used.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,9 @@ BIN_SAMPLE_ROWS: Final = 200_000
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
+
+_THREADS: Final = re.compile(r"\[num_threads: \d+\]")
+"""Setting in a booster's text that does not change the booster."""
 
 Setting = str | int | float | bool
 """Value of a parameter of LightGBM."""
@@ -100,8 +104,8 @@ class Booster:
         return cls(LightGBMBooster(model_str=text))
 
     def to_text(self) -> str:
-        """Return the booster in the library's text format."""
-        return self._trained.model_to_string()
+        """Return the booster in the library's text format, without the number of threads."""
+        return _THREADS.sub("[num_threads: 0]", self._trained.model_to_string())
 
     def predict(self, inputs: Matrix, num_threads: int = 0) -> Floats:
         """Predict rows.

@@ -4,6 +4,8 @@ from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
 from stock_volume.hooks import (
     ClusterHook,
     FailedNodeHook,
+    FreshnessHook,
+    LockHook,
     ReleaseOnErrorHook,
     RunManifestHook,
     StageLogHook,
@@ -13,10 +15,12 @@ from stock_volume.hooks import (
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 HOOKS = (
     ConfigurationHook(),
+    LockHook(),
     ClusterHook(),
     FailedNodeHook(),
     StageLogHook(),
     ReleaseOnErrorHook(),
     RunManifestHook(),
     VerdictHook(),
+    FreshnessHook(),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
 
+from stock_volume.checksums import CHECKSUMS_FILE, verify_checksums, write_checksums
 from stock_volume.json_value import Json
 
 if TYPE_CHECKING:  # it takes over a second to import
@@ -36,7 +37,7 @@ SNAPSHOT_NAME: Final = "stock_volume_snapshot"
 SERVED_NAMES: Final = (ESTIMATOR_NAME, FORECASTER_NAME, SNAPSHOT_NAME)
 """Models in a Bento, one version each."""
 
-_DESCRIPTION: Final = "model.yaml"
+MODEL_DESCRIPTION: Final = "model.yaml"
 """BentoML's own file in the folder of a model."""
 
 _FRAME_SUFFIX: Final = ".parquet"
@@ -115,8 +116,14 @@ class StoredModel:
 
         Returns:
             The model, with lazy frames.
+
+        Raises:
+            DamagedFolderError: The version is incomplete, or its files have changed.
         """
-        paths = [path for path in sorted(Path(model.path).iterdir()) if path.name != _DESCRIPTION]
+        folder = Path(model.path)
+        verify_checksums(folder)
+        others = (MODEL_DESCRIPTION, CHECKSUMS_FILE)
+        paths = [path for path in sorted(folder.iterdir()) if path.name not in others]
         frames = [path for path in paths if path.suffix == _FRAME_SUFFIX]
         return cls(
             files={
@@ -130,7 +137,7 @@ class StoredModel:
         )
 
     def write_into(self, folder: Path) -> None:
-        """Write the files and frames.
+        """Write the files and frames, and their checksums.
 
         Args:
             folder: Folder of a new version in the store.
@@ -139,6 +146,7 @@ class StoredModel:
             (folder / name).write_text(text, encoding="utf-8")
         for name, frame in self.frames.items():
             frame.sink_parquet(folder / (name + _FRAME_SUFFIX), row_group_size=_ROW_GROUP_ROWS)
+        write_checksums(folder, exclude=[MODEL_DESCRIPTION])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from stock_volume import columns
 from stock_volume.arrays import Floats, Matrix
@@ -69,6 +69,12 @@ class TrainingSummary(BaseModel):
     trees: int
     parameters: ForecasterParameters
 
+    @field_validator("parameters")
+    @classmethod
+    def _drop_threads(cls, value: ForecasterParameters) -> ForecasterParameters:
+        """Forget the number of threads, which is no property of the model."""
+        return value.model_copy(update={"num_threads": 0})
+
 
 def shares_at_base() -> pl.Expr:
     """Convert the base to shares at the last Close: the volume at which eta is 0.
@@ -110,9 +116,9 @@ class Forecaster:
     horizons: tuple[HorizonModel, ...] = ()
     exchange: str = NYSE.code
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave out the boosters, which are loaded from the texts on demand."""
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the texts: equal forecasters have equal pickles, unlike sets of names."""
+        return Forecaster.from_files, (self.to_files(),)
 
     @cached_property
     def _loaded(self) -> tuple[list[Booster], list[Booster]]:

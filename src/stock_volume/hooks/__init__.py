@@ -1,7 +1,9 @@
-"""What happens around a run: logs of its stages, its manifest, the verdict of the monitoring."""
+"""What happens around a run: its lock, logs of its stages, its manifest, the verdict."""
 
 from stock_volume.hooks.cluster import ClusterHook
 from stock_volume.hooks.failed_node import FailedNodeHook
+from stock_volume.hooks.freshness import FreshnessHook
+from stock_volume.hooks.lock import LockHook
 from stock_volume.hooks.manifest import RunManifestHook
 from stock_volume.hooks.release import ReleaseOnErrorHook
 from stock_volume.hooks.stage_log import StageLogHook
@@ -10,6 +12,8 @@ from stock_volume.hooks.verdict import VerdictHook
 __all__ = [
     "ClusterHook",
     "FailedNodeHook",
+    "FreshnessHook",
+    "LockHook",
     "ReleaseOnErrorHook",
     "RunManifestHook",
     "StageLogHook",
