@@ -40,7 +40,7 @@ run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento
 dev: $(VENV)/.dev-installed ## Install the tools of development, the graph and all sources (run does not need them)
 
 test: $(VENV)/.dev-installed ## Run the test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
 	$(BIN)/pytest -m slow

@@ -606,7 +606,7 @@ def test_bars_are_forecast_by_their_features(
     expected = forecaster.predict(features_of_bars(own, sessions, rules), 1)
     names = own.select(columns.SECURITY_NAME, columns.ETF).tail(1)
     expected = pl.concat([names, expected], how="horizontal").with_columns(CLOSING_TIME)
-    beyond = {"horizons": [], "event": None}
+    beyond: dict[str, Any] = {"horizons": [], "event": None}
     assert {name: found.pop(name) for name in beyond} == beyond
     assert_frame_equal(pl.DataFrame([found]), expected, rel_tol=1e-12)
 
