@@ -1,6 +1,8 @@
 """Outcomes beyond the next session: the volume of a later session, or the total of several."""
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import add
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -107,8 +109,9 @@ def _later(value: pl.Expr, sessions: int) -> pl.Expr:
 
 def _total(value: pl.Expr, sessions: int) -> pl.Expr:
     """Add up a value over the sessions ahead, if the symbol has a bar of each."""
-    # Not a rolling sum: its rounding would depend on the symbols before.
-    total = pl.sum_horizontal(value.shift(-rows) for rows in range(1, sessions + 1))
+    # One after the other: the rounding of a rolling sum depends on the rows before, and that of
+    # Polars' horizontal sum on its threads.
+    total = reduce(add, (value.shift(-rows) for rows in range(1, sessions + 1)))
     return pl.when(_is_ahead(sessions, sessions)).then(total)
 
 
