@@ -32,7 +32,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (used + allowed, used + allowed))
 features = polars.scan_parquet(path)
 parameters = small_parameters(max_rows=5_000, n_estimators=3, quantile_trees=2)
 plan = plan_backtest(target_sessions(features), parameters, BacktestParameters())
-print(sum(frame.height for frame in run_backtest(features, plan, parameters)))
+print(sum(rows.forecasts.height for rows in run_backtest(features, plan, parameters)))
 """
 
 

@@ -437,6 +437,8 @@ def test_symbols_are_compared(page: Page) -> None:
 
 def test_horizons_are_listed_where_there_are_any(page: Page, api: httpx.Client) -> None:
     """Sessions and totals beyond the next session are in a table; without any there is none."""
+    none = {**answer(api, "/forecast/IBM"), "horizons": []}
+    page.route("**/forecast/IBM", lambda route: route.fulfill(json=none))
     open_symbol(page, "IBM")
     expect(page.locator("#horizons")).to_have_count(0)
     bounds = {"q10": 1_000_000, "q90": 9_000_000}

@@ -22,7 +22,7 @@ from stock_volume.forecaster.universe import BUCKET
 from stock_volume.symbols import symbol_ranges
 
 _REACH: Final = timedelta(days=550)
-"""How far before the latest forecast the errors of past ones count."""
+"""How far before the end of the training the errors of past forecasts count."""
 
 _BLOCK_ROWS: Final = 500_000
 _KEY: Final = (columns.SYMBOL, columns.DATE)
@@ -106,6 +106,5 @@ def _past_forecasts(
     )
     made = forecast_rows(forecaster, since.collect(engine="streaming"), parameters.num_threads)
     past = history.backtest.filter(target <= trained_to).select(wanted.columns)
-    last = wanted.select(target.max()).item()
-    recent = target > (last or trained_to) - _REACH
-    return pl.concat([past, made.lazy()]).filter(recent)
+    # From a fixed day on: rounding would otherwise move forecasts in each update.
+    return pl.concat([past.filter(target > trained_to - _REACH), made.lazy()])

@@ -19,7 +19,7 @@ from stock_volume.bars.rules import (
     rejecting_rules,
     rules_of_typed_fields,
 )
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import SourceError, StockVolumeError
 from stock_volume.events.ingest import ingest_event_files
 from stock_volume.events.rules import EventParameters
 from stock_volume.events.source import EventFile, EventFiles
@@ -145,7 +145,10 @@ def judge_own_events(
     writer.writerow(_EVENT_FIELDS)
     writer.writerows((symbol, day, time or "") for day, time in events)
     file = EventFile("request", text.getvalue().encode())
-    judged = ingest_event_files(EventFiles([file]), EventParameters(exchange=exchange))
+    try:
+        judged = ingest_event_files(EventFiles([file]), EventParameters(exchange=exchange))
+    except SourceError as error:  # every event breaks a rule
+        raise InvalidBarsError(f"{error} (docs/events.md)") from error
     if judged.quarantine.height:
         day, rule = judged.quarantine.select(columns.DATE, columns.RULE).row(0)
         raise InvalidBarsError(f"the event of {day} breaks the rule {rule} (docs/events.md)")
