@@ -334,8 +334,10 @@ def _select_horizon(answer: Forecast, name: str) -> Forecast:
     """Leave out the other horizons; refuse one that the model does not forecast."""
     known = {one.horizon: one for one in answer.horizons}
     if name not in known:
-        allowed = f"must be one of {', '.join(known)}" if known else "this model has no horizons"
-        raise ProblemError(unprocessable([InvalidValue(field="horizon", message=allowed)]))
+        allowed = f"it forecasts {', '.join(known)}" if known else "it forecasts none"
+        raise ProblemError(
+            problem(HTTPStatus.NOT_FOUND, f"this model has no horizon {name}: {allowed}")
+        )
     return answer.model_copy(update={"horizons": [known[name]]})
 
 
