@@ -50,7 +50,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_backtest_runs_in_a_fraction_of_the_features_memory(layer: Path) -> None:
-    """With three fifths of the memory that its features would take, the backtest scores every symbol."""
+    """With three fifths of its features' memory, the backtest scores every symbol."""
     rows = pl.scan_parquet(layer).select(pl.len()).collect().item()
     size = rows * len(FEATURE_NAMES) * BYTES_OF_A_FEATURE
     done = subprocess.run(
