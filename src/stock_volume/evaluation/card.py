@@ -5,6 +5,7 @@ from typing import Final
 
 from stock_volume.boosters import LIBRARY
 from stock_volume.evaluation.backtest import Fold
+from stock_volume.evaluation.groups import merge_equal
 from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics, PointMetrics
 from stock_volume.features.schedule import REACTION
 from stock_volume.forecaster.model import TrainingSummary
@@ -128,18 +129,15 @@ after it. The forecast is about the median; on half the days the volume is highe
 
 Mean dollar volume of the 22 sessions up to the origin.
 
-| dollars a day {_COLUMNS}
-{_group_rows(metrics.by_bucket)}
+{_group_table("dollars a day", metrics.by_bucket)}
 
 ## By kind of security
 
-| securities {_COLUMNS}
-{_group_rows(metrics.by_security)}
+{_group_table("securities", metrics.by_security)}
 
 ## By year
 
-| year {_COLUMNS}
-{_group_rows(metrics.by_year)}
+{_group_table("year", metrics.by_year)}
 
 ## Windows
 
@@ -171,11 +169,18 @@ def _baseline_rows(baselines: Mapping[str, PointMetrics]) -> str:
     return "\n".join(_row(name, measures) for name, measures in baselines.items())
 
 
+def _group_table(head: str, groups: Mapping[str, GroupMetrics]) -> str:
+    """Write a table of groups, each set of rows once; one group alone needs no table."""
+    distinct = merge_equal(groups)
+    if len(distinct) == 1:
+        return f"All rows are in one group: {next(iter(distinct))}."
+    return f"| {head} {_COLUMNS}\n{_group_rows(distinct)}"
+
+
 def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
     return "\n".join(
         _row(f"{name} | {group.n:,}", group) + f" {in_words(group.coverage_80, '.1f')} |"
         for name, group in groups.items()
-        if group.n
     )
 
 

@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from stock_volume.part import make_part
 from stock_volume.pipelines.modelling.nodes import (
     backtest_forecaster,
+    collect_findings,
     draw_backtest,
     evaluate_forecaster,
     fit_estimator,
@@ -101,9 +102,32 @@ def _report() -> Pipeline:
                 name="write_model_card",
             ),
             Node(
+                collect_findings,
+                inputs=[
+                    "backtest",
+                    "forecasts",
+                    "forecast_features",
+                    "estimator_features",
+                    "sessions",
+                    "files",
+                    "quarantine",
+                    "forecaster",
+                    "forecaster_metrics",
+                    "params:backtest",
+                ],
+                outputs="findings",
+                name="collect_findings",
+            ),
+            Node(
                 write_report,
-                inputs=["estimator_metrics", "forecaster_metrics", "data_quality"],
-                outputs=["metrics", "report"],
+                inputs=[
+                    "estimator_metrics",
+                    "forecaster_metrics",
+                    "data_quality",
+                    "findings",
+                    "forecaster",
+                ],
+                outputs=["metrics", "report", "report_html"],
                 name="write_report",
             ),
         ],
