@@ -1,7 +1,7 @@
 """Geometry of the report's charts; ``templates/charts.svg.j2`` draws them."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 _STEPS: Final = (1, 2, 2.5, 5, 10)
@@ -62,14 +62,14 @@ def fit_axis(
     return Axis(low if zero and low == 0 else low - margin, high + margin, start, end)
 
 
-def line(x: Callable[[float], float], y: Callable[[float], float], values: Sequence[float]) -> str:
+def line(x: Axis, y: Axis, values: Sequence[float]) -> str:
     """Write the points of a line over the positions 0, 1, … for SVG."""
     return " ".join(f"{x(place)},{y(value)}" for place, value in enumerate(values))
 
 
 def band(
-    x: Callable[[float], float],
-    y: Callable[[float], float],
+    x: Axis,
+    y: Axis,
     lower: Sequence[float],
     upper: Sequence[float],
 ) -> str:
