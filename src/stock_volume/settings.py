@@ -2,11 +2,13 @@
 
 from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
 from stock_volume.hooks import (
+    ClosingHook,
     ClusterHook,
     FailedNodeHook,
     ReleaseOnErrorHook,
     RunManifestHook,
     StageLogHook,
+    TerminalHook,
     VerdictHook,
 )
 
@@ -17,6 +19,9 @@ HOOKS = (
     FailedNodeHook(),
     StageLogHook(),
     ReleaseOnErrorHook(),
+    # Hooks are called from the last to the first: the results are described after the manifest.
+    ClosingHook(),
     RunManifestHook(),
+    TerminalHook(),
     VerdictHook(),
 )

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import bentoml
 
 _TAG: Final = "tag"
+
+TAG_FILE: Final = "tag_file"
+"""Metadata of a model: the absolute path of the file with its tag, which is below the data root of
+the run that made it. `kedro lineage` finds the run's manifest by it."""
+
 _Saved = TypeVar("_Saved")
 _Loaded = TypeVar("_Loaded")
 
@@ -117,7 +122,8 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
         """Store a new version."""
         import bentoml
 
-        metadata = drop_undefined(data.metadata)
+        place = {TAG_FILE: self._tag_file.absolute().as_posix()}
+        metadata = drop_undefined({**data.metadata, **place})
         with bentoml.models.create(self._name, labels=data.labels, metadata=metadata) as model:
             data.write_into(Path(model.path))
         self._write_tag(str(model.tag))

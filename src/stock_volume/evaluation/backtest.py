@@ -25,6 +25,7 @@ from stock_volume.forecaster.train import (
     training_rows,
 )
 from stock_volume.forecaster.universe import bucket_number, is_common_stock
+from stock_volume.progress import progress
 from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
@@ -347,18 +348,28 @@ def run_backtest(
     """
     check_windows(features, plan, parameters)
     parameters = _limit_history(parameters, plan)
-    for number, fold in enumerate(plan.folds):
-        logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
-        train = _train_rows(features, fold, parameters)
-        forecaster = train_forecaster(train, parameters)
-        forecast = partial(
-            _forecast_rows,
-            forecaster=forecaster,
-            baselines=Baselines.fit(train),
-            fold=number,
-            num_threads=parameters.num_threads,
-        )
-        yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=BLOCK_ROWS)
+    with progress("backtest", len(plan.folds), "folds") as advance:
+        for number, fold in enumerate(plan.folds):
+            logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
+            for rows in _run_fold(features, fold, number, plan, parameters):
+                yield rows
+                advance(0, rows.height)
+            advance(1)
+
+
+def _run_fold(
+    features: pl.LazyFrame, fold: Fold, number: int, plan: Plan, parameters: ForecasterParameters
+) -> Iterator[pl.DataFrame]:
+    """Train the model of a fold and forecast its test window."""
+    train = _train_rows(features, fold, parameters)
+    forecast = partial(
+        _forecast_rows,
+        forecaster=train_forecaster(train, parameters),
+        baselines=Baselines.fit(train),
+        fold=number,
+        num_threads=parameters.num_threads,
+    )
+    yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=BLOCK_ROWS)
 
 
 def _forecast_rows(

@@ -1,17 +1,21 @@
-"""What happens around a run: logs of its stages, its manifest, the verdict of the monitoring."""
+"""What happens around a run: what a terminal shows, logs of stages, the manifest, the verdict."""
 
+from stock_volume.hooks.closing import ClosingHook
 from stock_volume.hooks.cluster import ClusterHook
 from stock_volume.hooks.failed_node import FailedNodeHook
 from stock_volume.hooks.manifest import RunManifestHook
 from stock_volume.hooks.release import ReleaseOnErrorHook
 from stock_volume.hooks.stage_log import StageLogHook
+from stock_volume.hooks.terminal import TerminalHook
 from stock_volume.hooks.verdict import VerdictHook
 
 __all__ = [
+    "ClosingHook",
     "ClusterHook",
     "FailedNodeHook",
     "ReleaseOnErrorHook",
     "RunManifestHook",
     "StageLogHook",
+    "TerminalHook",
     "VerdictHook",
 ]
