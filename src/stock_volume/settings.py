@@ -10,6 +10,7 @@ from stock_volume.hooks import (
     StageLogHook,
     TerminalHook,
     VerdictHook,
+    VizStatsHook,
 )
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
@@ -24,4 +25,5 @@ HOOKS = (
     RunManifestHook(),
     TerminalHook(),
     VerdictHook(),
+    VizStatsHook(),
 )

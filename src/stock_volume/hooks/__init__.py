@@ -8,6 +8,7 @@ from stock_volume.hooks.release import ReleaseOnErrorHook
 from stock_volume.hooks.stage_log import StageLogHook
 from stock_volume.hooks.terminal import TerminalHook
 from stock_volume.hooks.verdict import VerdictHook
+from stock_volume.hooks.viz_stats import VizStatsHook
 
 __all__ = [
     "ClosingHook",
@@ -18,4 +19,5 @@ __all__ = [
     "StageLogHook",
     "TerminalHook",
     "VerdictHook",
+    "VizStatsHook",
 ]
