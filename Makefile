@@ -11,7 +11,7 @@ AIRFLOW_DAGS := deploy/airflow/dags
 # The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
-export SOURCE DATA_ROOT ARTEFACT
+export SOURCE DATA_ROOT ARTEFACT TRIES
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
@@ -28,7 +28,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-slow lint format viz viz-site notebook serve bench \
-  bench-full bench-forecaster bench-serve bench-update dask-check soak container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -40,7 +40,7 @@ run: $(VENV)/.installed ## Set up, then make layers, report, models and Bento (S
 dev: $(VENV)/.dev-installed ## Install the tools of development, the graph and all sources
 
 test: $(VENV)/.dev-installed ## Run the test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
 	$(BIN)/pytest -m slow
@@ -87,6 +87,12 @@ bench-serve: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Compare the serv
 
 soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
+
+fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with bounds on time and memory (TRIES=1000)
+	$(BIN)/python -m tests.robustness.fuzz $${TRIES:+--tries "$$TRIES"}
+
+crash-check: $(VENV)/.dev-installed ## Kill runs at random moments, complete them and compare every file (TRIES=30)
+	$(BIN)/python tests/robustness/crash_check.py $${TRIES:+--tries "$$TRIES"}
 
 container-check: $(VENV)/.dev-installed ## Build an image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh

@@ -28,12 +28,14 @@ from stock_volume.evaluation.headline import select_headline
 from stock_volume.evaluation.measures import eta_r2_of
 from stock_volume.exchange import NYSE
 from stock_volume.features.schedule import NO_EVENTS
+from stock_volume.forecaster.adaptation import AdaptationParameters, forecast_rows
+from stock_volume.forecaster.history import History
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
+from stock_volume.forecaster.settings import mean_settings
 from stock_volume.forecaster.train import (
     latest_training_rows,
-    mean_settings,
     row_weights,
     train_forecaster,
 )
@@ -127,9 +129,10 @@ def predict(source: Path, target: Path) -> Figures:
     figures: Figures = {}
     with measured(figures):
         forecaster = Forecaster.from_files(files)
-        forecasts = forecast_next_session(
-            forecaster, pl.scan_parquet(source), ForecasterParameters()
-        )
+        rows = pl.scan_parquet(source)
+        nothing_past = forecast_rows(forecaster, rows.head(0).collect()).lazy()
+        history = History(nothing_past, rows, AdaptationParameters())
+        forecasts = forecast_next_session(forecaster, history, ForecasterParameters())
     return {**figures, "rows": forecasts.height}
 
 
@@ -225,7 +228,7 @@ def print_options(prices: Path, folder: Path, windows: BacktestParameters) -> No
         plan = plan_backtest(target_sessions(rows), parameters, windows)
         figures: Figures = {}
         with measured(figures):
-            backtest = pl.concat(run_backtest(rows, plan, parameters))
+            backtest = pl.concat(one.forecasts for one in run_backtest(rows, plan, parameters))
         eta_r2 = backtest.pipe(select_headline).select(eta_r2_of(FORECAST)).item()
         reference = reference or eta_r2
         print(

@@ -20,7 +20,8 @@ import joblib
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import FOLD, Plan
+from stock_volume.evaluation.backtest import Plan
+from stock_volume.evaluation.groups import FOLD
 from stock_volume.features.quantities import YEAR
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
 from stock_volume.forecaster.model import FORECAST

@@ -4,8 +4,9 @@ Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N] [--soak M
 
 Serves the latest Bento of the store, with its snapshot expanded to as many symbols as the full
 archive has. wrk loads the servers in turn over 8 connections, and then the Bento with batches,
-with forecasts of symbols and, over 40 connections, with forecasts from 3,000 bars. With --soak,
-only the Bento is loaded, with good and bad requests, for the given time.
+with forecasts of symbols, their explanations and the list of all forecasts and, over 40
+connections, with forecasts from 3,000 bars. With --soak, only the Bento is loaded, with good and
+bad requests, for the given time.
 """
 
 import argparse
@@ -135,6 +136,7 @@ def load(
     before = server.cpu_seconds()
     scripted = ["-s", str(HERE / script)] if script else []
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *scripted]
+    command += ["-H", "Accept-Encoding: gzip"]
     process = subprocess.Popen(
         [*command, "--timeout", "30s", server.url + path],
         stdout=subprocess.PIPE,
@@ -253,7 +255,10 @@ def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, sec
 def _load_other_routes(server: Server, seconds: int, figures: Figures) -> Figures:
     """Load the Bento's other routes, the one with the highest memory use last."""
     batch = load(server, "/predict/batch", seconds, "batch.lua")
-    forecast = load(server, _forecast_path(server), seconds)
+    path = _forecast_path(server)
+    forecast = load(server, path, seconds)
+    explained = load(server, f"{path}/explanation", seconds)
+    listing = load(server, "/forecasts", seconds)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["BARS_FILE"] = str(_bars_file(server, Path(scratch)))  # of bars.lua
         bars = load(server, "/forecast", seconds, "bars.lua", connections=BARS_CONNECTIONS)
@@ -265,6 +270,13 @@ def _load_other_routes(server: Server, seconds: int, figures: Figures) -> Figure
         "batch_cheaper_cpu": figures["cpu_us"] / (batch["cpu_us"] / BATCH),
         "batch_mib": batch["max_mib"],
         "forecast_rps": forecast["rps"],
+        "forecast_of_predict": forecast["rps"] / figures["rps"],
+        "explanation_rps": explained["rps"],
+        "explanation_p50": explained["p50"],
+        "list_rps": listing["rps"],
+        "list_p50": listing["p50"],
+        "list_p99": listing["p99"],
+        **_list_once(server),
         "forecast_p50": forecast["p50"],
         "forecast_p99": forecast["p99"],
         "forecast_mib": forecast["max_mib"],
@@ -275,6 +287,15 @@ def _load_other_routes(server: Server, seconds: int, figures: Figures) -> Figure
         "bars_mib": bars["max_mib"],
         "mib": server.resident_mib(),
     }
+
+
+def _list_once(server: Server) -> Figures:
+    """Time one list of all forecasts, and count its bytes."""
+    start = time.perf_counter()
+    with httpx.stream("GET", f"{server.url}/forecasts") as response:
+        sent = sum(map(len, response.iter_raw()))
+    seconds = time.perf_counter() - start
+    return {"list_ms": 1000 * seconds, "list_kib": sent / 2**10}
 
 
 def _bars_file(server: Server, folder: Path) -> Path:

@@ -6,6 +6,7 @@ the package knows boosters by their text, their predictions and the functions be
 LightGBM takes a second to import, and most runs need none of it: it is imported where used.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,9 @@ BIN_SAMPLE_ROWS: Final = 200_000
 
 _ZERO: Final = float(np.float32(1e-35))
 """Half-width of the bin that LightGBM keeps for zero (kZeroThreshold)."""
+
+_THREADS: Final = re.compile(r"\[num_threads: \d+\]")
+"""Setting in a booster's text that does not change the booster."""
 
 Setting = str | int | float | bool
 """Value of a parameter of LightGBM."""
@@ -101,8 +105,8 @@ class Booster:
         return cls(LightGBMBooster(model_str=text))
 
     def to_text(self) -> str:
-        """Return the booster in the library's text format."""
-        return self._trained.model_to_string()
+        """Return the booster in the library's text format, without the number of threads."""
+        return _THREADS.sub("[num_threads: 0]", self._trained.model_to_string())
 
     def predict(self, inputs: Matrix, num_threads: int = 0) -> Floats:
         """Predict rows.
@@ -115,6 +119,22 @@ class Booster:
             Predictions, shape (n,).
         """
         return np.asarray(self._trained.predict(inputs, num_threads=num_threads), dtype=np.float64)
+
+    def contributions(self, inputs: Matrix, num_threads: int = 0) -> Floats:
+        """Divide predictions among the features, by TreeSHAP (Lundberg et al., 2018).
+
+        Args:
+            inputs: Features, shape (n, features).
+            num_threads: Threads; 0 for all cores.
+
+        Returns:
+            Contribution of each feature and, last, the mean prediction in training, shape
+            (n, features + 1). A row's sum is its prediction.
+        """
+        return np.asarray(
+            self._trained.predict(inputs, num_threads=num_threads, pred_contrib=True),
+            dtype=np.float64,
+        )
 
     def gains(self) -> Floats:
         """Return the total gain of the splits of each feature, shape (features,)."""
@@ -207,16 +227,20 @@ class TrainingSet:
 
     binned: "lightgbm.Dataset"
 
-    def subset(self, rows: npt.NDArray[np.intp]) -> "TrainingSet":
+    def subset(self, rows: npt.NDArray[np.intp], target: Floats | None = None) -> "TrainingSet":
         """Select rows.
 
         Args:
             rows: Their positions, ascending.
+            target: Another target, of all rows; None for the same.
 
         Returns:
             The rows, with the bins of all.
         """
-        return TrainingSet(self.binned.subset(rows))  # type: ignore[arg-type]  # not only lists
+        part = self.binned.subset(rows)  # type: ignore[arg-type]  # not only lists
+        if target is not None:
+            part.construct().set_label(target[rows])
+        return TrainingSet(part)
 
     def fit(self, settings: BoosterSettings) -> Booster:
         """Fit a booster to the rows.

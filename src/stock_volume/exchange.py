@@ -9,7 +9,7 @@ import warnings
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -195,8 +195,11 @@ class Exchange(BaseModel):
         Returns:
             An ``exchange_calendars.ExchangeCalendar`` of these days and some around them.
         """
-        start = max(first - _MARGIN, self.first_date)
-        end = min(last + _MARGIN, self.last_date or date.max)
+        # Whole decades, so that few calendars are made: each takes half a second.
+        decade_start = date((first - _MARGIN).year // 10 * 10, 1, 1)
+        decade_end = date((last + _MARGIN).year // 10 * 10 + 9, 12, 31)
+        start = max(decade_start, self.first_date)
+        end = min(decade_end, self.last_date or date.max)
         return _calendar(self.code, start, end)
 
     def early_closes(self, first: date, last: date) -> pl.Series:
@@ -209,7 +212,8 @@ class Exchange(BaseModel):
         Returns:
             Dates, ascending.
         """
-        return _dates(self.read_calendar(first, last).early_closes)
+        closes = _dates(self.read_calendar(first, last).early_closes)
+        return closes.filter(closes.is_between(first, last))
 
     def unforeseen_closures(self, first: date, last: date) -> list[date]:
         """List the days on which a session was scheduled and not held: a storm, mourning.
@@ -224,12 +228,8 @@ class Exchange(BaseModel):
         """
         if self.code not in _SEPARATES_UNFORESEEN_CLOSURES:
             return []
-        calendar = self.read_calendar(first, last)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            holidays = calendar.regular_holidays.holidays(start=first, end=last)
-        closed = {day.date() for day in calendar.adhoc_holidays}
-        return [day for day in closed - {day.date() for day in holidays} if first <= day <= last]
+        closures = _unforeseen_closures(self.read_calendar(first, last))
+        return [day for day in closures if first <= day <= last]
 
 
 NYSE: Final = Exchange(
@@ -335,12 +335,23 @@ def _describe(calendar: Any) -> Exchange:
     )
 
 
+@lru_cache(maxsize=32)
 def _calendar(code: str, first: date | None = None, last: date | None = None) -> Any:
     import exchange_calendars
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas 3 deprecates what exchange_calendars does
         return exchange_calendars.get_calendar(code, start=first, end=last)
+
+
+@lru_cache(maxsize=32)
+def _unforeseen_closures(calendar: Any) -> frozenset[date]:
+    first, last = calendar.first_session, calendar.last_session
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        holidays = calendar.regular_holidays.holidays(start=first, end=last)
+    closed = {day.date() for day in calendar.adhoc_holidays}
+    return frozenset(closed - {day.date() for day in holidays})
 
 
 def _dates(index: Any) -> pl.Series:

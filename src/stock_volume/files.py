@@ -1,5 +1,6 @@
 """Atomic writes and safe names of files."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ def partial_path(path: Path) -> Path:
 def write_atomically(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name and rename it on success.
 
-    Readers see the previous file or the complete new one, never a part. On an error the
-    temporary file is removed.
+    Readers see the previous file or the complete new one, never a part, also after a loss of
+    power. On an error the temporary file is removed.
 
     Args:
         path: Final path of the file; missing parent folders are created.
@@ -32,9 +33,36 @@ def write_atomically(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield aside
-        aside.replace(path)
+        replace_durably(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def replace_durably(aside: Path, path: Path) -> None:
+    """Rename a complete file, and return when both content and name are on the disk.
+
+    Args:
+        aside: The temporary path, in the same folder.
+        path: Final path of the file.
+    """
+    sync(aside)  # a file system may write the new name before the content
+    aside.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Args:
+        path: The file or folder.
+    """
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace_unsafe_characters(name: str) -> str:

@@ -78,11 +78,12 @@ class RankedTrainingSet:
     names: tuple[str, ...]
     bins: bytes
 
-    def subset(self, rows: Indices) -> Self:
+    def subset(self, rows: Indices, target: Floats | None = None) -> Self:
         """Select rows.
 
         Args:
             rows: Their positions among all rows, ascending.
+            target: Another target, of all rows, if these are all; None for the same.
 
         Returns:
             The rows, with the bins of all.
@@ -93,6 +94,9 @@ class RankedTrainingSet:
             one._replace(chosen=one.chosen[part - start])
             for one, part, start in zip(self.rows, parts, [0, *ends[:-1]], strict=True)
         ]
+        if target is not None:
+            targets = np.split(target, np.cumsum([len(one.target) for one in self.rows])[:-1])
+            chosen = [one._replace(target=its) for one, its in zip(chosen, targets, strict=True)]
         return replace(self, rows=tuple(chosen))
 
     def fit(self, settings: BoosterSettings) -> Booster:

@@ -25,8 +25,9 @@ from stock_volume.bars.ledger import (
 )
 from stock_volume.bars.merge import FACTORS, FIELD, REBASED_BARS, RECENT
 from stock_volume.bars.rules import FLAGGING_RULES
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
 from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
+from stock_volume.evaluation.horizon_backtest import HORIZON_TYPES
 from stock_volume.events.ingest import EVENT_TYPES, FILE_TYPES, QUARANTINE_TYPES
 from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import EARLIEST_DATE
@@ -38,11 +39,15 @@ from stock_volume.features.calendar import (
     WEEK,
 )
 from stock_volume.features.feature import Feature
+from stock_volume.features.horizon import ETAS, NEXT_VOLUMES
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
 from stock_volume.features.schedule import GROUP_COLUMNS, PEER_FEATURES
+from stock_volume.forecaster.horizons import HORIZON_FORECASTS
 from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.occasion import OCCASION
+from stock_volume.forecaster.universe import BUCKET, VARIABILITY
 
 
 def _check(name: str, holds: pl.Expr) -> pa.Check:
@@ -267,7 +272,13 @@ ForecastFeatures: Final = _schema(
     },
     [BASE, NEXT_VOLUME, ETA],
     [_IN_ORDER, _TARGET_AFTER_ORIGIN],
-).add_columns(_feature_columns(FORECAST_FEATURES, pl.Float32))
+).add_columns(
+    {
+        NEXT_VOLUMES: pa.Column(pl.Int64, nullable=True, regex=True, required=False),
+        ETAS: pa.Column(pl.Float64, nullable=True, regex=True, required=False),
+        **_feature_columns(FORECAST_FEATURES, pl.Float32),
+    }
+)
 """Origins with what is known at each, and the target once it is known."""
 
 Backtest: Final = pa.DataFrameSchema(
@@ -282,6 +293,8 @@ Backtest: Final = pa.DataFrameSchema(
         columns.ETF: pa.Column(pl.Boolean),
         COMMON_STOCK: pa.Column(pl.Boolean),
         BUCKET: pa.Column(pl.Int8),
+        OCCASION: pa.Column(pl.Int8),
+        VARIABILITY: pa.Column(pl.Int8),
         FOLD: pa.Column(pl.Int32),
     },
     checks=[_TARGET_AFTER_ORIGIN, _check("is a forecast above zero", pl.col(FORECAST) > 0)],
@@ -290,11 +303,20 @@ Backtest: Final = pa.DataFrameSchema(
 )
 """Forecasts with the actual volumes, one row per scored symbol-day."""
 
+HorizonBacktest: Final = pa.DataFrameSchema(
+    {name: pa.Column(kind) for name, kind in HORIZON_TYPES.items()},
+    checks=[_TARGET_AFTER_ORIGIN, _check("is a forecast above zero", pl.col(FORECAST) > 0)],
+    strict=True,
+    name="HorizonBacktest",
+)
+"""Forecasts beyond the next session with the actual volumes, one row per origin and horizon."""
+
 Forecasts: Final = pa.DataFrameSchema(
     {
         **{name: pa.Column(kind) for name, kind in _ORIGIN_TYPES.items()},
         FORECAST: pa.Column(pl.Float64),
         r"^q[\d.]+$": pa.Column(pl.Float64, regex=True),
+        HORIZON_FORECASTS: pa.Column(pl.Float64, regex=True, required=False),
     },
     checks=[_TARGET_AFTER_ORIGIN, _check("is a forecast above zero", pl.col(FORECAST) > 0)],
     strict=True,

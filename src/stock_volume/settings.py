@@ -5,6 +5,8 @@ from stock_volume.hooks import (
     ClosingHook,
     ClusterHook,
     FailedNodeHook,
+    FreshnessHook,
+    LockHook,
     ReleaseOnErrorHook,
     RunManifestHook,
     StageLogHook,
@@ -16,6 +18,7 @@ from stock_volume.hooks import (
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 HOOKS = (
     ConfigurationHook(),
+    LockHook(),
     ClusterHook(),
     FailedNodeHook(),
     StageLogHook(),
@@ -25,5 +28,6 @@ HOOKS = (
     RunManifestHook(),
     TerminalHook(),
     VerdictHook(),
+    FreshnessHook(),
     VizStatsHook(),
 )

@@ -1,5 +1,7 @@
 """Models as stored in the BentoML model store."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
 
+from stock_volume.checksums import CHECKSUMS_FILE, verify_checksums, write_checksums
 from stock_volume.json_value import Json
 
 if TYPE_CHECKING:  # it takes over a second to import
@@ -18,8 +21,14 @@ ESTIMATOR_FILE: Final = "model.txt"
 LARGEST_INPUTS: Final = "largest_inputs"
 """Metadata of the estimator: largest value of each input in training."""
 
+SMALLEST_INPUTS: Final = "smallest_inputs"
+"""Metadata of the estimator: smallest value of each input in its data; earlier ones lack it."""
+
 EXCHANGE_FILE: Final = "exchange.json"
 """Exchange of a snapshot, stored because the service has no exchange_calendars."""
+
+FORECASTER_DIGEST_FILE: Final = "forecaster.sha256"
+"""Digest of the forecaster that made the forecasts of a snapshot."""
 
 FORECASTER_NAME: Final = "stock_volume_forecaster"
 SNAPSHOT_NAME: Final = "stock_volume_snapshot"
@@ -28,12 +37,24 @@ SNAPSHOT_NAME: Final = "stock_volume_snapshot"
 SERVED_NAMES: Final = (ESTIMATOR_NAME, FORECASTER_NAME, SNAPSHOT_NAME)
 """Models in a Bento, one version each."""
 
-_DESCRIPTION: Final = "model.yaml"
+MODEL_DESCRIPTION: Final = "model.yaml"
 """BentoML's own file in the folder of a model."""
 
 _FRAME_SUFFIX: Final = ".parquet"
 _ROW_GROUP_ROWS: Final = 16_384
 """Small, so that reading one symbol reads few rows of others."""
+
+
+def digest_texts(texts: Mapping[str, str]) -> str:
+    """Digest the text files of a model.
+
+    Args:
+        texts: Text by the name of its file.
+
+    Returns:
+        SHA-256 in hexadecimal, which does not depend on the order of the files.
+    """
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
 def drop_undefined(metadata: Mapping[str, Json]) -> dict[str, Json]:
@@ -95,8 +116,14 @@ class StoredModel:
 
         Returns:
             The model, with lazy frames.
+
+        Raises:
+            DamagedFolderError: The version is incomplete, or its files have changed.
         """
-        paths = [path for path in sorted(Path(model.path).iterdir()) if path.name != _DESCRIPTION]
+        folder = Path(model.path)
+        verify_checksums(folder)
+        others = (MODEL_DESCRIPTION, CHECKSUMS_FILE)
+        paths = [path for path in sorted(folder.iterdir()) if path.name not in others]
         frames = [path for path in paths if path.suffix == _FRAME_SUFFIX]
         return cls(
             files={
@@ -110,7 +137,7 @@ class StoredModel:
         )
 
     def write_into(self, folder: Path) -> None:
-        """Write the files and frames.
+        """Write the files and frames, and their checksums.
 
         Args:
             folder: Folder of a new version in the store.
@@ -119,6 +146,7 @@ class StoredModel:
             (folder / name).write_text(text, encoding="utf-8")
         for name, frame in self.frames.items():
             frame.sink_parquet(folder / (name + _FRAME_SUFFIX), row_group_size=_ROW_GROUP_ROWS)
+        write_checksums(folder, exclude=[MODEL_DESCRIPTION])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What ``kedro run`` and its siblings do with parameters and errors, each in its own process."""
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stock_volume.run_lock import RunLock
 from tests.e2e.runs import BIN, PROJECT, Run, environment
 
 LOGS = PROJECT / "logs"
@@ -114,3 +116,21 @@ def test_make_passes_paths_as_typed() -> None:
             check=True,
         )
         assert done.stdout == expected
+
+
+def test_second_run_on_a_data_root_ends_at_once(tmp_path: Path) -> None:
+    """The message names the first run; update and monitor are refused like a full run."""
+    root = tmp_path / "data"
+    lock = RunLock.acquire(root, "first")
+    for pipelines in ("data_processing", "update,monitor"):
+        done = command(
+            tmp_path,
+            *(BIN / "kedro", "run", "--pipelines", pipelines, "--params", f"data_root={root}"),
+        )
+        assert done.returncode == 1
+        assert f"{root}: another run is using this data root (process {os.getpid()} on " in (
+            done.stderr
+        )
+        assert "fault of stock_volume" not in done.stderr
+    lock.release()
+    assert [path.name for path in root.iterdir()] == [".lock"]

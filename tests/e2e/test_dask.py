@@ -19,6 +19,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.e2e.runs import PROJECT, Run, free_port, kedro_run
+from tests.unit.s3 import s3_server
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
@@ -124,24 +125,8 @@ class OnDask(NamedTuple):
 @pytest.fixture(scope="module")
 def s3() -> Iterator[tuple[Layers, dict[str, str]]]:
     """A folder on an S3 server on this machine, and the variables that name the server."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    key, secret = "key", "secret"
-    fs_args = {"key": key, "secret": secret, "endpoint_url": address}
-    options = {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ALLOW_HTTP": "true",
-    }
-    fsspec.filesystem("s3", **fs_args).mkdir("layers")
-    yield Layers("s3://layers/run", fs_args, {k.lower(): v for k, v in options.items()}), options
-    server.stop()
+    with s3_server("layers") as server:
+        yield Layers("s3://layers/run", server.fsspec, server.polars), server.variables
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ RAW_FILES = [
 def lineage(
     run: Run, artefact: str, *options: str, data_root: Path | None = None, named: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    root = ["--data-root", data_root or run.data_root] if named else []
+    root = ["--data-root", str(data_root or run.data_root)] if named else []
     return subprocess.run(
         [BIN / "kedro", "lineage", artefact, *root, *options],
         cwd=PROJECT,

@@ -3,9 +3,10 @@
 import time
 from pathlib import Path
 
-import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbformat import read
+from nbformat.v4 import new_code_cell
 
 from tests.e2e.runs import PROJECT, Run, environment
 
@@ -21,7 +22,7 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
     """Outputs would go stale, and bloat each diff."""
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in read(path, as_version=4).cells:  # type: ignore[no-untyped-call]
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
 
@@ -33,11 +34,12 @@ def test_a_notebook_runs_in_a_minute(
     """Each cell runs, its assertions hold, and it shows figures or tables."""
     for name, value in environment(sample_run.store).items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path, as_version=4)  # type: ignore[no-untyped-call]
     places = [place for place, cell in enumerate(notebook.cells) if cell.source == LOAD]
     assert len(places) == 1
     # The layers of this run in place of those in the project's folder.
-    reload = nbformat.v4.new_code_cell(f"%reload_kedro --params data_root={sample_run.data_root}")
+    line = f"%reload_kedro --params data_root={sample_run.data_root}"
+    reload = new_code_cell(line)  # type: ignore[no-untyped-call]
     notebook.cells.insert(places[0] + 1, reload)
     started = time.perf_counter()
     NotebookClient(

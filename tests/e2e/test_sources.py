@@ -6,10 +6,10 @@ from pathlib import Path
 import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from tests.e2e.runs import Run, kedro_run
+from tests.unit.s3 import s3_server
 from tests.unit.servers import Answer, answering
 
 HEADER = "Date,Open,High,Low,Close,Adj Close,Volume\n"
@@ -155,21 +155,10 @@ def test_a_bucket_is_read_as_its_zip(
     with zipfile.ZipFile(archive, "w") as file:
         for path in damaged.rglob("*.csv"):
             file.write(path, path.relative_to(damaged))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    given = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    try:
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="bars")
-        client.upload_file(str(archive), "bars", "kaggle.zip")
+    with s3_server("bars") as server:
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").upload_file(str(archive), "bars", "kaggle.zip")
         remote = kedro_run(
             tmp_path / "remote",
             tmp_path / "store",
@@ -177,8 +166,6 @@ def test_a_bucket_is_read_as_its_zip(
             "data_processing",
             params={"source": "s3://bars/kaggle.zip"},
         )
-    finally:
-        server.stop()
     assert remote.process.returncode == 0, remote.output
     local = ingest(archive, tmp_path)
     for layer in ("prices", "quarantine", "files"):

@@ -10,17 +10,24 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.arrays import Floats
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD
-from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.backtest import Plan, run_backtest
+from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
+from stock_volume.evaluation.horizon_backtest import HORIZON_TYPES
 from stock_volume.exchange import ScheduledEvent
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
-from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.adaptation import AdaptationParameters, forecast_rows
+from stock_volume.forecaster.history import History
+from stock_volume.forecaster.model import FORECAST, MA5, Forecaster, quantile_name
+from stock_volume.forecaster.occasion import OCCASION, OCCASION_FEATURES, OCCASIONS
 from stock_volume.forecaster.parameters import ForecasterParameters
-from stock_volume.forecaster.universe import LIQUIDITY
+from stock_volume.forecaster.universe import BUCKET, LIQUIDITY, VARIABILITIES, VARIABILITY
 
 FIRST_SESSION: Final = date(2018, 1, 2)
 LEVELS: Final = (0.1, 0.5, 0.9)
+ADAPTATION: Final = AdaptationParameters()
+NO_HORIZONS: Final = pl.DataFrame(schema=HORIZON_TYPES).lazy()
 SIGNAL: Final = {"volume_lag_0": 0.4, "return_lag_0": -0.3, "market_return": 0.2}
 """Features that eta depends on, and by how much."""
 
@@ -61,6 +68,9 @@ def small_parameters(**changed: Any) -> ForecasterParameters:
         "quantile_learning_rate": 0.3,
         "quantile_leaves": 5,
         "num_threads": 1,
+        "quantiles": LEVELS,
+        "horizons": (),
+        "totals": (),
     }
     return ForecasterParameters(**small | changed)
 
@@ -93,6 +103,7 @@ def forecast_frame(
     size = np.linspace(np.log(3e4), np.log(3e8), symbols)[:, None] * np.ones(shape)
     values[LIQUIDITY] = size.astype(np.float32)
     values[ABNORMAL_STD] = random.uniform(0.3, 1.2, shape).astype(np.float32)
+    values |= {flag: np.zeros(shape, np.float32) for flag in OCCASION_FEATURES if flag in values}
     signal = sum(slope * np.nan_to_num(values[name]) for name, slope in SIGNAL.items())
     eta = signal + random.normal(0, 0.4, shape)
     base = size + random.normal(0, 0.1, shape)
@@ -142,6 +153,18 @@ def change_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
     )
 
 
+def without_history(forecaster: Forecaster, rows: pl.DataFrame) -> History:
+    """Rows of ``forecast_features``, without forecasts of a backtest."""
+    return History(forecast_rows(forecaster, rows.clear()).lazy(), rows.lazy(), ADAPTATION)
+
+
+def backtest_of(
+    features: pl.DataFrame, plan: Plan, parameters: ForecasterParameters
+) -> pl.DataFrame:
+    """Run a backtest, and return its forecasts of the next session."""
+    return pl.concat(rows.forecasts for rows in run_backtest(features.lazy(), plan, parameters))
+
+
 def backtest_frame(
     symbols: int = 10,
     sessions: int = 60,
@@ -153,7 +176,8 @@ def backtest_frame(
 
     Args:
         symbols: Number of symbols, S00 on; of each four one is an ETF, one of another kind.
-            Bucket of liquidity and fold go round with the symbol and the session.
+            Bucket of liquidity, occasion, variability and fold go round with the symbol and the
+            session.
         sessions: Sessions, weekdays, on each of which every symbol is scored.
         seed: Of the values.
         first: The first day of an origin.
@@ -189,6 +213,8 @@ def backtest_frame(
             columns.ETF: number % len(_NAMES) == _ETF,
             COMMON_STOCK: number % len(_NAMES) < _ETF,
             BUCKET: (number % 5).astype(np.int8),
+            OCCASION: (np.arange(rows) % len(OCCASIONS)).astype(np.int8),
+            VARIABILITY: (number % len(VARIABILITIES)).astype(np.int8),
             FOLD: (np.arange(rows) % sessions * 2 // sessions).astype(np.int32),
         }
     )

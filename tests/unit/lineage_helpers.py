@@ -37,7 +37,11 @@ def manifest(
     return {
         "run_id": f"run-{day}",
         "finished_at": f"2026-01-{day:02}T20:00:00+00:00",
+        "is_complete": True,
+        "pipelines": ["__default__"],
+        "planned": list(nodes),
         "git_revision": "c0ffee",
+        "code": "c0de",
         "versions": {"python": "3.11"},
         "parameters": {"features": {"window_days": 30}, "deep": {"er": 5}},
         "inputs": dict(inputs),

@@ -15,7 +15,7 @@ from stock_volume.arrays import Floats
 from stock_volume.boosters import Booster
 from stock_volume.datasets import BentoDataset
 from stock_volume.estimator.train import EstimatorMetrics, SplitMetrics
-from stock_volume.evaluation.backtest import plan_backtest, run_backtest, target_sessions
+from stock_volume.evaluation.backtest import plan_backtest, target_sessions
 from stock_volume.evaluation.measures import evaluate_backtest
 from stock_volume.exchange import NYSE
 from stock_volume.features.calendar import trading_calendar
@@ -35,14 +35,22 @@ from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     ESTIMATOR_NAME,
     EXCHANGE_FILE,
+    FORECASTER_DIGEST_FILE,
     FORECASTER_NAME,
     LARGEST_INPUTS,
+    SMALLEST_INPUTS,
     SNAPSHOT_NAME,
     BentoContents,
     StoredModel,
+    digest_texts,
     drop_undefined,
 )
-from tests.unit.forecast_helpers import small_parameters
+from tests.unit.forecast_helpers import (
+    NO_HORIZONS,
+    backtest_of,
+    small_parameters,
+    without_history,
+)
 from tests.unit.schedule_helpers import events_of
 
 PROJECT: Final = Path(__file__).parents[2]
@@ -137,12 +145,18 @@ def stored_models() -> dict[str, StoredModel]:
     )
     asked = BacktestParameters(min_sessions=_MIN_SESSIONS)
     plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
-    backtest = pl.concat(run_backtest(rows.lazy(), plan, parameters))
-    metrics = evaluate_backtest(backtest.lazy(), plan, parameters.quantiles, asked)
+    backtest = backtest_of(rows, plan, parameters)
+    metrics = evaluate_backtest(backtest.lazy(), NO_HORIZONS, plan, parameters.quantiles, asked)
     features = add_features(bars, FeatureParameters())
     events = events_of(EVENT_ROWS)
     snapshot = take_snapshot(
-        features.lazy(), sessions.lazy(), rows.lazy(), backtest.lazy(), events.lazy(), NYSE
+        features.lazy(),
+        sessions.lazy(),
+        without_history(forecaster, rows),
+        backtest.lazy(),
+        events.lazy(),
+        NYSE,
+        forecaster,
     )
     estimator = model_text(lambda average, price: 2 * average + price)
     split = SplitMetrics(mae=1.5, mse=4.0, r2=0.5, n_train=80, n_test=20)
@@ -150,6 +164,7 @@ def stored_models() -> dict[str, StoredModel]:
         "metrics": EstimatorMetrics(random_split=split, time_split=split).model_dump(),
         "first_session": "2017-01-03",
         "last_session": "2018-06-29",
+        SMALLEST_INPUTS: dict(zip(columns.ESTIMATOR_INPUTS, (2000.0, 3000.0), strict=True)),
         LARGEST_INPUTS: Booster.from_text(estimator).largest_inputs(),
     }
     return {
@@ -158,7 +173,11 @@ def stored_models() -> dict[str, StoredModel]:
             forecaster.to_files(), metadata={"metrics": metrics.model_dump(mode="json")}
         ),
         SNAPSHOT_NAME: StoredModel(
-            {EXCHANGE_FILE: NYSE.model_dump_json()}, frames=snapshot._asdict()
+            {
+                EXCHANGE_FILE: NYSE.model_dump_json(),
+                FORECASTER_DIGEST_FILE: digest_texts(forecaster.to_files()),
+            },
+            frames=snapshot._asdict(),
         ),
     }
 

@@ -70,6 +70,7 @@ def test_files_and_frames_come_back(tmp_path: Path) -> None:
 
 def test_entry_tells_the_rest(tmp_path: Path) -> None:
     """Tag, labels, metadata and the second of its making come from the store's entry."""
+    StoredModel().write_into(tmp_path)
     loaded = StoredModel.from_store(entry_of(tmp_path))
     assert loaded == StoredModel(
         {}, {"task": "regression"}, {"rows": 3}, {}, "forecaster:abc", "2026-03-04T05:06:07+00:00"
@@ -88,7 +89,7 @@ def test_each_file_has_its_own_name(tmp_path: Path) -> None:
     """A text is in the file of its name as UTF-8, a frame in a Parquet file of its name."""
     StoredModel(TEXTS, frames=lazy(FRAMES)).write_into(tmp_path)
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {*TEXTS, "symbols.parquet", "empty.parquet"}
+    assert written == {*TEXTS, "symbols.parquet", "empty.parquet", "SHA256SUMS"}
     for name, text in TEXTS.items():
         assert (tmp_path / name).read_bytes() == text.encode()
     assert pq.read_table(tmp_path / "symbols.parquet")["Volume"].to_pylist() == [0, 2**53, None]

@@ -22,10 +22,12 @@ from stock_volume.bars.update import IngestedLayers, UpdateParameters, update_la
 from stock_volume.evaluation.backtest import feature_window
 from stock_volume.events.ingest import NOTHING_HELD
 from stock_volume.exchange import NYSE
-from stock_volume.features.registry import FeatureParameters, add_features
+from stock_volume.features.registry import ETA, FeatureParameters, add_features
 from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.features.window import features_in_window
+from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
+from stock_volume.forecaster.train import train_forecaster
 from stock_volume.pipelines.feature_engineering.nodes import (
     describe_sessions,
     engineer_features,
@@ -34,7 +36,7 @@ from stock_volume.pipelines.feature_engineering.nodes import (
 from stock_volume.pipelines.update.nodes import update_forecast_features
 from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.symbols import SymbolRange, map_symbols, symbol_ranges
-from tests.unit.forecast_helpers import backtest_frame
+from tests.unit.forecast_helpers import backtest_frame, small_parameters, without_history
 from tests.unit.forecast_oracles import random_bars, sessions_of
 from tests.unit.helpers import files_frame, quarantine_frame
 
@@ -221,9 +223,15 @@ def _updated() -> Frames:
 def _snapshot() -> Frames:
     prices = add_features(_prices().collect(), FeatureParameters()).lazy()
     backtest = backtest_frame().lazy()
+    history = without_history(_forecaster(), _held().collect())
     yield take_snapshot(
-        prices, _market(), _held(), backtest, NO_EVENTS.events.lazy(), NYSE
+        prices, _market(), history, backtest, NO_EVENTS.events.lazy(), NYSE, _forecaster()
     ).symbols.collect()
+
+
+@functools.cache
+def _forecaster() -> Forecaster:
+    return train_forecaster(_held().filter(pl.col(ETA).is_not_null()).collect(), small_parameters())
 
 
 USES = [_features, _sessions, _forecast_features, _renewed_features, _updated, _snapshot]

@@ -41,8 +41,9 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "register_estimator": ("packaging.register_estimator",),
     "backtest_forecaster": ("modelling.backtest_forecaster",),
     "fit_forecaster": ("modelling.fit_forecaster",),
-    "evaluate_forecaster": ("modelling.evaluate_forecaster",),
+    "adapt_backtest": ("modelling.adapt_backtest",),
     "forecast_live_symbols": ("modelling.forecast_live_symbols",),
+    "evaluate_forecaster": ("modelling.evaluate_forecaster",),
     "register_snapshot": ("packaging.register_snapshot",),
     "draw_backtest": ("reporting.draw_backtest",),
     "register_forecaster": ("packaging.register_forecaster",),
@@ -86,13 +87,16 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_forecast_features",
         "plan_windows",
     ),
+    "adapt_backtest": ("backtest_forecaster",),
+    "forecast_live_symbols": (
+        "engineer_forecast_features",
+        "backtest_forecaster",
+        "fit_forecaster",
+    ),
     "evaluate_forecaster": (
         "plan_windows",
         "backtest_forecaster",
-    ),
-    "forecast_live_symbols": (
-        "engineer_forecast_features",
-        "fit_forecaster",
+        "adapt_backtest",
     ),
     "register_snapshot": (
         "ingest_bars",
@@ -101,10 +105,12 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_features",
         "engineer_forecast_features",
         "backtest_forecaster",
+        "fit_forecaster",
+        "adapt_backtest",
     ),
     "draw_backtest": (
-        "backtest_forecaster",
         "fit_forecaster",
+        "adapt_backtest",
     ),
     "register_forecaster": (
         "ingest_bars",
@@ -116,10 +122,10 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "describe_sessions",
         "engineer_features",
         "engineer_forecast_features",
-        "backtest_forecaster",
         "fit_forecaster",
-        "evaluate_forecaster",
+        "adapt_backtest",
         "forecast_live_symbols",
+        "evaluate_forecaster",
     ),
     "write_model_card": (
         "fit_forecaster",
@@ -159,6 +165,7 @@ def kedro_run(task_id: str, pipeline: str, *nodes: str, retries: int = RETRIES) 
             "DO_NOT_TRACK": "1",
             "BENTOML_DO_NOT_TRACK": "True",
             "OMP_WAIT_POLICY": "PASSIVE",
+            "STOCK_VOLUME_LOCK_SECONDS": "21600",  # tasks of a run wait for each other
         },
         append_env=True,
         retries=retries,

@@ -79,10 +79,17 @@ class ArchiveLimits:
         max_file_mib: Largest file read, in MiB; fifty years of bars are about 1 MiB.
         max_total_mib: Largest sum of all declared sizes, in MiB; the whole Kaggle
             archive is about 2,700.
+        max_symbol_mib: Largest sum of the sizes of one symbol's files, in MiB: they are in
+            memory together.
+        max_listing_mib: Largest listing read, in MiB; that of the Kaggle archive is 1 MiB.
+        max_files: Largest number of files; the Kaggle archive has about 8,050.
     """
 
     max_file_mib: int = 64
     max_total_mib: int = 65_536
+    max_symbol_mib: int = 64
+    max_listing_mib: int = 8
+    max_files: int = 100_000
 
 
 SINCE: Final = "since"
@@ -157,7 +164,11 @@ class BarArchive(ABC):
         """
         self.path = path
         self._limits = limits
-        self._max_file_bytes = limits.max_file_mib * _MEBIBYTE
+        if len(sizes) > limits.max_files:
+            raise SourceError(
+                f"{path}: has {len(sizes):,} files, more than max_files = {limits.max_files:,} "
+                "allows"
+            )
         files, others = [], []
         for name, size in sizes.items():
             match = _BAR_FILE.fullmatch(name)
@@ -182,6 +193,10 @@ class BarArchive(ABC):
         )
         listings = [name for name in others if PurePosixPath(name).name == LISTING_FILE]
         self.listing = min(listings, key=len, default=None)
+        self._bytes_of_symbol: Counter[str] = Counter()
+        for file in files:
+            self._bytes_of_symbol[file.symbol.casefold()] += file.size
+        self._symbols = {file.name: file.symbol.casefold() for file in files}
         self.ignored = tuple(sorted(set(others) - {self.listing}))
         self.absent: dict[str, str] = {}
 
@@ -202,7 +217,7 @@ class BarArchive(ABC):
         """Read one file of the archive.
 
         Args:
-            name: A file's name, as in ``files``.
+            name: A file's name, as in ``files``, or the listing's.
 
         Returns:
             Its bytes.
@@ -210,16 +225,26 @@ class BarArchive(ABC):
         Raises:
             UnreadableFileError: It is damaged, encrypted, unreadable or too large.
         """
+        limits = self._limits
+        of_symbol = self._bytes_of_symbol[self._symbols.get(name, "")]
+        if of_symbol > limits.max_symbol_mib * _MEBIBYTE:
+            raise UnreadableFileError(
+                f"the files of its symbol have {of_symbol:,} bytes together, more than "
+                f"max_symbol_mib = {limits.max_symbol_mib:,} allows"
+            )
+        if name == self.listing:
+            return self._read_up_to(name, limits.max_listing_mib, "max_listing_mib")
+        return self._read_up_to(name, limits.max_file_mib, "max_file_mib")
+
+    def _read_up_to(self, name: str, mebibytes: int, limit: str) -> bytes:
         try:
-            content = self._read(name, self._max_file_bytes + 1)
+            content = self._read(name, mebibytes * _MEBIBYTE + 1)
         except UnicodeError as error:
             raise UnreadableFileError("has a name that is not UTF-8 text: rename it") from error
         except (*_DAMAGE, OSError) as error:
             raise UnreadableFileError(f"cannot be read: {error}") from error
-        if len(content) > self._max_file_bytes:
-            raise UnreadableFileError(
-                f"larger than max_file_mib = {self._max_file_bytes // _MEBIBYTE:,} allows"
-            )
+        if len(content) > mebibytes * _MEBIBYTE:
+            raise UnreadableFileError(f"larger than {limit} = {mebibytes:,} allows")
         return content
 
     @abstractmethod

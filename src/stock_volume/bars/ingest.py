@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 
 _SHOWN: Final = 10
+_MAX_BATCH_FILES: Final = 4_096
+"""Files of a chunk, however small they are; of daily bars, a chunk has about 30."""
 
 
 class IngestionParameters(RuleParameters, ParseParameters):
@@ -167,11 +169,14 @@ def _warn_of_unlisted(files: Sequence[SettledFile], listing: Listing) -> None:
 def _batches(files: Sequence[SettledFile], size: float) -> Iterator[list[SettledFile]]:
     """Group files into batches of about a size, never splitting a symbol's files."""
     batch: list[SettledFile] = []
+    batched = 0
     for _, of_symbol in groupby(files, key=lambda file: file.symbol):
-        batch.extend(of_symbol)
-        if sum(one.file.size for one in batch) >= size:
+        for one in of_symbol:
+            batch.append(one)
+            batched += one.file.size
+        if batched >= size or len(batch) >= _MAX_BATCH_FILES:
             yield batch
-            batch = []
+            batch, batched = [], 0
     if batch:
         yield batch
 

@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from stock_volume import columns
 from stock_volume.bars.dates import check_format, is_ambiguous, read_date
 from stock_volume.bars.layout import Layout, Line, find_layout, lines_of, several_symbols
 from stock_volume.bars.text import plain_text
-from stock_volume.errors import UndecidedFileError
+from stock_volume.errors import UndecidedFileError, UnreadableFileError
 from stock_volume.exchange import ExchangeParameters
 
 AS_READ: Final = {name: f"{name} (as read)" for name in columns.BAR}
@@ -37,6 +37,9 @@ EXTRA: Final = "extra"
 """Column of whatever a row holds beyond its last field."""
 
 FILE_INDEX: Final = "file_index"
+
+KEPT_AS_READ: Final = 1_000
+"""Rows of a file whose text is looked up; of the others the line is known."""
 
 _HEADER: Final = ",".join(columns.BAR).encode()
 _FIRST_ROW_LINE: Final = 2
@@ -64,10 +67,13 @@ class ParseParameters(ExchangeParameters):
         date_format: Format (of ``strptime``) of dates that can mean several days, such as
             ``%m/%d/%Y``; files with such dates are refused without it.
         adj_close_from_close: Whether Close serves for Adj Close in files without it.
+        max_rows: Largest number of lines of a file: 500,000 are two thousand years of daily
+            bars, and take 200 MiB.
     """
 
     date_format: str | None = None
     adj_close_from_close: bool = False
+    max_rows: int = Field(default=500_000, ge=1)
 
     @field_validator("date_format")
     @classmethod
@@ -131,7 +137,7 @@ def read_rows(content: bytes, parameters: ParseParameters | None = None) -> CsvR
 
     Raises:
         UnreadableFileError: The file is binary or in another encoding, has no header with
-            the columns of a bar, or holds bars of several symbols.
+            the columns of a bar, holds bars of several symbols, or has too many lines.
         UndecidedFileError: Its dates can mean several days, or it has no Adj Close, and the
             parameters do not say what to do.
     """
@@ -144,8 +150,14 @@ def read_rows(content: bytes, parameters: ParseParameters | None = None) -> CsvR
         notes.append("no line end after the last row, the file may be cut short")
         text += b"\n"
     header, _, body = text.partition(b"\n")
+    count = _count_lines(body)
+    if count > parameters.max_rows:
+        raise UnreadableFileError(
+            f"has {count:,} lines after the first, more than ingestion.max_rows = "
+            f"{parameters.max_rows:,} allows: one bar a day is expected"
+        )
     if header == _HEADER and _is_plain(body):
-        lines = range(_FIRST_ROW_LINE, _FIRST_ROW_LINE + _count_lines(body))
+        lines = range(_FIRST_ROW_LINE, _FIRST_ROW_LINE + count)
         return CsvRows(body, lines, "; ".join(notes))
     return _rewrite(text.decode(), parameters, notes)
 
@@ -269,15 +281,25 @@ class ParsedRows:
             rows: Some rows of ``frame``; rows of a file are adjacent.
 
         Returns:
-            The fields as text under ``AS_READ``, one row each; null where empty.
+            The fields as text under ``AS_READ``, one row each; null where empty, and for rows
+            after the first thousand of a file: a file of rubbish would fill the memory.
         """
-        places = zip(rows[FILE_INDEX], rows[columns.LINE], strict=True)
+        place = pl.int_range(pl.len()).over(FILE_INDEX)
+        shown = rows.select(FILE_INDEX, columns.LINE, (place < KEPT_AS_READ).alias("shown"))
+        places = shown.filter("shown").select(FILE_INDEX, columns.LINE).iter_rows()
         texts = [
             [field or None for field in fields]
             for file_index, of_file in groupby(places, key=itemgetter(0))
             for fields in self.files[file_index].fields_as_read(line for _, line in of_file)
         ]
-        return pl.DataFrame(texts, schema=dict.fromkeys(AS_READ.values(), pl.String), orient="row")
+        looked_up = pl.DataFrame(
+            texts, schema=dict.fromkeys(AS_READ.values(), pl.String), orient="row"
+        )
+        if looked_up.height == rows.height:
+            return looked_up
+        position = (pl.col("shown").cum_sum() - 1).cast(pl.UInt32)
+        index = shown.select(pl.when("shown").then(position)).to_series()
+        return looked_up.select(pl.all().gather(index))
 
 
 def parse_rows(files: Sequence[CsvRows]) -> ParsedRows:

@@ -15,14 +15,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from kedro.io import AbstractDataset, DatasetError
 from omegaconf import OmegaConf
 
+from stock_volume.checksums import DamagedFolderError, verify_checksums, write_checksums
 from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
+from stock_volume.datasets.store import staging
 from stock_volume.files import write_atomically
-from stock_volume.stored_model import BentoContents, StoredModel, drop_undefined
+from stock_volume.stored_model import (
+    MODEL_DESCRIPTION,
+    BentoContents,
+    StoredModel,
+    drop_undefined,
+)
 
 if TYPE_CHECKING:
     import bentoml
 
 _TAG: Final = "tag"
+BENTO_DESCRIPTION: Final = "bento.yaml"
+"""BentoML's own file in the folder of a Bento."""
 
 TAG_FILE: Final = "tag_file"
 """Metadata of a model: the absolute path of the file with its tag, which is below the data root of
@@ -30,6 +39,24 @@ the run that made it. `kedro lineage` finds the run's manifest by it."""
 
 _Saved = TypeVar("_Saved")
 _Loaded = TypeVar("_Loaded")
+
+
+_REQUIREMENTS: Final = "env/python/requirements.txt"
+"""File of a Bento that its image is installed from."""
+
+
+def _require_hashes(requirements: Path) -> None:
+    """Require a hash of every package that an image of a Bento installs.
+
+    BentoML appends its own version without one; the lock file has it with its hashes.
+    """
+    import bentoml
+
+    text = requirements.read_text(encoding="utf-8")
+    own = f"bentoml=={bentoml.__version__}"
+    if f"\n{own} \\\n" in f"\n{text}":
+        text = text.rstrip().removesuffix(f"\n{own}").rstrip() + "\n"
+    requirements.write_text(f"--require-hashes\n{text}", encoding="utf-8")
 
 
 class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
@@ -85,17 +112,28 @@ class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
         tag = self.tag
         try:
             return self._find(tag)
-        except bentoml.exceptions.NotFound as error:
+        except bentoml.exceptions.BentoMLException as error:  # not there, or only half of it
             raise DatasetError(
-                f"{tag}, which {self._tag_file} names, is not in the BentoML store; set "
-                "BENTOML_HOME to the store that has it, import it, or make another with "
-                "`kedro run`"
+                f"{tag}, which {self._tag_file} names, is not in the BentoML store, or not all "
+                "of it; set BENTOML_HOME to the store that has it, import it, or make another "
+                "with `kedro run`"
             ) from error
+
+    def _verify_stored(self) -> Any:
+        """Find the version, and compare its files with their checksums.
+
+        Raises:
+            DatasetError: There is no such version.
+            DamagedFolderError: It is incomplete, or has changed.
+        """
+        stored = self._find_stored()
+        verify_checksums(Path(stored.path))
+        return stored
 
     def _exists(self) -> bool:
         try:
-            self._find_stored()
-        except DatasetError:
+            self._verify_stored()
+        except (DatasetError, DamagedFolderError):
             return False
         return True
 
@@ -121,10 +159,17 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
     def save(self, data: StoredModel) -> None:
         """Store a new version."""
         import bentoml
+        from bentoml._internal.configuration.containers import BentoMLContainer
 
         place = {TAG_FILE: self._tag_file.absolute().as_posix()}
         metadata = drop_undefined({**data.metadata, **place})
-        with bentoml.models.create(self._name, labels=data.labels, metadata=metadata) as model:
+        store = BentoMLContainer.model_store.get()
+        with (
+            staging(store, self._name, MODEL_DESCRIPTION) as aside,
+            bentoml.models.create(
+                self._name, labels=data.labels, metadata=metadata, _model_store=aside
+            ) as model,
+        ):
             data.write_into(Path(model.path))
         self._write_tag(str(model.tag))
 
@@ -162,7 +207,7 @@ class BentoDataset(StoreDataset[BentoContents, str]):
 
     def load(self) -> str:
         """Return the tag of the last saved version; BentoML itself loads the Bento."""
-        return str(self._find_stored().tag)
+        return str(self._verify_stored().tag)
 
     def save(self, data: BentoContents) -> None:
         """Build a new version.
@@ -171,9 +216,14 @@ class BentoDataset(StoreDataset[BentoContents, str]):
             data: Models to pin, and labels.
         """
         import bentoml
+        from bentoml._internal.configuration.containers import BentoMLContainer
 
         options = OmegaConf.merge(OmegaConf.load(self._bentofile), {"models": list(data.models)})
-        with TemporaryDirectory() as folder:
+        store = BentoMLContainer.bento_store.get()
+        with (
+            staging(store, self._name, BENTO_DESCRIPTION) as aside,
+            TemporaryDirectory() as folder,
+        ):
             completed = Path(folder, self._bentofile.name)
             OmegaConf.save(options, completed)
             bento = bentoml.bentos.build_bentofile(
@@ -181,7 +231,10 @@ class BentoDataset(StoreDataset[BentoContents, str]):
                 name=self._name,
                 labels=data.labels,
                 build_ctx=str(self._bentofile.parent),
+                _bento_store=aside,
             )
+            _require_hashes(Path(bento.path, _REQUIREMENTS))
+            write_checksums(Path(bento.path), exclude=[BENTO_DESCRIPTION])
         self._write_tag(str(bento.tag))
 
     def _find(self, tag: str) -> "bentoml.Bento":

@@ -1,6 +1,8 @@
 """Parquet layers, written in chunks and read lazily."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
-from stock_volume.files import partial_path
+from stock_volume.files import partial_path, replace_durably
 
 COMPRESSION: Final = "lz4"
 MIN_ROW_GROUP_ROWS: Final = 100_000
@@ -82,9 +84,10 @@ class ChunkedParquetDataset(
         if self._writer is None:
             return
         self._write(self._writer)
-        self._writer.close()
+        with self._naming_the_file():
+            self._writer.close()
         self._writer = None
-        partial_path(self.path).replace(self.path)
+        replace_durably(partial_path(self.path), self.path)
 
     def _preview_content(self) -> str:
         """Render columns, types and the first rows."""
@@ -99,7 +102,8 @@ class ChunkedParquetDataset(
     def _release(self) -> None:
         """Discard unconfirmed chunks."""
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # on a full disk, nor can the end of the file be written
+                self._writer.close()
             self._writer = None
             self._waiting.clear()
             partial_path(self.path).unlink(missing_ok=True)
@@ -108,7 +112,16 @@ class ChunkedParquetDataset(
         filled = [table for table in self._waiting if table.num_rows]
         self._waiting.clear()
         if filled:
-            writer.write_table(pa.concat_tables(filled))
+            with self._naming_the_file():
+                writer.write_table(pa.concat_tables(filled))
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        """Name the file in errors of Arrow, such as that of a full disk."""
+        try:
+            yield
+        except OSError as error:
+            raise DatasetError(f"{self.path}: cannot be written: {error}") from error
 
     def _exists(self) -> bool:
         return self.path.is_file()

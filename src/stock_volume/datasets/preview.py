@@ -78,7 +78,7 @@ def preview_text(path: Path) -> str:
 def _render_markdown(text: str) -> str:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
 
 
 def _render_section(text: str) -> str:

@@ -5,18 +5,28 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.errors import StockVolumeError
-from stock_volume.evaluation.baselines import MA5, Baselines
+from stock_volume.evaluation.baselines import Baselines
+from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
+from stock_volume.evaluation.horizon_backtest import HorizonBaselines, forecast_horizons
 from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.features.registry import ETA, NEXT_VOLUME
 from stock_volume.features.window import FeatureWindow
-from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.adaptation import (
+    AdaptationParameters,
+    adapt,
+    forecast_rows,
+    measure_bias,
+    sum_errors,
+)
+from stock_volume.forecaster.model import MA5, Forecaster
+from stock_volume.forecaster.occasion import find_occasions
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import (
     DAYS_OF_YEAR,
@@ -24,15 +34,16 @@ from stock_volume.forecaster.train import (
     train_forecaster,
     training_rows,
 )
-from stock_volume.forecaster.universe import bucket_number, is_common_stock
+from stock_volume.forecaster.universe import (
+    VARIABILITY,
+    is_common_stock,
+    variability_number,
+)
 from stock_volume.progress import progress
 from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
 
-COMMON_STOCK: Final = "common_stock"
-BUCKET: Final = "bucket"
-FOLD: Final = "fold"
 
 _SHARE_OF_TRAINING: Final = 0.6
 _SHARE_OF_HISTORY: Final = 0.25
@@ -42,6 +53,18 @@ BLOCK_ROWS: Final = 100_000
 
 _Bounds = tuple[date, date, date]
 """First day trained on, first day tested on, and the day after the last tested on."""
+
+
+class BacktestRows(NamedTuple):
+    """Some rows of a backtest.
+
+    Attributes:
+        forecasts: Forecasts of the next session.
+        horizons: Forecasts beyond it: rows of ``forecast_horizons``.
+    """
+
+    forecasts: pl.DataFrame
+    horizons: pl.DataFrame
 
 
 class NoBacktestError(StockVolumeError):
@@ -80,6 +103,7 @@ class Plan(BaseModel):
         folds: The windows of each model, in order of time.
         min_sessions: Bars of a symbol before its forecasts are scored.
         note: What was shortened for lack of data; empty if nothing was.
+        horizon_step: Sessions from one origin of the horizons' backtest to the next.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,6 +111,7 @@ class Plan(BaseModel):
     folds: tuple[Fold, ...]
     min_sessions: int = Field(validation_alias=AliasChoices("min_sessions", "least_sessions"))
     note: str
+    horizon_step: int = 1
 
 
 def _duration(years: float) -> timedelta:
@@ -128,7 +153,8 @@ def feature_window(
         The window.
     """
     last = sessions[columns.TARGET_DATE].to_list()[-1]
-    return FeatureWindow(sessions, first_session_wanted(last, forecaster, backtest))
+    first = first_session_wanted(last, forecaster, backtest)
+    return FeatureWindow(sessions, first, horizons=forecaster.all_horizons)
 
 
 def plan_backtest(
@@ -170,7 +196,12 @@ def plan_backtest(
         min_sessions = max(1, min(min_sessions, int(len(sessions) * _SHARE_OF_HISTORY)))
         bounds, note = _short_bounds(sessions, min_sessions, parameters, backtest_parameters)
     folds = tuple(_lay_out_fold(sessions, *bound) for bound in bounds)
-    return Plan(folds=folds, min_sessions=min_sessions, note=note)
+    return Plan(
+        folds=folds,
+        min_sessions=min_sessions,
+        note=note,
+        horizon_step=backtest_parameters.horizon_step,
+    )
 
 
 def _short_bounds(
@@ -326,7 +357,7 @@ def _test_rows(features: pl.LazyFrame, fold: Fold, plan: Plan) -> pl.LazyFrame:
 
 def run_backtest(
     features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[BacktestRows]:
     """Train the model of each fold and forecast the sessions it has not seen.
 
     A row is scored if its symbol has enough history and the target session's bar is in
@@ -338,9 +369,11 @@ def run_backtest(
         parameters: Parameters of the forecaster.
 
     Yields:
-        Frames in order of fold, then of symbol: Symbol, Date, TargetDate, Volume of the
-        target session, the forecast, its quantiles and the baselines, all in shares; Close of
-        the origin, the observed eta, and the columns that group the errors.
+        Rows in order of fold, then of symbol. Forecasts of the next session have Symbol, Date,
+        TargetDate, Volume of the target session, the forecast, its quantiles and the baselines,
+        all in shares; Close of the origin, the observed eta, and the columns that group the
+        errors. They are not adapted to errors: see ``adapt_backtest``. Horizons are forecast at
+        every ``horizon_step``-th session.
 
     Raises:
         NoBacktestError: A window has no row to test on.
@@ -353,49 +386,96 @@ def run_backtest(
             logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
             for rows in _run_fold(features, fold, number, plan, parameters):
                 yield rows
-                advance(0, rows.height)
+                advance(0, rows.forecasts.height)
             advance(1)
 
 
 def _run_fold(
     features: pl.LazyFrame, fold: Fold, number: int, plan: Plan, parameters: ForecasterParameters
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[BacktestRows]:
     """Train the model of a fold and forecast its test window."""
     train = _train_rows(features, fold, parameters)
-    forecast = partial(
-        _forecast_rows,
-        forecaster=train_forecaster(train, parameters),
-        baselines=Baselines.fit(train),
-        fold=number,
-        num_threads=parameters.num_threads,
+    test = _test_rows(features, fold, plan)
+    fold_model = _FoldModel(
+        number,
+        train_forecaster(train, parameters),
+        Baselines.fit(train),
+        HorizonBaselines.fit(train, parameters.all_horizons),
+        target_sessions(test)[:: plan.horizon_step],
+        parameters.num_threads,
     )
-    yield from map_symbols(forecast, _test_rows(features, fold, plan), rows=BLOCK_ROWS)
+    yield from map_symbols(fold_model.forecast, test, rows=BLOCK_ROWS)
+
+
+class _FoldModel(NamedTuple):
+    """What a fold forecasts with.
+
+    Attributes:
+        fold: Number of the fold.
+        forecaster: Its forecaster.
+        baselines: Baselines of the next session.
+        horizon_baselines: Baselines of the horizons.
+        horizon_targets: Target sessions at whose origins the horizons are forecast.
+        num_threads: Threads; 0 for all cores.
+    """
+
+    fold: int
+    forecaster: Forecaster
+    baselines: Baselines
+    horizon_baselines: HorizonBaselines
+    horizon_targets: Sequence[date]
+    num_threads: int
+
+    def forecast(self, test: pl.DataFrame) -> BacktestRows:
+        """Forecast rows of the fold."""
+        at_origins = test.filter(pl.col(columns.TARGET_DATE).is_in(self.horizon_targets))
+        return BacktestRows(
+            _forecast_rows(test, self.forecaster, self.baselines, self.fold, self.num_threads),
+            forecast_horizons(
+                at_origins, self.forecaster, self.horizon_baselines, self.fold, self.num_threads
+            ),
+        )
 
 
 def _forecast_rows(
     test: pl.DataFrame, forecaster: Forecaster, baselines: Baselines, fold: int, num_threads: int
 ) -> pl.DataFrame:
-    forecasts = forecaster.predict(test, num_threads)
-    return _join_outcome(test, forecasts, baselines.forecast(test), fold)
-
-
-def _join_outcome(
-    test: pl.DataFrame, forecasts: pl.DataFrame, baselines: pl.DataFrame, fold: int
-) -> pl.DataFrame:
-    actual = test[NEXT_VOLUME].alias(columns.VOLUME)
+    forecasts = forecast_rows(forecaster, test, num_threads)
     known = test.select(
         columns.CLOSE,
-        ETA,
         columns.ETF,
         is_common_stock().alias(COMMON_STOCK),
-        bucket_number().alias(BUCKET),
+        find_occasions(test),
+        variability_number().alias(VARIABILITY),
         pl.lit(fold, dtype=pl.Int32).alias(FOLD),
     )
-    return pl.concat(
-        [
-            forecasts.insert_column(3, actual),
-            baselines.select(MA5, pl.exclude(MA5)),
-            known,
-        ],
-        how="horizontal",
-    )
+    simple = baselines.forecast(test).drop(MA5)
+    forecasts.insert_column(3, test[NEXT_VOLUME].alias(columns.VOLUME))
+    return pl.concat([forecasts, simple, known], how="horizontal")
+
+
+def adapt_backtest(
+    raw: pl.LazyFrame, levels: Sequence[float], parameters: AdaptationParameters
+) -> Iterator[pl.DataFrame]:
+    """Adapt the forecasts of a backtest to the errors of its earlier sessions.
+
+    Args:
+        raw: Rows of ``run_backtest``.
+        levels: Levels of their quantiles.
+        parameters: Parameters of the adaptation.
+
+    Yields:
+        The rows with adapted forecasts and quantiles, sorted by symbol and session.
+    """
+    bias = measure_bias(map_symbols(sum_errors, raw, rows=BLOCK_ROWS), parameters)
+    adapted = partial(_adapt_rows, bias=bias, levels=tuple(levels), parameters=parameters)
+    yield from map_symbols(adapted, raw, rows=BLOCK_ROWS)
+
+
+def _adapt_rows(
+    rows: pl.DataFrame,
+    bias: pl.DataFrame,
+    levels: Sequence[float],
+    parameters: AdaptationParameters,
+) -> pl.DataFrame:
+    return adapt(rows.sort(columns.SYMBOL, columns.TARGET_DATE), bias, levels, parameters)

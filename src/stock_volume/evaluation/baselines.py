@@ -9,18 +9,16 @@ import polars as pl
 from stock_volume.arrays import Floats
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import shares_at_base
-
-MA5: Final = "ma5"
-"""The geometric mean of the last five volumes, in dollars, at the last Close: eta is 0."""
+from stock_volume.forecaster.model import MA5, shares_at_base
 
 _OF_ONE_FEATURE: Final = {
     "last_value": "volume_lag_0",
     "ma20": "volume_mean_20",
     "same_weekday": "volume_same_weekday",
 }
+HAR_INPUTS: Final = (BASE, "volume_lag_0", "volume_mean_22")
 _REGRESSIONS: Final = {
-    "har": (BASE, "volume_lag_0", "volume_mean_22"),
+    "har": HAR_INPUTS,
     "ols_tech": (
         BASE,
         "volume_lag_0",
@@ -70,10 +68,7 @@ class Baselines(NamedTuple):
         needed = {ETA, *itertools.chain.from_iterable(_REGRESSIONS.values())}
         known = train.select(sorted(needed)).collect(engine="streaming")
         return cls(
-            {
-                name: _least_squares(_inputs(known, features), known[ETA].to_numpy())
-                for name, features in _REGRESSIONS.items()
-            }
+            {name: fit_regression(known, features, ETA) for name, features in _REGRESSIONS.items()}
         )
 
     def forecast(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -90,9 +85,38 @@ class Baselines(NamedTuple):
         }
         eta[MA5] = np.zeros(rows.height)
         for name, features in _REGRESSIONS.items():
-            eta[name] = _with_constant(_inputs(rows, features)) @ self.slopes[name]
+            eta[name] = predict_regression(rows, features, self.slopes[name])
         shares = rows.select(shares_at_base()).to_series().to_numpy()
         return pl.DataFrame({name: shares * np.exp(eta[name]) for name in BASELINES})
+
+
+def fit_regression(rows: pl.DataFrame, features: tuple[str, ...], target: str) -> Floats:
+    """Regress a target on features by least squares; an unknown feature counts as 0.
+
+    Args:
+        rows: Rows with features and target.
+        features: Names of the features.
+        target: Name of the target.
+
+    Returns:
+        The constant and the slopes.
+    """
+    return _least_squares(_inputs(rows, features), rows[target].to_numpy())
+
+
+def predict_regression(rows: pl.DataFrame, features: tuple[str, ...], slopes: Floats) -> Floats:
+    """Predict with a regression.
+
+    Args:
+        rows: Rows with features.
+        features: Names of the features.
+        slopes: What ``fit_regression`` returned.
+
+    Returns:
+        Predictions, shape (rows,).
+    """
+    predicted: Floats = _with_constant(_inputs(rows, features)) @ slopes
+    return predicted
 
 
 def _inputs(rows: pl.DataFrame, features: tuple[str, ...]) -> Floats:

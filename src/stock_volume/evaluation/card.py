@@ -5,8 +5,14 @@ from typing import Final
 
 from stock_volume.boosters import LIBRARY
 from stock_volume.evaluation.backtest import Fold
-from stock_volume.evaluation.groups import merge_equal
-from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics, PointMetrics
+from stock_volume.evaluation.equal_groups import merge_equal
+from stock_volume.evaluation.horizon_backtest import HAR, MA20
+from stock_volume.evaluation.results import (
+    BacktestMetrics,
+    GroupMetrics,
+    HorizonMetrics,
+    PointMetrics,
+)
 from stock_volume.features.schedule import REACTION
 from stock_volume.forecaster.model import TrainingSummary
 from stock_volume.metrics import UNDEFINED, in_words
@@ -131,6 +137,18 @@ Mean dollar volume of the 22 sessions up to the origin.
 
 {_group_table("dollars a day", metrics.by_bucket)}
 
+## By occasion
+
+What is scheduled for the target session: the intervals must hold on these days too.
+
+{_group_table("target session", metrics.by_occasion)}
+
+## By variability
+
+Standard deviation of the symbol's last 252 abnormal volumes, in logs.
+
+{_group_table("standard deviation", metrics.by_variability)}{_describe_horizons(metrics)}
+
 ## By kind of security
 
 {_group_table("securities", metrics.by_security)}
@@ -181,6 +199,31 @@ def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
     return "\n".join(
         _row(f"{name} | {group.n:,}", group) + f" {in_words(group.coverage_80, '.1f')} |"
         for name, group in groups.items()
+    )
+
+
+def _describe_horizons(metrics: BacktestMetrics) -> str:
+    if not metrics.by_horizon:
+        return ""
+    return f"""
+
+## Beyond the next session
+
+h2 is the volume of the second session, total_5 the total of the next five. eta-R² compares with the
+mean of the last five sessions again. Origins are {metrics.plan.horizon_step} session(s) apart.
+
+| horizon | symbol-days | eta-R² % | of har | of ma20 | MdAPE % | coverage % |
+|---|---:|---:|---:|---:|---:|---:|
+{_horizon_rows(metrics.by_horizon)}"""
+
+
+def _horizon_rows(horizons: Mapping[str, HorizonMetrics]) -> str:
+    return "\n".join(
+        f"| {name} | {one.n:,} | {in_words(one.eta_r2, '.2f')} "
+        f"| {in_words(one.baselines[HAR].eta_r2, '.2f')} "
+        f"| {in_words(one.baselines[MA20].eta_r2, '.2f')} "
+        f"| {in_words(one.mdape, '.1f')} | {in_words(one.coverage_80, '.1f')} |"
+        for name, one in horizons.items()
     )
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import polars as pl
 
-from stock_volume.evaluation.backtest import COMMON_STOCK
+from stock_volume.evaluation.groups import COMMON_STOCK
 
 
 class Universe(StrEnum):

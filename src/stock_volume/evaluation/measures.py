@@ -8,20 +8,25 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.arrays import Floats
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
-from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.backtest import Plan
+from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
+from stock_volume.evaluation.horizon_backtest import HORIZON, HORIZON_BASELINES
 from stock_volume.evaluation.results import (
     BacktestMetrics,
     BootstrapIntervals,
     GroupMetrics,
+    HorizonMetrics,
     Interval,
     PointMetrics,
 )
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
+from stock_volume.forecaster.horizons import HORIZON_LEVELS
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantile_name
+from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
 from stock_volume.forecaster.parameters import BacktestParameters
-from stock_volume.forecaster.universe import BUCKETS
+from stock_volume.forecaster.universe import BUCKET, BUCKETS, VARIABILITIES, VARIABILITY
 
 PER_CENT: Final = 100.0
 
@@ -171,6 +176,7 @@ def interval_measures(levels: Sequence[float]) -> list[pl.Expr]:
 
 def evaluate_backtest(
     backtest: pl.LazyFrame,
+    horizons: pl.LazyFrame,
     plan: Plan,
     levels: Sequence[float],
     parameters: BacktestParameters,
@@ -179,13 +185,14 @@ def evaluate_backtest(
 
     Args:
         backtest: Rows of ``run_backtest``.
+        horizons: Rows of ``forecast_horizons`` of the same windows.
         plan: Its windows.
         levels: Levels of its quantiles.
         parameters: Parameters of the bootstrap.
 
     Returns:
         The measures of the headline universe with bootstrap intervals, by bucket of
-        liquidity, by kind of security, by year and of each baseline.
+        liquidity, by occasion, by variability, by kind of security, by year and of each baseline.
     """
     rows = backtest.collect(engine="streaming")
     universe = choose_universe(rows)
@@ -196,7 +203,9 @@ def evaluate_backtest(
             **measure_rows(headline, measures),
             "universe": universe,
             "intervals_95": bootstrap_intervals(headline, parameters),
-            "by_bucket": _measure_buckets(headline, measures),
+            "by_bucket": _measure_numbered(headline, measures, BUCKET, BUCKETS),
+            "by_occasion": _measure_numbered(headline, measures, OCCASION, OCCASIONS),
+            "by_variability": _measure_numbered(headline, measures, VARIABILITY, VARIABILITIES),
             "by_security": _measure_securities(rows, measures),
             "by_year": _measure_years(headline, measures),
             "baselines": {
@@ -206,8 +215,29 @@ def evaluate_backtest(
                 for baseline in BASELINES
             },
             "plan": plan,
+            "by_horizon": _measure_horizons(
+                select_universe(horizons.collect(engine="streaming"), universe)
+            ),
         }
     )
+
+
+def _measure_horizons(rows: pl.DataFrame) -> dict[str, HorizonMetrics]:
+    measures = [*point_measures(FORECAST), *interval_measures(HORIZON_LEVELS)]
+    names = rows[HORIZON].unique(maintain_order=True)
+    by_name = {name: rows.filter(pl.col(HORIZON) == name) for name in names}
+    return {
+        name: HorizonMetrics.model_validate(
+            {
+                **measure_rows(of_horizon, measures),
+                "baselines": {
+                    baseline: measure_rows(of_horizon, point_measures(baseline))
+                    for baseline in HORIZON_BASELINES
+                },
+            }
+        )
+        for name, of_horizon in by_name.items()
+    }
 
 
 def measure_rows(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, float | None]:
@@ -232,10 +262,13 @@ def _measure_group(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> GroupMetr
     return GroupMetrics.model_validate(measure_rows(rows, measures))
 
 
-def _measure_buckets(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:
+def _measure_numbered(
+    rows: pl.DataFrame, measures: Sequence[pl.Expr], number: str, names: Sequence[str]
+) -> dict[str, GroupMetrics]:
+    """Measure groups, whose number is a position in ``names``."""
     return {
-        name: _measure_group(rows.filter(pl.col(BUCKET) == number), measures)
-        for number, name in enumerate(BUCKETS)
+        str(name): _measure_group(rows.filter(pl.col(number) == place), measures)
+        for place, name in enumerate(names)
     }
 
 

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET
-from stock_volume.evaluation.baselines import MA5
-from stock_volume.evaluation.groups import MIN_SESSIONS_OF_MONTH
+from stock_volume.evaluation.equal_groups import MIN_SESSIONS_OF_MONTH
 from stock_volume.evaluation.headline import select_headline
 from stock_volume.evaluation.measures import PER_CENT, eta_of, eta_r2_of
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
-from stock_volume.forecaster.universe import BUCKETS
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantile_name
+from stock_volume.forecaster.universe import BUCKET, BUCKETS
 
 if TYPE_CHECKING:  # it takes half a second to import, and most runs need none
     from plotly.graph_objects import Figure

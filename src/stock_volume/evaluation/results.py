@@ -102,6 +102,13 @@ class GroupMetrics(PointMetrics):
     """Share of volumes up to quantile 0.9, in per cent."""
 
 
+class HorizonMetrics(GroupMetrics):
+    """Measures of the forecasts of a horizon, on the headline universe."""
+
+    baselines: Mapping[str, PointMetrics]
+    """Measures of each baseline of the horizon."""
+
+
 class BootstrapIntervals(BaseModel):
     """Central 95 % of a bootstrap; None where a resample has no value."""
 
@@ -132,6 +139,12 @@ class HeadlineMetrics(GroupMetrics):
     by_bucket: Mapping[str, GroupMetrics]
     """Measures by bucket of liquidity, of the headline universe."""
 
+    by_occasion: Mapping[str, GroupMetrics] = {}
+    """Measures by occasion of the target session, of the headline universe."""
+
+    by_variability: Mapping[str, GroupMetrics] = {}
+    """Measures by how much a symbol's volume varies, of the headline universe."""
+
     by_security: Mapping[str, GroupMetrics]
     """Measures by kind of security."""
 
@@ -140,6 +153,10 @@ class HeadlineMetrics(GroupMetrics):
 
     baselines: Mapping[str, PointMetrics]
     """Measures of each baseline, on the headline universe."""
+
+    by_horizon: Mapping[str, HorizonMetrics] = {}
+    """Measures beyond the next session, by name of the horizon: ``h2`` is the second session,
+    ``total_5`` the total of five."""
 
 
 class BacktestMetrics(HeadlineMetrics):

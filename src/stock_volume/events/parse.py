@@ -20,6 +20,9 @@ from stock_volume.events.source import EventFile
 EXTRA: Final = "extra"
 """Column of whether a row has more fields than the file has columns."""
 
+MAX_ROWS: Final = 2_000_000
+"""Largest number of lines of a file: a century of releases of 5,000 symbols."""
+
 _PARQUET: Final = ".parquet"
 _REQUIRED: Final = (columns.SYMBOL, columns.DATE)
 _ALIASES: Final = {
@@ -48,13 +51,17 @@ def read_event_rows(file: EventFile) -> pl.DataFrame:
         row), ``extra``, and the fields of an event as text, null where empty.
 
     Raises:
-        UnreadableFileError: The file is neither text nor Parquet, or lacks a column.
+        UnreadableFileError: The file is neither text nor Parquet, lacks a column, or has too
+            many lines.
     """
     if file.unreadable:
         raise UnreadableFileError(file.unreadable)
     if file.name.lower().endswith(_PARQUET):
         return _read_parquet(file.content)
-    lines = list(lines_of(plain_text(file.content).decode()))
+    text = plain_text(file.content)
+    if (count := text.count(b"\n")) > MAX_ROWS:
+        raise UnreadableFileError(f"has {count:,} lines, more than the {MAX_ROWS:,} allowed")
+    lines = list(lines_of(text.decode()))
     if not lines:
         return pl.DataFrame(schema=_SCHEMA)
     return _read_lines(lines)

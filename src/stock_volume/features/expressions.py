@@ -7,6 +7,9 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.features.feature import Feature
 
+UNITS: Final = 2.0**40
+"""Units of one in sums; a million measures of 3 add up to less than the largest Int64."""
+
 _TOLERANCE_DAYS: Final = 4
 """The day of the same weekday may fall into a long weekend."""
 
@@ -55,3 +58,15 @@ def row_weeks_before(weeks: int, rows_between: int = 0) -> pl.Expr:
     near = days_before.is_between(pl.duration(), pl.duration(days=_TOLERANCE_DAYS))
     past = row + rows_between <= pl.int_range(pl.len())
     return pl.when(near & past).then(row)
+
+
+def to_units(measure: pl.Expr) -> pl.Expr:
+    """Round to whole units: their sum does not depend on how the rows are divided.
+
+    Args:
+        measure: Expression, at most 3 on average.
+
+    Returns:
+        The measure in units of 1 / ``UNITS``.
+    """
+    return (measure * UNITS).round().cast(pl.Int64)

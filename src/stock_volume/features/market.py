@@ -15,7 +15,7 @@ from stock_volume import columns
 from stock_volume.exchange import Exchange, ExchangeMismatchError, ScheduledEvent
 from stock_volume.features import calendar
 from stock_volume.features.calendar import trading_calendar
-from stock_volume.features.expressions import row_weeks_before
+from stock_volume.features.expressions import UNITS, row_weeks_before, to_units
 from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.quantities import (
     ABNORMAL,
@@ -41,9 +41,6 @@ ETF_SURPRISE: Final = "etf_volume_surprise"
 _MIN_BARS: Final = 60
 _MIN_LOG_VOLUME: Final = 13.0
 """Log of about 440,000 dollars: thinner trading is noise."""
-
-_UNITS: Final = 2.0**40
-"""Units of one in sums; a million measures of 3 add up to less than the largest Int64."""
 
 _NEXT: Final = "next_market_abnormal_volume"
 _COUNTED: Final = "_counted"
@@ -82,14 +79,9 @@ def market_sums(quantities: pl.DataFrame) -> pl.DataFrame:
         columns.DATE, *(measure.alias(name) for name, measure in counted.items())
     )
     return measured.group_by(columns.DATE).agg(
-        *(_to_units(pl.col(name)).sum() for name in counted),
+        *(to_units(pl.col(name)).sum() for name in counted),
         *(pl.col(name).count().alias(name + _COUNTED) for name in counted),
     )
-
-
-def _to_units(measure: pl.Expr) -> pl.Expr:
-    """Round to whole units: their sum does not depend on how the symbols are divided."""
-    return (measure * _UNITS).round().cast(pl.Int64)
 
 
 def sum_bars(bars: pl.DataFrame) -> pl.DataFrame:
@@ -110,7 +102,7 @@ def _means(sums: pl.DataFrame) -> pl.DataFrame:
         columns.DATE,
         *(
             pl.when(pl.col(name + _COUNTED) > 0)
-            .then(pl.col(name) / _UNITS / pl.col(name + _COUNTED))
+            .then(pl.col(name) / UNITS / pl.col(name + _COUNTED))
             .alias(name)
             for name in (*_MEASURES, *_ETF_MEASURES)
         ),

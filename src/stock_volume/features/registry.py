@@ -4,7 +4,7 @@ To add a feature, add an entry to the tuple of its kind: ``calendar``, ``market`
 ``volume``, ``price``, ``response``, ``event``, or here for the estimator's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from stock_volume import columns
 from stock_volume.features.calendar import CALENDAR_FEATURES
 from stock_volume.features.event import EARLIER_EVENTS, EVENT_FEATURES, EVENT_STEPS, FRAME_ROW
 from stock_volume.features.feature import Feature, columns_of, select_features
+from stock_volume.features.horizon import SESSION_NUMBER, Horizon, outcomes
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.price import PRICE_FEATURES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE, add_quantities
@@ -64,7 +65,7 @@ dates of earnings ([Events](events.md)). The column `event` names the event that
 exchanges without it do not have the feature ([Exchanges](exchanges.md)), nor do runs without dates
 of earnings."""
 
-_KINDS: Final = {
+FEATURE_KINDS: Final = {
     "Security": SECURITY_FEATURES,
     "Volume": VOLUME_FEATURES,
     "Price": PRICE_FEATURES,
@@ -75,6 +76,7 @@ _KINDS: Final = {
     "The market's session": MARKET_FEATURES,
     "Scheduled events of all symbols": PEER_FEATURES,
 }
+"""The forecaster's features by kind."""
 
 
 class FeatureParameters(BaseModel):
@@ -179,8 +181,9 @@ def forecast_features(
     sessions: pl.DataFrame,
     wanted: pl.Expr = _EVERY_ROW,
     schedule: Schedule = NO_EVENTS,
+    horizons: Sequence[Horizon] = (),
 ) -> pl.DataFrame:
-    """Compute every feature of the forecaster, and its target where that is known.
+    """Compute every feature of the forecaster, and its targets where they are known.
 
     Args:
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
@@ -188,18 +191,24 @@ def forecast_features(
             ``add_to_sessions``, determine the features.
         wanted: Selects the rows to return by their origin, such as ``TargetDate``.
         schedule: The scheduled events of the same symbols.
+        horizons: What is forecast beyond the next session.
 
     Returns:
         One row per bar that is wanted, in the same order: the origin (symbol, dates, Close,
-        Volume, base, bars so far), the target (``next_volume`` and ``eta``), and the features
-        as float32, null where they are unknown or not finite. The target is null where the
-        symbol has no bar on the next session.
+        Volume, base, bars so far), the target (``next_volume`` and ``eta``), that of each
+        horizon, and the features as float32, null where they are unknown or not finite. The
+        target is null where the symbol has no bar on the next session.
     """
     features = FeatureSet.of_layer(sessions.columns)
     frame = (
         add_quantities(bars)
         .with_row_index(FRAME_ROW)
-        .join(sessions, on=columns.DATE, how="left", maintain_order="left")
+        .join(
+            sessions.with_row_index(SESSION_NUMBER),
+            on=columns.DATE,
+            how="left",
+            maintain_order="left",
+        )
         .with_columns(columns_of(NEXT, columns.SYMBOL))
     )
     if GROUP_COLUMNS[0] in sessions.columns:
@@ -208,6 +217,7 @@ def forecast_features(
         frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
     computed = frame.with_columns(columns_of(EARLIER_EVENTS)).select(
         *_origin(),
+        *outcomes(horizons),
         *columns_of(features.bar, columns.SYMBOL),
         *(pl.col(feature.name) for feature in features.session),
     )
@@ -273,7 +283,7 @@ def describe_features() -> str:
         The text of docs/features.md.
     """
     parts = ["# Features", "", _INTRODUCTION.format(count=len(FORECAST_FEATURES))]
-    kinds = {"The estimator's": estimator_features(FeatureParameters()), **_KINDS}
+    kinds = {"The estimator's": estimator_features(FeatureParameters()), **FEATURE_KINDS}
     for kind, of_kind in kinds.items():
         parts += ["", f"## {kind}", "", *_table(of_kind)]
     return "\n".join(parts) + "\n"

@@ -16,6 +16,7 @@ from stock_volume import columns
 from stock_volume.events.ingest import EVENT_TYPES
 from stock_volume.events.rules import EARNINGS, POST, PRE
 from stock_volume.exchange import Exchange, ScheduledEvent
+from stock_volume.features.expressions import UNITS, to_units
 from stock_volume.features.feature import Feature
 from stock_volume.features.market import market_sums
 from stock_volume.features.quantities import (
@@ -205,8 +206,8 @@ def response_sums(quantities: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
         schedule: The events of the same symbols.
 
     Returns:
-        One row per date on which a response became known: a sum and a count for each of
-        ``GROUP_COLUMNS``.
+        One row per date on which a response became known: a sum, in units of 2^-40, and a
+        count for each of ``GROUP_COLUMNS``.
     """
     responses = _responses(_add_liquidity(quantities), schedule)
     value = pl.col(ABNORMAL).clip(_LOWEST, _HIGHEST)
@@ -215,7 +216,10 @@ def response_sums(quantities: pl.DataFrame, schedule: Schedule) -> pl.DataFrame:
         for offset in _OFFSETS:
             name = _name_group(group, offset)
             one = value.filter(pl.col(_GROUP) == group, pl.col(OFFSET) == offset)
-            aggregates += [one.sum().alias(name), one.count().cast(pl.Int64).alias(_counted(name))]
+            aggregates += [
+                to_units(one).sum().alias(name),
+                one.count().cast(pl.Int64).alias(_counted(name)),
+            ]
     return responses.group_by(pl.col(_AVAILABLE).alias(columns.DATE)).agg(aggregates)
 
 
@@ -265,7 +269,7 @@ def _mean(name: str) -> pl.Expr:
         pl.col(one).fill_null(0).rolling_sum(GROUP_SESSIONS, min_samples=1)
         for one in (name, _counted(name))
     )
-    return pl.when(count >= _MIN_GROUP_RESPONSES).then(total / count).alias(name)
+    return pl.when(count >= _MIN_GROUP_RESPONSES).then(total / UNITS / count).alias(name)
 
 
 def _count_peers(sessions: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

@@ -1,11 +1,13 @@
 """The forecaster's features of the sessions that are kept, and their renewal in updates."""
 
+import re
 from datetime import date
 from typing import NamedTuple
 
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.features.horizon import ETAS, NEXT_VOLUMES, Horizon
 from stock_volume.features.registry import (
     FORECAST_FEATURES,
     FeatureSet,
@@ -23,11 +25,13 @@ class FeatureWindow(NamedTuple):
             further back than the rows that are kept.
         first_target: First target session of the rows that are kept.
         calendar: The calendar of ``Schedule``; empty without events.
+        horizons: What is forecast beyond the next session.
     """
 
     sessions: pl.DataFrame
     first_target: date
     calendar: pl.Series = NO_EVENTS.calendar
+    horizons: tuple[Horizon, ...] = ()
 
     def includes(self) -> pl.Expr:
         """Select the rows that are kept.
@@ -52,7 +56,7 @@ def features_in_window(
         Rows of ``forecast_features``.
     """
     schedule = Schedule(events, window.calendar)
-    return forecast_features(bars, window.sessions, window.includes(), schedule)
+    return forecast_features(bars, window.sessions, window.includes(), schedule, window.horizons)
 
 
 def renew_features(
@@ -83,25 +87,29 @@ def renew_features(
 
 
 def stale_symbols(
-    held: pl.LazyFrame, changed: pl.Series, sessions: pl.DataFrame, events: pl.LazyFrame
+    held: pl.LazyFrame, changed: pl.Series, window: FeatureWindow, events: pl.LazyFrame
 ) -> pl.Series:
     """List the symbols whose features are out of date.
 
     Args:
         held: Rows of ``forecast_features``, as computed earlier.
         changed: Symbols whose bars have changed.
-        sessions: Rows of ``market_sessions``, of the bars as they are now.
+        window: Sessions, of the bars as they are now.
         events: Scheduled events, as they are now.
 
     Returns:
         The changed symbols, and every symbol with a row on a session whose market or
         calendar has changed: each row repeats them. Symbols that have events, or had some: what
         others of their group did may have been restated. All symbols, if the layer has other
-        features than before.
+        features or horizons than before.
     """
-    names = held.collect_schema().names()
+    names, sessions = held.collect_schema().names(), window.sessions
     features = {feature.name for feature in FORECAST_FEATURES}
-    if features.intersection(names) != {*FeatureSet.of_layer(sessions.columns).names}:
+    has_features = features.intersection(names)
+    has_outcomes = {name for name in names if re.match(f"{NEXT_VOLUMES}|{ETAS}", name)}
+    if has_features != {*FeatureSet.of_layer(sessions.columns).names} or has_outcomes != {
+        name for horizon in window.horizons for name in (horizon.volume, horizon.eta)
+    }:
         return _unique_symbols(held, changed)
     is_changed = pl.col(columns.DATE).is_in(changed_sessions(held, sessions).implode())
     had_events = pl.col(REACTION).is_not_null() if REACTION in names else pl.lit(value=False)

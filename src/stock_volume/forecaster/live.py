@@ -7,6 +7,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.features.quantities import BASE
+from stock_volume.forecaster.history import History, forecast_adapted
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 
@@ -61,7 +62,7 @@ def latest_rows(
 
 def forecast_next_session(
     forecaster: Forecaster,
-    features: pl.LazyFrame,
+    history: History,
     parameters: ForecasterParameters,
     kept: Collection[str] = (),
 ) -> pl.DataFrame:
@@ -72,7 +73,7 @@ def forecast_next_session(
 
     Args:
         forecaster: The trained forecaster.
-        features: Rows of ``forecast_features``.
+        history: Features, and past forecasts.
         parameters: Parameters; here, which symbols are live.
         kept: Symbols to forecast as well, however old their latest bar is.
 
@@ -80,11 +81,11 @@ def forecast_next_session(
         Symbol, Date of the latest bar, TargetDate, and in shares the forecast and the
         quantiles.
     """
-    rows = latest_rows(features, parameters, kept)
+    rows = latest_rows(history.features, parameters, kept)
     if rows.is_empty():
         logger.warning(
             "no symbol can be forecast: none with a bar on the last %d sessions traded on its "
             "last five bars",
             parameters.live_sessions,
         )
-    return forecaster.predict(rows, parameters.num_threads)
+    return forecast_adapted(forecaster, rows, history, parameters).forecasts

@@ -9,6 +9,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.features.quantities import BASE
+from stock_volume.forecaster.history import History, forecast_adapted
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 
@@ -88,7 +89,7 @@ def by_latest_origin(logged: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 def missed_forecasts(
     forecaster: Forecaster,
-    features: pl.LazyFrame,
+    history: History,
     logged: Collection[str],
     parameters: ForecasterParameters,
     sessions: int,
@@ -96,11 +97,11 @@ def missed_forecasts(
     """Forecast from the origins between the last logged one and the latest.
 
     When several sessions arrive at once, this makes the forecasts that daily updates would
-    have made: a forecast depends only on bars up to its origin and on the forecaster.
+    have made: a forecast depends only on what was known at its origin and on the forecaster.
 
     Args:
         forecaster: The trained forecaster.
-        features: Rows of ``forecast_features``.
+        history: Features, and past forecasts.
         logged: Origins that were logged, as ISO dates.
         parameters: Parameters of the forecaster.
         sessions: Maximum number of origins, up to the latest.
@@ -111,13 +112,13 @@ def missed_forecasts(
     last = max(map(date.fromisoformat, logged), default=date.min)
     trained_to = forecaster.training.last_session
     day = pl.col(columns.DATE)
-    rows = features.filter(
+    rows = history.features.filter(
         (day > last) & (pl.col(columns.TARGET_DATE) > trained_to) & pl.col(BASE).is_not_null()
     ).collect(engine="streaming")
     days = rows[columns.DATE].unique().sort().tail(sessions + 1)[:-1]
     wanted = rows.filter(day.is_in(days.implode()))
     if wanted.is_empty():
         return {}
-    forecasts = forecaster.predict(wanted, parameters.num_threads)
+    forecasts = forecast_adapted(forecaster, wanted, history, parameters).forecasts
     made = logged_forecasts(forecaster, forecasts, wanted.lazy())
     return {str(origin): made.filter(day == origin) for origin in days}

@@ -9,18 +9,25 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from stock_volume import columns
 from stock_volume.arrays import Floats, Matrix
 from stock_volume.boosters import Booster
 from stock_volume.exchange import NYSE, Exchange, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
+from stock_volume.forecaster.calibrate import widen
+from stock_volume.forecaster.horizons import HorizonModel
+from stock_volume.forecaster.occasion import OCCASIONS, find_occasions
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import bucket_number
 from stock_volume.json_value import Json
 
 FORECAST: Final = "forecast"
+MA5: Final = "ma5"
+"""The volume at which eta is 0: the geometric mean of the last five volumes, in dollars, at the
+last Close."""
+
 DESCRIPTION_FILE: Final = "forecaster.json"
 
 
@@ -62,6 +69,12 @@ class TrainingSummary(BaseModel):
     trees: int
     parameters: ForecasterParameters
 
+    @field_validator("parameters")
+    @classmethod
+    def _drop_threads(cls, value: ForecasterParameters) -> ForecasterParameters:
+        """Forget the number of threads, which is no property of the model."""
+        return value.model_copy(update={"num_threads": 0})
+
 
 def shares_at_base() -> pl.Expr:
     """Convert the base to shares at the last Close: the volume at which eta is 0.
@@ -87,6 +100,8 @@ class Forecaster:
         levels: Levels of the quantiles, ascending.
         offsets: What calibration adds to the quantiles, one row per bucket of liquidity.
         training: How it was trained.
+        spreads: Standard deviation by which the quantiles are widened on each of ``OCCASIONS``.
+        horizons: The models beyond the next session.
         exchange: Code of the exchange whose sessions it forecasts; models made before there was a
             choice are for NYSE.
     """
@@ -97,11 +112,13 @@ class Forecaster:
     levels: tuple[float, ...]
     offsets: tuple[tuple[float, ...], ...]
     training: TrainingSummary
+    spreads: tuple[float, ...] = (0.0,) * len(OCCASIONS)
+    horizons: tuple[HorizonModel, ...] = ()
     exchange: str = NYSE.code
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave out the boosters, which are loaded from the texts on demand."""
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the texts: equal forecasters have equal pickles, unlike sets of names."""
+        return Forecaster.from_files, (self.to_files(),)
 
     @cached_property
     def _loaded(self) -> tuple[list[Booster], list[Booster]]:
@@ -109,6 +126,12 @@ class Forecaster:
             list(map(Booster.from_text, self.boosters)),
             list(map(Booster.from_text, self.quantile_boosters)),
         )
+
+    @property
+    def predicted_columns(self) -> tuple[str, ...]:
+        """Columns of ``predict``, in order."""
+        origin = (columns.SYMBOL, columns.DATE, columns.TARGET_DATE)
+        return (*origin, FORECAST, *map(quantile_name, self.levels))
 
     def predict(self, features: pl.DataFrame, num_threads: int = 0) -> pl.DataFrame:
         """Forecast the session after the session of each row.
@@ -127,6 +150,8 @@ class Forecaster:
         quantiles = predict_each(quantile_boosters, matrix, num_threads)
         buckets = features.select(bucket_number()).to_series().to_numpy()
         quantiles = np.sort(quantiles + np.array(self.offsets)[buckets], axis=1)
+        occasions = find_occasions(features).to_numpy()
+        quantiles = widen(quantiles, self.levels, np.array(self.spreads)[occasions])
         shares = features.select(shares_at_base()).to_series().to_numpy()
         return features.select(columns.SYMBOL, columns.DATE, columns.TARGET_DATE).with_columns(
             pl.Series(FORECAST, shares * np.exp(eta)),
@@ -135,6 +160,39 @@ class Forecaster:
                 for place, level in enumerate(self.levels)
             ),
         )
+
+    def predict_horizons(self, features: pl.DataFrame, num_threads: int = 0) -> pl.DataFrame:
+        """Forecast beyond the next session.
+
+        Args:
+            features: Rows of ``forecast_features``, n of them, with a known base.
+            num_threads: Threads; 0 for all cores.
+
+        Returns:
+            Symbol, Date and the ``HorizonColumns`` of each horizon; n rows, in the same order.
+        """
+        matrix = features.select(self.features).to_numpy()
+        buckets = features.select(bucket_number()).to_series().to_numpy()
+        shares = features.select(shares_at_base()).to_series().to_numpy()
+        forecasts = [model.predict(matrix, buckets, shares, num_threads) for model in self.horizons]
+        origin = features.select(columns.SYMBOL, columns.DATE)
+        return pl.concat([origin, *forecasts], how="horizontal")
+
+    def contributions(self, features: pl.DataFrame, num_threads: int = 0) -> Floats:
+        """Divide eta, as forecast, among the features.
+
+        Args:
+            features: Rows of ``forecast_features``, n of them.
+            num_threads: Threads; 0 for all cores.
+
+        Returns:
+            Contribution of each feature to eta and, last, the mean eta in training, shape
+            (n, features + 1). A row's sum is the eta of its forecast.
+        """
+        matrix = features.select(self.features).to_numpy()
+        each = [booster.contributions(matrix, num_threads) for booster in self._loaded[0]]
+        mean: Floats = np.mean(each, axis=0)
+        return mean
 
     def check_exchange(self, exchange: Exchange) -> None:
         """Check that this forecaster is for an exchange.
@@ -162,6 +220,9 @@ class Forecaster:
             "features": self.features,
             "levels": self.levels,
             "offsets": self.offsets,
+            # Left out without any, so that equal models keep equal texts across versions.
+            **({"spreads": self.spreads} if any(self.spreads) else {}),
+            **({"horizons": [one.describe() for one in self.horizons]} if self.horizons else {}),
             "about": _summary_to_json(self.training),
             # Left out for the default, so that equal models keep equal texts across versions.
             **({} if self.exchange == NYSE.code else {"exchange": self.exchange}),
@@ -173,6 +234,7 @@ class Forecaster:
                 f"{quantile_name(level)}.txt": text
                 for level, text in zip(self.levels, self.quantile_boosters, strict=True)
             },
+            **{name: text for one in self.horizons for name, text in one.to_files().items()},
         }
 
     @classmethod
@@ -195,7 +257,11 @@ class Forecaster:
             ),
             levels=tuple(description["levels"]),
             offsets=tuple(map(tuple, description["offsets"])),
+            spreads=tuple(description.get("spreads", (0.0,) * len(OCCASIONS))),
             training=_summary_from_json(description["about"]),
+            horizons=tuple(
+                HorizonModel.from_files(one, files) for one in description.get("horizons", ())
+            ),
             exchange=description.get("exchange", NYSE.code),
         )
 

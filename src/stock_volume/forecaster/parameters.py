@@ -6,6 +6,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stock_volume.features.horizon import Horizon, list_horizons
+
 MIN_BARS: Final = 60
 """Minimum bars of a symbol, in training and in a request."""
 
@@ -44,6 +46,11 @@ class ForecasterParameters(BaseModel):
         quantile_trees: Trees of each quantile's booster.
         quantile_learning_rate: Shrinkage of its trees.
         quantile_leaves: Maximum number of leaves of its trees.
+        horizons: Sessions ahead that are forecast too, beyond the next one.
+        totals: Numbers of sessions whose total volume is forecast too.
+        horizon_rows: Maximum number of rows that each booster of a horizon is trained on. A horizon
+            has one for the mean and one for each bound of its interval, all of the size of a
+            quantile's.
         random_state: Seed of the first booster.
         num_threads: Threads of training and prediction; 0 for all cores.
         live_sessions: A symbol is live while its latest bar is among this many of the
@@ -71,10 +78,13 @@ class ForecasterParameters(BaseModel):
     boosters: int = Field(default=2, ge=1)
     validation_share: Level = 0.2
     early_stopping_rounds: int = Field(default=50, ge=1)
-    quantiles: tuple[Level, ...] = (0.1, 0.5, 0.9)
+    quantiles: tuple[Level, ...] = (0.05, 0.1, 0.5, 0.9, 0.95)
     quantile_trees: int = Field(default=100, ge=1)
     quantile_learning_rate: float = Field(default=0.1, gt=0)
     quantile_leaves: int = Field(default=31, ge=2)
+    horizons: tuple[Annotated[int, Field(ge=2, le=20)], ...] = (2, 3, 4, 5)
+    totals: tuple[Annotated[int, Field(ge=2, le=20)], ...] = (5, 20)
+    horizon_rows: int = Field(default=300_000, ge=100)
     random_state: int = 42
     num_threads: int = Field(default=0, ge=0)
     live_sessions: int = Field(default=5, ge=1)
@@ -86,6 +96,18 @@ class ForecasterParameters(BaseModel):
         if not {0.1, 0.5, 0.9} <= set(self.quantiles):
             raise ValueError("forecaster: 0.1, 0.5 and 0.9 must be among the quantiles")
         return self
+
+    @model_validator(mode="after")
+    def _horizons_ascend(self) -> Self:
+        for name in ("horizons", "totals"):
+            if any(low >= high for low, high in pairwise(getattr(self, name))):
+                raise ValueError(f"forecaster: the {name} are not ascending")
+        return self
+
+    @property
+    def all_horizons(self) -> tuple[Horizon, ...]:
+        """What is forecast beyond the next session."""
+        return list_horizons(self.horizons, self.totals)
 
     @model_validator(mode="after")
     def _quantized_takes_all(self) -> Self:
@@ -110,6 +132,8 @@ class BacktestParameters(BaseModel):
         min_sessions: Bars of a symbol before its forecasts are scored.
         resamples: Number of resamples of the bootstrap.
         block_sessions: Sessions in one of its blocks.
+        horizon_step: Sessions from one origin at which horizons are tested to the next: windows
+            that overlap add little; not a week, or all origins are of one weekday.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -122,6 +146,7 @@ class BacktestParameters(BaseModel):
     min_sessions: int = Field(default=252, ge=1)
     resamples: int = Field(default=1000, ge=10)
     block_sessions: int = Field(default=5, ge=1)
+    horizon_step: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
     def _windows_in_order(self) -> Self:

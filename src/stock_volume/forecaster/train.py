@@ -5,26 +5,35 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from enum import IntEnum
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from stock_volume import columns
 from stock_volume.arrays import Floats, Indices
-from stock_volume.boosters import Booster, BoosterSettings, TrainingSet, bin_rows, estimate_memory
-from stock_volume.errors import TooFewRowsError
+from stock_volume.boosters import Booster, bin_rows, estimate_memory
+from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.exchange import NYSE
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR
 from stock_volume.features.registry import ETA, FeatureSet
-from stock_volume.forecaster.calibrate import conformal_offsets
+from stock_volume.forecaster.calibrate import conformal_offsets, shared_spreads
 from stock_volume.forecaster.model import Forecaster, TrainingSummary, predict_each
+from stock_volume.forecaster.occasion import OCCASION_FEATURES, find_occasions
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.pool import BLOCK_ROWS, Pool, pool_rows, sample_positions
+from stock_volume.forecaster.settings import (
+    AnyTrainingSet,
+    Sample,
+    Split,
+    mean_settings,
+    quantile_settings,
+)
+from stock_volume.forecaster.train_horizons import calibrate_horizons, fit_horizons
 from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY, bucket_number
 from stock_volume.memory import warn_if_short
-from stock_volume.ranked_boosters import RankedTrainingSet, rank_rows
+from stock_volume.ranked_boosters import rank_rows
 from stock_volume.workers import current_workers
 
 logger = logging.getLogger(__name__)
@@ -32,28 +41,17 @@ logger = logging.getLogger(__name__)
 DAYS_OF_YEAR: Final = 365.25
 
 _MIN_ROWS: Final = 50
-_MIN_ROWS_IN_LEAF: Final = 20
-_LEAVES_OF_SMALL_DATA: Final = 100
 _TYPICAL_STD: Final = 0.8
 _MIN_STD: Final = 0.2
 _MAX_STD: Final = 2.0
 
 
+class MissingOutcomesError(StockVolumeError):
+    """The features were computed for other horizons than are to be trained."""
+
+
 _KNOWN: Final = (columns.TARGET_DATE, columns.ETF, ETA, ABNORMAL_STD, LIQUIDITY)
 """Columns that training needs in addition to the features as such."""
-
-
-AnyTrainingSet = TrainingSet | RankedTrainingSet
-
-
-class _Split(NamedTuple):
-    early: Indices
-    late: Indices
-
-    @property
-    def rows(self) -> int:
-        """Number of all rows."""
-        return len(self.early) + len(self.late)
 
 
 def training_rows(features: pl.LazyFrame, parameters: ForecasterParameters) -> pl.LazyFrame:
@@ -150,13 +148,12 @@ def train_forecaster(
 
     Raises:
         TooFewRowsError: There are fewer than 50 rows, or all are of one session.
+        MissingOutcomesError: The rows have no outcomes for a horizon of the parameters.
     """
     layer = rows.lazy()
     check_enough(layer, "the forecaster", parameters)
     names = FeatureSet.of_layer(layer.collect_schema().names()).names
-    limit = parameters.max_rows * parameters.boosters
-    pool = pool_rows(layer, names, _KNOWN, limit, parameters.random_state)
-    _warn_if_memory_is_short(pool.known.height, len(names), parameters)
+    pool = _read_pool(layer, names, parameters)
     split = _split_by_session(pool.known[columns.TARGET_DATE], parameters.validation_share)
     bin_pool = bin_rows if current_workers().ranks(pool.known.height) == 1 else rank_rows
     training = bin_pool(
@@ -169,15 +166,40 @@ def train_forecaster(
     trees = _count_trees(training, split, parameters)
     quantile_boosters = _fit_quantiles(training, split, parameters)
     boosters = _fit_means(training, pool.known.height, trees, parameters)
+    horizon_boosters = fit_horizons(training, pool.known, split, parameters)
+    of_horizons = chain.from_iterable(one.quantiles for one in horizon_boosters)
+    predicted = _predict_rows(pool, split.late, [*quantile_boosters, *of_horizons], parameters)
+    late, levels = pool.known[split.late], len(parameters.quantiles)
+    offsets, spreads = _calibrate(late, predicted[:, :levels], parameters)
     return Forecaster(
         features=names,
         boosters=tuple(booster.to_text() for booster in boosters),
         quantile_boosters=tuple(booster.to_text() for booster in quantile_boosters),
         levels=parameters.quantiles,
-        offsets=_calibrate(quantile_boosters, pool, split.late, parameters),
+        offsets=tuple(map(tuple, offsets.tolist())),
+        spreads=spreads,
+        horizons=calibrate_horizons(horizon_boosters, late, predicted[:, levels:]),
         training=_summarise(pool.known, split.late, trees, parameters),
         exchange=exchange,
     )
+
+
+def _read_pool(layer: pl.LazyFrame, names: Sequence[str], parameters: ForecasterParameters) -> Pool:
+    present = layer.collect_schema().names()
+    outcomes = [horizon.eta for horizon in parameters.all_horizons]
+    lacking = [name for name in outcomes if name not in present]
+    if lacking:
+        raise MissingOutcomesError(
+            f"the forecaster's features have no {', '.join(lacking)}: they were computed for other "
+            "horizons. Run the pipeline feature_engineering again, or set forecaster.horizons and "
+            "forecaster.totals as before"
+        )
+    occasions = [name for name in OCCASION_FEATURES if name in names]
+    limit = parameters.max_rows * parameters.boosters
+    known = [*_KNOWN, *occasions, *outcomes]
+    pool = pool_rows(layer, names, known, limit, parameters.random_state)
+    _warn_if_memory_is_short(pool.known.height, len(names), parameters)
+    return pool
 
 
 def _warn_if_memory_is_short(rows: int, features: int, parameters: ForecasterParameters) -> None:
@@ -189,22 +211,13 @@ def _warn_if_memory_is_short(rows: int, features: int, parameters: ForecasterPar
     )
 
 
-class _Sample(IntEnum):
-    """What a sample of rows is for: each has a seed of its own."""
-
-    EARLY = 0
-    LATE = 1
-    MEAN = 2
-    QUANTILE = 3
-
-
-def _count_trees(training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters) -> int:
+def _count_trees(training: AnyTrainingSet, split: Split, parameters: ForecasterParameters) -> int:
     limit = min(parameters.search_rows, parameters.max_rows)
     late_rows = math.ceil(limit * parameters.validation_share)
     early_rows = limit - late_rows
     seed = parameters.random_state
-    early = sample_positions(split.early, early_rows, seed, _Sample.EARLY)
-    late = sample_positions(split.late, late_rows, seed, _Sample.LATE)
+    early = sample_positions(split.early, early_rows, seed, Sample.EARLY)
+    late = sample_positions(split.late, late_rows, seed, Sample.LATE)
     settings = mean_settings(split.rows, parameters)
     return training.subset(early).count_trees(
         training.subset(late),  # type: ignore[arg-type]  # of the same class
@@ -219,7 +232,7 @@ def _fit_means(
     boosters = []
     for number in range(parameters.boosters):
         settings = replace(mean_settings(rows, parameters, number), trees=trees)
-        seed = (parameters.random_state, _Sample.MEAN, number)
+        seed = (parameters.random_state, Sample.MEAN, number)
         chosen = sample_positions(np.arange(rows), parameters.max_rows, *seed)
         sample = training if len(chosen) == rows else training.subset(chosen)
         boosters.append(sample.fit(settings))
@@ -227,10 +240,10 @@ def _fit_means(
 
 
 def _fit_quantiles(
-    training: AnyTrainingSet, split: _Split, parameters: ForecasterParameters
+    training: AnyTrainingSet, split: Split, parameters: ForecasterParameters
 ) -> list[Booster]:
     # One sample for all levels, so that they cross as little as possible.
-    seed = (parameters.random_state, _Sample.QUANTILE)
+    seed = (parameters.random_state, Sample.QUANTILE)
     early = training.subset(sample_positions(split.early, parameters.max_rows, *seed))
     return [
         early.fit(quantile_settings(split.rows, level, parameters))
@@ -238,34 +251,38 @@ def _fit_quantiles(
     ]
 
 
-def _calibrate(
-    quantile_boosters: Sequence[Booster],
-    pool: Pool,
-    late: Indices,
-    parameters: ForecasterParameters,
-) -> tuple[tuple[float, ...], ...]:
+def _predict_rows(
+    pool: Pool, rows: Indices, boosters: Sequence[Booster], parameters: ForecasterParameters
+) -> Floats:
+    """Predict rows with each booster, shape (rows, boosters)."""
     predicted = [
-        predict_each(quantile_boosters, matrix, parameters.num_threads)
-        for matrix in pool.read_features(late)
+        predict_each(boosters, matrix, parameters.num_threads)
+        for matrix in pool.read_features(rows)
     ]
-    known = pool.known[late]
-    offsets = conformal_offsets(
-        known[ETA].to_numpy(),
-        np.concatenate(predicted),
-        parameters.quantiles,
-        known.select(bucket_number()).to_series().to_numpy(),
-        len(BUCKETS),
-    )
-    return tuple(map(tuple, offsets.tolist()))
+    return np.concatenate(predicted)
 
 
-def _split_by_session(targets: pl.Series, share: float) -> _Split:
+def _calibrate(
+    late: pl.DataFrame, predicted: Floats, parameters: ForecasterParameters
+) -> tuple[Floats, tuple[float, ...]]:
+    """Compute the offsets, shape (buckets, levels), and the spreads, one per occasion."""
+    levels = parameters.quantiles
+    actual = late[ETA].to_numpy()
+    buckets = late.select(bucket_number()).to_series().to_numpy()
+    offsets = conformal_offsets(actual, predicted, levels, buckets, len(BUCKETS))
+    place = levels.index(0.5)
+    median = predicted[:, place] + offsets[buckets, place]
+    occasions = find_occasions(late).to_numpy()
+    return offsets, shared_spreads(actual - median, late[columns.TARGET_DATE], occasions)
+
+
+def _split_by_session(targets: pl.Series, share: float) -> Split:
     """Split the rows so that about a share of the sessions, the last ones, are late."""
     sessions = targets.unique().sort()
     place = int(len(sessions) * (1 - share))
     first_late = sessions[min(max(place, 1), len(sessions) - 1)]
     late = (targets >= first_late).to_numpy()
-    return _Split(np.flatnonzero(~late), np.flatnonzero(late))
+    return Split(np.flatnonzero(~late), np.flatnonzero(late))
 
 
 def row_weights(rows: pl.DataFrame, parameters: ForecasterParameters) -> Floats:
@@ -285,54 +302,6 @@ def row_weights(rows: pl.DataFrame, parameters: ForecasterParameters) -> Floats:
         age = rows[columns.TARGET_DATE].rank("dense", descending=True).to_numpy() - 1.0
         weights = weights * np.exp2(-age / parameters.half_life_sessions)
     return weights
-
-
-def mean_settings(rows: int, parameters: ForecasterParameters, number: int = 0) -> BoosterSettings:
-    """Derive the settings of a booster of the mean.
-
-    Args:
-        rows: Number of rows to train on, before sampling.
-        parameters: Parameters of the forecaster.
-        number: Position of the booster, which changes its seed.
-
-    Returns:
-        The settings, with the maximum number of trees.
-    """
-    trained_on = min(rows, parameters.max_rows)
-    small = max(_MIN_ROWS_IN_LEAF, trained_on // _LEAVES_OF_SMALL_DATA)
-    return BoosterSettings(
-        trees=parameters.n_estimators,
-        learning_rate=parameters.learning_rate,
-        leaves=parameters.num_leaves,
-        seed=parameters.random_state + number,
-        min_rows_in_leaf=min(parameters.min_rows_in_leaf, small),
-        feature_fraction=parameters.feature_fraction,
-        bagging_fraction=parameters.bagging_fraction,
-        lambda_l2=parameters.lambda_l2,
-        max_bin=parameters.max_bin,
-        quantized=parameters.quantized,
-        num_threads=parameters.num_threads,
-    )
-
-
-def quantile_settings(rows: int, level: float, parameters: ForecasterParameters) -> BoosterSettings:
-    """Derive the settings of the booster of a quantile.
-
-    Args:
-        rows: Number of rows trained on.
-        level: Level of the quantile.
-        parameters: Parameters of the forecaster.
-
-    Returns:
-        The settings.
-    """
-    return replace(
-        mean_settings(rows, parameters),
-        quantile=level,
-        trees=parameters.quantile_trees,
-        learning_rate=parameters.quantile_learning_rate,
-        leaves=parameters.quantile_leaves,
-    )
 
 
 def _summarise(

@@ -172,11 +172,13 @@ def _suggest_setting(trial: "Trial", parameters: ForecasterParameters) -> Foreca
         else:
             found[name] = trial.suggest_float(name, low, high, log=searched.log)
     # The quantiles are not judged, and one booster ranks settings as well as two.
-    return parameters.model_copy(update={**found, "quantile_trees": 1, "boosters": 1})
+    return parameters.model_copy(
+        update={**found, "quantile_trees": 1, "boosters": 1, "horizons": (), "totals": ()}
+    )
 
 
 def _measure_eta_r2(features: pl.LazyFrame, plan: Plan, setting: ForecasterParameters) -> float:
-    rows = pl.concat(run_backtest(features, plan, setting))
+    rows = pl.concat(rows.forecasts for rows in run_backtest(features, plan, setting))
     eta_r2: float | None = select_headline(rows).select(eta_r2_of(FORECAST)).item()
     if eta_r2 is None:
         raise NoBacktestError(

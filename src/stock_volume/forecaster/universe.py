@@ -1,11 +1,13 @@
 """Classify symbols: common stocks, and buckets of liquidity."""
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.features.quantities import ABNORMAL_STD
 
 OTHER_SECURITIES: Final = (
     r"preferred|\bpfd\b|warrant|\bunits?\b|\brights?\b|\bnotes?\b|debenture|\bbonds?\b"
@@ -19,10 +21,21 @@ FUNDS: Final = r"\bfund\b|closed[- ]end|beneficial interest"
 BUCKETS: Final = ("below 100k", "100k to 1M", "1M to 5M", "5M to 100M", "above 100M")
 """Buckets of liquidity: mean daily dollar volume of the 22 bars up to the origin."""
 
+BUCKET: Final = "bucket"
+"""Column: position of the bucket of liquidity in ``BUCKETS``."""
+
+VARIABILITIES: Final = ("below 0.4", "0.4 to 0.6", "above 0.6")
+"""Groups of symbols by how much their volume varies: the standard deviation of the last 252
+abnormal volumes, in logs."""
+
+VARIABILITY: Final = "variability"
+"""Column: position of the group in ``VARIABILITIES``."""
+
 LIQUIDITY: Final = "size"
 """Feature: the mean log dollar volume that decides the bucket of liquidity."""
 
 _EDGES: Final = tuple(math.log(dollars) for dollars in (1e5, 1e6, 5e6, 1e8))
+_VARIABILITY_EDGES: Final = (0.4, 0.6)
 
 
 def is_common_stock() -> pl.Expr:
@@ -50,6 +63,19 @@ def bucket_number() -> pl.Expr:
         Expression over rows with the feature ``LIQUIDITY``: position in ``BUCKETS``, the
         lowest where the feature is unknown.
     """
-    liquidity = pl.col(LIQUIDITY)
-    above = [(liquidity > edge).fill_null(value=False).cast(pl.Int8) for edge in _EDGES]
+    return _count_edges_below(LIQUIDITY, _EDGES)
+
+
+def variability_number() -> pl.Expr:
+    """Compute the group of variability.
+
+    Returns:
+        Expression over rows with the feature ``ABNORMAL_STD``: position in ``VARIABILITIES``, the
+        lowest where the feature is unknown.
+    """
+    return _count_edges_below(ABNORMAL_STD, _VARIABILITY_EDGES)
+
+
+def _count_edges_below(name: str, edges: Iterable[float]) -> pl.Expr:
+    above = [(pl.col(name) > edge).fill_null(value=False).cast(pl.Int8) for edge in edges]
     return pl.sum_horizontal(above).cast(pl.Int8)

@@ -1,8 +1,10 @@
-"""What happens around a run: what a terminal shows, logs of stages, the manifest, the verdict."""
+"""What happens around a run: its lock, what a terminal shows, logs, the manifest, the verdict."""
 
 from stock_volume.hooks.closing import ClosingHook
 from stock_volume.hooks.cluster import ClusterHook
 from stock_volume.hooks.failed_node import FailedNodeHook
+from stock_volume.hooks.freshness import FreshnessHook
+from stock_volume.hooks.lock import LockHook
 from stock_volume.hooks.manifest import RunManifestHook
 from stock_volume.hooks.release import ReleaseOnErrorHook
 from stock_volume.hooks.stage_log import StageLogHook
@@ -14,6 +16,8 @@ __all__ = [
     "ClosingHook",
     "ClusterHook",
     "FailedNodeHook",
+    "FreshnessHook",
+    "LockHook",
     "ReleaseOnErrorHook",
     "RunManifestHook",
     "StageLogHook",

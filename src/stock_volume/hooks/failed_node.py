@@ -3,7 +3,7 @@
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node
 
-from stock_volume.hooks.names import RunParams
+from stock_volume.hooks.names import RunParams, is_sequential
 
 
 class FailedNodeHook:
@@ -31,5 +31,5 @@ class FailedNodeHook:
     @hook_impl
     def on_pipeline_error(self, error: Exception, run_params: RunParams) -> None:
         """Add the note; if nodes run in parallel, the last to start may not be the one to fail."""
-        if self._node and "SequentialRunner" in str(run_params.get("runner")):
+        if self._node and is_sequential(run_params):
             error.add_note(f"in the node {self._node}")

@@ -11,13 +11,21 @@ from typing import Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
+from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from stock_volume.files import replace_unsafe_characters
-from stock_volume.hooks.names import MANIFEST, MANIFESTS, SERVICE, RunParams
-from stock_volume.lineage.digests import digest_path, git_revision, package_versions
+from stock_volume.hooks.names import (
+    MANIFEST,
+    MANIFESTS,
+    SERVICE,
+    RunParams,
+    is_sequential,
+    pipeline_names,
+)
+from stock_volume.lineage.digests import Environment, digest_path
 from stock_volume.lineage.manifest import (
     ALL_PARAMETERS,
     Content,
@@ -54,16 +62,25 @@ class RunManifestHook:
         self._project_path = Path()
         self._reset(DataCatalog())
 
-    def _reset(self, catalog: DataCatalog, names: Iterable[str] = ()) -> None:
+    def _reset(
+        self,
+        catalog: DataCatalog,
+        pipeline: Pipeline | None = None,
+        run_params: RunParams | None = None,
+    ) -> None:
         self._start = 0.0
         self._catalog = catalog
-        self._paths = {name: _fixed_path(catalog.get(name)) for name in names}
+        self._run_params = run_params or RunParams(run_id="", runner=None)
+        self._pipeline = pipeline or Pipeline([])
+        self._paths = {name: _fixed_path(catalog.get(name)) for name in self._pipeline.datasets()}
+        self._environment: Environment | None = None
+        self._is_begun = False
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, dict[str, int]] = defaultdict(dict)
         self._saved: dict[str, dict[str, None]] = defaultdict(dict)
         self._partitions: dict[str, set[str]] = defaultdict(set)
-        self._replaced: dict[str, Content | None] = {}
+        self._known: dict[str, Content | None] = {}
         self._used: set[str] = set()
 
     @hook_impl
@@ -72,9 +89,11 @@ class RunManifestHook:
         self._project_path = Path(context.project_path)
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: RunParams, pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Start the clock."""
-        self._reset(catalog, pipeline.datasets())
+        self._reset(catalog, pipeline, run_params)
         self._start = time.perf_counter()
 
     @hook_impl
@@ -90,19 +109,31 @@ class RunManifestHook:
 
     def _record_start(self, node: Node) -> None:
         if node.name not in self._started:
+            # Kedro calls no hook when the files of a node are in place: they are when another
+            # node starts, unless nodes run side by side.
+            if self._saved and is_sequential(self._run_params):
+                self._keep_progress()
             self._started[node.name] = time.perf_counter()
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Digest what the run has read from or written to this path, before it is replaced."""
+        """Mark the run as incomplete, and digest what was at this path, before it is replaced."""
         if _is_unchanged(data):
             return
         path = self._paths.get(dataset_name)
         if path and dataset_name not in self._used:
-            for name in self._used - self._replaced.keys():
+            for name in self._used - self._known.keys():
                 if self._paths.get(name) == path:
-                    self._replaced[name] = self._content(name)
+                    self._known[name] = self._content(name)
         self._used.add(dataset_name)
+        if not self._is_begun:
+            self._is_begun = True
+            self._keep_progress()
+
+    def _keep_progress(self) -> None:
+        """Keep a manifest of the completed nodes: if the process is killed, it is the last."""
+        if MANIFESTS in self._catalog:
+            self._keep(self._manifest(is_complete=False))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
@@ -118,13 +149,11 @@ class RunManifestHook:
             self._partitions[dataset_name].update(map(str, data))
 
     @hook_impl
-    def after_pipeline_run(
-        self, run_params: RunParams, pipeline: Pipeline, catalog: DataCatalog
-    ) -> None:
+    def after_pipeline_run(self, catalog: DataCatalog) -> None:
         """Write the manifest and log where the results are."""
         if MANIFEST not in catalog or not self._saved:
             return  # a run that saved nothing leaves the manifest of the existing results
-        manifest = self._manifest(run_params["run_id"], pipeline)
+        manifest = self._manifest(is_complete=True)
         if MANIFESTS in catalog:
             self._keep(manifest)
         catalog.save(MANIFEST, manifest)
@@ -132,28 +161,35 @@ class RunManifestHook:
 
     # After the other hooks: if this fails (a full disk), they have done their part.
     @hook_impl(trylast=True)
-    def on_pipeline_error(self, run_params: RunParams, pipeline: Pipeline) -> None:
+    def on_pipeline_error(self) -> None:
         """Keep a manifest of the completed nodes: later runs may use their outputs."""
         failed = next(reversed(self._started), None)
         self._saved.pop(str(failed), None)
-        if MANIFESTS in self._catalog and self._saved:
-            self._keep(self._manifest(run_params["run_id"], pipeline, failed))
+        if MANIFESTS in self._catalog and self._is_begun:
+            try:
+                self._keep(self._manifest(is_complete=False, failed=failed))
+            except (DatasetError, OSError) as error:  # the disk may be what failed
+                logger.warning("the manifest of the failed run cannot be written: %s", error)
 
     def _keep(self, manifest: RunManifest) -> None:
         self._catalog.save(MANIFESTS, {replace_unsafe_characters(manifest.run_id): manifest})
 
-    def _manifest(self, run_id: str, pipeline: Pipeline, failed: str | None = None) -> RunManifest:
-        seconds = time.perf_counter() - self._start
-        nodes = [node for node in pipeline.nodes if node.name in self._saved]
+    def _manifest(self, *, is_complete: bool, failed: str | None = None) -> RunManifest:
+        nodes = [node for node in self._pipeline.nodes if node.name in self._saved]
         outputs = {name for node in nodes for name in self._saved[node.name]}
         inputs = {name for node in nodes for name in node.inputs} - outputs
+        environment = self._environment = self._environment or Environment.of(self._project_path)
         return RunManifest(
-            run_id=run_id,
+            run_id=self._run_params["run_id"],
             finished_at=datetime.now(tz=UTC).replace(microsecond=0),
-            seconds=round(seconds, 3),
-            git_revision=git_revision(self._project_path),
-            versions=package_versions(),
-            parameters=_for_manifest(to_jsonable_python(self._catalog.load(ALL_PARAMETERS))),
+            is_complete=is_complete,
+            pipelines=pipeline_names(self._run_params),
+            planned=tuple(node.name for node in self._pipeline.nodes),
+            seconds=round(time.perf_counter() - self._start, 3),
+            git_revision=environment.git_revision,
+            code=environment.code,
+            versions=environment.versions,
+            parameters=recorded_parameters(self._catalog),
             inputs=self._contents(inputs),
             nodes={node.name: self._node_record(node) for node in nodes},
             outputs=self._contents(outputs),
@@ -169,32 +205,64 @@ class RunManifestHook:
         )
 
     def _contents(self, names: Iterable[str]) -> dict[str, Content]:
-        contents = {
-            name: self._replaced[name] if name in self._replaced else self._content(name)
-            for name in sorted(names)
-        }
+        """Return contents by name, each digested once: when its node or the run had ended."""
+        for name in names:
+            if name not in self._known:
+                self._known[name] = self._content(name)
+        contents = {name: self._known[name] for name in sorted(names)}
         return {name: content for name, content in contents.items() if content is not None}
 
     def _content(self, name: str) -> Content | None:
-        """Digest the files of a dataset, or look up its tag; None if it has neither."""
-        dataset: Any = self._catalog[name]
-        if hasattr(type(dataset), "tag"):  # on the instance, the property would ask the store
-            return StoredTag(tag=dataset.tag)
-        if hasattr(dataset, "digests"):
-            digests = dataset.digests()
-            return None if digests is None else tuple(digests)
-        path = getattr(dataset, "path", None) or _fixed_path(dataset)
-        if isinstance(path, str):
-            logger.warning("the manifest has no digest of %s at %s", name, redact_address(path))
-            return None
-        if path is None or not path.exists():
-            return None  # in memory
-        path = path.absolute()
-        digests = digest_path(path)
-        if path.is_dir() and name in self._partitions:
-            saved = self._partitions[name]
-            digests = [one for one in digests if _is_partition(path, one.path, saved)]
-        return tuple(digests)
+        """Digest a dataset; of a folder that the run adds files to, only these files."""
+        content = read_content(self._catalog, name)
+        saved = self._partitions.get(name)
+        path = _fixed_path(self._catalog[name])
+        if not saved or isinstance(content, StoredTag | None):
+            return content
+        if not isinstance(path, Path) or not path.is_dir():
+            return content
+        folder = path.absolute()
+        return tuple(one for one in content if _is_partition(folder, one.path, saved))
+
+
+def read_content(catalog: DataCatalog, name: str) -> Content | None:
+    """Digest the files of a dataset, or look up its tag.
+
+    Args:
+        catalog: The catalog of a run.
+        name: Name of the dataset.
+
+    Returns:
+        The content; None if the dataset is missing, in memory, or has no digests.
+    """
+    dataset: Any = catalog[name]
+    if hasattr(type(dataset), "tag"):  # on the instance, the property would ask the store
+        return StoredTag(tag=dataset.tag)
+    if hasattr(dataset, "digests"):
+        digests = dataset.digests()
+        return None if digests is None else tuple(digests)
+    path = getattr(dataset, "path", None) or _fixed_path(dataset)
+    if isinstance(path, str):
+        logger.warning("the manifest has no digest of %s at %s", name, redact_address(path))
+        return None
+    if path is None or not path.exists():
+        return None  # in memory
+    return tuple(digest_path(path.absolute()))
+
+
+def recorded_parameters(catalog: DataCatalog) -> dict[str, JsonValue]:
+    """Return all parameters as a manifest records them.
+
+    Args:
+        catalog: The catalog of a run.
+
+    Returns:
+        The parameters, without secrets in addresses.
+    """
+    parameters: dict[str, JsonValue] = _for_manifest(
+        to_jsonable_python(catalog.load(ALL_PARAMETERS))
+    )
+    return parameters
 
 
 def _is_unchanged(data: Any) -> bool:

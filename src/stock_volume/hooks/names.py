@@ -1,6 +1,7 @@
 """What hooks know of a run: its parameters, datasets and folder."""
 
-from typing import Final, TypedDict
+from collections.abc import Sequence
+from typing import Final, NotRequired, TypedDict
 
 
 class RunParams(TypedDict):
@@ -8,6 +9,19 @@ class RunParams(TypedDict):
 
     run_id: str
     runner: str | None
+    pipeline_names: NotRequired[Sequence[str] | None]
+    only_missing_outputs: NotRequired[bool]
+
+
+def is_sequential(run_params: RunParams) -> bool:
+    """Return whether nodes run one by one, as they do with Kedro's default runner."""
+    runner = str(run_params.get("runner"))
+    return runner == "None" or "SequentialRunner" in runner
+
+
+def pipeline_names(run_params: RunParams) -> tuple[str, ...]:
+    """Return the names of the pipelines of a run."""
+    return tuple(run_params.get("pipeline_names") or ("__default__",))
 
 
 LOGS_FOLDER: Final = "logs"

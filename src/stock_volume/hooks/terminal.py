@@ -128,7 +128,7 @@ def _describe_datasets(made: dict[str, int | None]) -> Iterator[str]:
         if rows is None:
             yield name
         elif rows:
-            yield f"{name} {rows:,} rows"
+            yield f"{rows:,} {name}"
 
 
 def _join_fitting(texts: list[str], width: int) -> str:

@@ -7,12 +7,13 @@ import subprocess
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 UNKNOWN_REVISION: Final = "unknown"
 _CHUNK_BYTES: Final = 2**20
+_PACKAGE: Final = Path(__file__).parents[1]
 _PACKAGES: Final = (
     "stock_volume",
     "kedro",
@@ -28,6 +29,29 @@ _PACKAGES: Final = (
     "bentoml",
 )
 """The packages whose version can change a result."""
+
+
+class Environment(NamedTuple):
+    """The code and the packages of a run.
+
+    Attributes:
+        git_revision: Commit of the code.
+        code: Fingerprint of this package's modules.
+        versions: Versions of Python and of the packages that can change a result.
+    """
+
+    git_revision: str
+    code: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, project: Path) -> Self:
+        """Describe the present environment.
+
+        Args:
+            project: Folder of the project.
+        """
+        return cls(git_revision(project), code_digest(), package_versions())
 
 
 class FileDigest(BaseModel):
@@ -98,6 +122,16 @@ def parameters_digest(value: JsonValue) -> str:
         SHA-256 over its JSON with sorted keys, in hexadecimal.
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def code_digest() -> str:
+    """Digest the source code of this package.
+
+    Returns:
+        Fingerprint of its modules, in hexadecimal; equal for equal code, wherever it is.
+    """
+    files = sorted(_PACKAGE.rglob("*.py"))
+    return fingerprint((f.relative_to(_PACKAGE).as_posix(), digest_file(f).sha256) for f in files)
 
 
 def package_versions() -> dict[str, str]:

@@ -184,6 +184,24 @@ class History:
 
         return reading
 
+    def find_makers(self, content: Content) -> list[Execution]:
+        """Find the executions that made a content, or files of it that are all still there.
+
+        Args:
+            content: What a dataset holds; a folder may hold files of several runs.
+
+        Returns:
+            The executions, latest first.
+        """
+        keys = _keys(content)
+        outputs = {output for key in keys for output in self._outputs.get(key, ())}
+        makers = {
+            made.execution
+            for made in outputs
+            if _keys(self.runs[made.execution.run].outputs[made.name]) <= keys
+        }
+        return sorted(makers, reverse=True)
+
     def trace(self, root: Artefact) -> Chain:
         """Follow an artefact back to what no run made.
 
@@ -298,6 +316,24 @@ def state_of(
     if artefact.tag:
         return [State.UNCHANGED if is_stored(artefact.tag) else State.GONE]
     return [history.state(file, digest(file.path)) for file in artefact.files]
+
+
+def key_of(content: Content | None) -> str:
+    """Return what identifies a content.
+
+    Args:
+        content: What a dataset holds or held.
+
+    Returns:
+        SHA-256 of its file, fingerprint of its files, or tag; empty if it is unknown.
+    """
+    return _artefact("", content).key
+
+
+def _keys(content: Content) -> set[str]:
+    if isinstance(content, StoredTag):
+        return {content.tag}
+    return {file.sha256 for file in content}
 
 
 def _artefact(name: str, content: Content | None, made_by: tuple[Execution, ...] = ()) -> Artefact:

@@ -74,13 +74,25 @@ class RunManifest(BaseModel):
     """Kedro's identifier of the run."""
 
     finished_at: Timestamp
-    """When the run ended."""
+    """When the run ended; if it is not complete, when its latest node did."""
+
+    is_complete: bool = True
+    """False until all nodes have run: it stays false if the run fails or is killed."""
+
+    pipelines: tuple[str, ...] = ()
+    """Names of the pipelines."""
+
+    planned: tuple[str, ...] = ()
+    """Names of all nodes of the run, also of those that saved nothing or were not reached."""
 
     seconds: float | None = None
     """How long the run took."""
 
     git_revision: str = UNKNOWN_REVISION
     """Commit of the code, with ``-dirty`` appended if tracked files differed from it."""
+
+    code: str = ""
+    """Fingerprint of the package's modules."""
 
     versions: dict[str, str] = {}
     """Versions of Python and of the packages that can change a result."""
@@ -100,6 +112,12 @@ class RunManifest(BaseModel):
     failed: str | None = Field(default=None, exclude_if=lambda node: node is None)
     """The node at which the run failed; absent if the run succeeded."""
 
+    def remaining(self) -> set[str]:
+        """Name the nodes that the run did not complete; none if the run is complete."""
+        if self.is_complete and self.failed is None:
+            return set()
+        return {*self.planned, *filter(None, [self.failed])} - self.nodes.keys()
+
     def makers(self) -> dict[str, str]:
         """Name the node that saved each output, in the order of the run."""
         return {output: node for node, record in self.nodes.items() for output in record.outputs}
@@ -115,11 +133,9 @@ class RunManifest(BaseModel):
         """
         values: dict[str, JsonValue] = {}
         for name in self.nodes[node].inputs:
-            if name == ALL_PARAMETERS:
-                values[name] = self.parameters
-            elif name.startswith(PARAMETER_PREFIX):
+            if is_parameter(name):
                 dotted = name.removeprefix(PARAMETER_PREFIX)
-                values[dotted] = _look_up(self.parameters, dotted)
+                values[dotted] = look_up_parameter(self.parameters, dotted)
         return values
 
 
@@ -132,9 +148,24 @@ def is_parameter(dataset: str) -> bool:
     return dataset == ALL_PARAMETERS or dataset.startswith(PARAMETER_PREFIX)
 
 
-def _look_up(parameters: JsonValue, dotted: str) -> JsonValue:
-    for part in dotted.split("."):
-        if not isinstance(parameters, Mapping):
-            raise KeyError(dotted)
-        parameters = parameters[part]
-    return parameters
+def look_up_parameter(parameters: Mapping[str, JsonValue], name: str) -> JsonValue:
+    """Look up a parameter.
+
+    Args:
+        parameters: All parameters.
+        name: Dotted name; ``parameters`` are all of them.
+
+    Returns:
+        Its value.
+
+    Raises:
+        KeyError: There is no such parameter.
+    """
+    if name == ALL_PARAMETERS:
+        return dict(parameters)
+    value: JsonValue = dict(parameters)
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            raise KeyError(name)
+        value = value[part]
+    return value

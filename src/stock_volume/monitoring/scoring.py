@@ -9,8 +9,7 @@ import polars as pl
 
 from stock_volume import columns
 from stock_volume.arrays import Floats
-from stock_volume.evaluation.backtest import COMMON_STOCK
-from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
 from stock_volume.evaluation.measures import (
     PER_CENT,
@@ -24,7 +23,7 @@ from stock_volume.evaluation.measures import (
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
-from stock_volume.forecaster.model import FORECAST, quantile_name, shares_at_base
+from stock_volume.forecaster.model import FORECAST, MA5, quantile_name, shares_at_base
 from stock_volume.forecaster.universe import is_common_stock
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import (

@@ -11,8 +11,7 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.arrays import Floats
 from stock_volume.bars.ledger import ROWS_QUARANTINED, ROWS_READ
-from stock_volume.evaluation.backtest import BUCKET
-from stock_volume.evaluation.groups import MIN_SESSIONS_OF_MONTH, SAME_ROWS, merge_equal
+from stock_volume.evaluation.equal_groups import MIN_SESSIONS_OF_MONTH, SAME_ROWS, merge_equal
 from stock_volume.evaluation.headline import select_universe
 from stock_volume.evaluation.measures import (
     PER_CENT,
@@ -28,8 +27,15 @@ from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics
 from stock_volume.features.calendar import KIND, SessionKind
 from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
+from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
 from stock_volume.forecaster.parameters import BacktestParameters
-from stock_volume.forecaster.universe import BUCKETS, LIQUIDITY
+from stock_volume.forecaster.universe import (
+    BUCKET,
+    BUCKETS,
+    LIQUIDITY,
+    VARIABILITIES,
+    VARIABILITY,
+)
 from stock_volume.reporting.findings import (
     CalibrationPoint,
     Findings,
@@ -115,7 +121,9 @@ def find(
     of_month, short = _split_months(rows)
     names = _read_names(layers.forecast_features)
     return Findings(
-        by_bucket=measure.groups(rows, {n: pl.col(BUCKET) == i for i, n in enumerate(BUCKETS)}),
+        by_bucket=measure.groups(rows, _numbered(BUCKET, BUCKETS)),
+        by_occasion=measure.apart().groups(rows, _numbered(OCCASION, OCCASIONS)),
+        by_variability=measure.groups(rows, _numbered(VARIABILITY, VARIABILITIES)),
         by_security=measure.groups(every, security_kinds()),
         by_month=measure.groups(of_month, _equal_to(_MONTH, of_month)),
         by_session=measure.apart().groups(
@@ -161,6 +169,11 @@ class _Measurement(NamedTuple):
         enough = group.sessions >= _MIN_BLOCKS * self.parameters.block_sessions
         intervals = bootstrap_intervals(rows, self.parameters) if enough else None
         return MeasuredGroup(name=name, measures=group, intervals_95=intervals)
+
+
+def _numbered(column: str, names: Sequence[str]) -> dict[str, pl.Expr]:
+    """Make the conditions of groups whose number is a position in ``names``."""
+    return {str(name): pl.col(column) == place for place, name in enumerate(names)}
 
 
 def _equal_to(column: str, rows: pl.DataFrame) -> dict[str, pl.Expr]:

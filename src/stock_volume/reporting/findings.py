@@ -211,6 +211,12 @@ class Findings(_Finding):
     by_bucket: tuple[MeasuredGroup, ...]
     """By bucket of liquidity."""
 
+    by_occasion: tuple[MeasuredGroup, ...]
+    """By occasion of the target session."""
+
+    by_variability: tuple[MeasuredGroup, ...]
+    """By how much a symbol's volume varies."""
+
     by_security: tuple[MeasuredGroup, ...]
     """By kind of security."""
 

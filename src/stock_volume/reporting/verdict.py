@@ -116,6 +116,7 @@ def _describe_groups(findings: Findings) -> list[dict[str, GroupMetrics]]:
     ways = {
         "symbols that trade {} dollars a day": findings.by_bucket,
         "{}": findings.by_security,
+        "symbols whose volume varies by {} in logs": findings.by_variability,
         "sessions of the kind '{}'": findings.by_session,
         "the month {}": findings.by_month,
     }

@@ -26,7 +26,9 @@ from stock_volume.forecaster.parameters import MIN_BARS
 MAX_ROWS: Final = 10_000
 MAX_SYMBOLS: Final = 1_000
 MAX_BARS: Final = 3_000
+MAX_EVENTS: Final = 400
 MAX_FOUND: Final = 100
+MAX_FEATURES: Final = 5
 MAX_SYMBOL_TEXT: Final = 255
 """No file system has longer names of files, from which symbols come."""
 
@@ -81,7 +83,13 @@ _FORECAST_EXAMPLE: Final[Any] = {
     "latest_bar": "2021-01-27",
     "session": "2021-01-28",
     "forecast": 144729638,
-    "quantiles": {"q10": 92508188, "q50": 134630405, "q90": 220557557},
+    "quantiles": {
+        "q5": 84711226,
+        "q10": 92508188,
+        "q50": 134630405,
+        "q90": 220557557,
+        "q95": 250118321,
+    },
     "stale": True,
     "model": "stock_volume_forecaster:houvjixim2or4ax4",
     "event": {
@@ -95,6 +103,15 @@ _FORECAST_EXAMPLE: Final[Any] = {
         "text": "Reports earnings after the close on 2021-01-27 (confirmed); the forecast session "
         "reacts to it.",
     },
+    "horizons": [
+        {
+            "horizon": "total_5",
+            "session": "2021-02-03",
+            "forecast": 612345678,
+            "q10": 455123456,
+            "q90": 861234567,
+        }
+    ],
 }
 
 
@@ -188,6 +205,7 @@ _MODELS_EXAMPLE: Final[Any] = {
         "trained_from": "2000-03-01",
         "trained_to": "2021-01-27",
         "inputs": ["vol_moving_avg", "adj_close_rolling_med"],
+        "smallest_inputs": {"vol_moving_avg": 0.0, "adj_close_rolling_med": 0.0004},
         "largest_inputs": {"vol_moving_avg": 573576400.0, "adj_close_rolling_med": 393.9},
         "metrics": {
             "random_split": {
@@ -223,10 +241,13 @@ _MODELS_EXAMPLE: Final[Any] = {
                 "coverage_80": [79.2, 81.0],
             },
             "by_bucket": {"above 100M": _GROUP_EXAMPLE},
+            "by_occasion": {"earnings reaction": _GROUP_EXAMPLE},
+            "by_variability": {"below 0.4": _GROUP_EXAMPLE},
             "by_security": {"common stocks": _GROUP_EXAMPLE},
             "by_year": {"2020": _GROUP_EXAMPLE},
             "baselines": {"har": _POINT_EXAMPLE},
-            "plan": {"folds": [], "min_sessions": 252, "note": ""},
+            "by_horizon": {"total_5": {**_GROUP_EXAMPLE, "baselines": {"har": _POINT_EXAMPLE}}},
+            "plan": {"folds": [], "min_sessions": 252, "note": "", "horizon_step": 4},
         },
         "features": [
             {"name": "volume_lag_0", "description": "log dollar volume 0 bars ago, over base"}
@@ -288,7 +309,7 @@ _ESTIMATOR_TAG: Final = Field(
 ESTIMATOR_NOTE: Final = "an estimate for the day that the two averages end on, not a forecast"
 _NOTE: Final = Field(
     default=ESTIMATOR_NOTE,
-    description="what the answer is, and whether an input is larger than any that was trained on",
+    description="what the answer is, and which input is below or above all that was trained on",
 )
 
 
@@ -360,6 +381,18 @@ class SymbolsRequest(BaseModel):
     ]
 
 
+class OwnEvent(BaseModel):
+    """A release of earnings, as it is scheduled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    date: Annotated[dt.date, Field(description="its date in the exchange's time zone")]
+    time: Annotated[
+        Literal["pre", "post"] | None,
+        Field(description="before or after the close of that day; null where unknown"),
+    ] = None
+
+
 class BarsRequest(BaseModel):
     """Ask for a forecast from bars of your own."""
 
@@ -376,6 +409,15 @@ class BarsRequest(BaseModel):
             max_length=MAX_BARS,
         ),
     ]
+    events: Annotated[
+        list[OwnEvent],
+        FailFast(),
+        Field(
+            description="releases of earnings of the symbol, past and coming; the model must have "
+            "been trained with events",
+            max_length=MAX_EVENTS,
+        ),
+    ] = []
 
 
 def _kind_of(request: Any) -> str:
@@ -392,6 +434,13 @@ _NAME: Final = Field(
     description="name of the security, where it is known", examples=["Apple Inc. - Common Stock"]
 )
 _ETF: Final = Field(description="whether it is an ETF")
+_LATEST_BAR: Final = Field(description="date of its latest bar", examples=["2021-01-27"])
+_DOLLAR_VOLUME: Final = Field(
+    description="dollars traded a day, mean of the last 22 bars", examples=[14123456789.0]
+)
+_LATEST_AVERAGE: Final = Field(
+    description="mean volume of the last 30 calendar days, in shares", examples=[111213141.5]
+)
 
 
 class Quantiles(BaseModel):
@@ -425,6 +474,29 @@ class Event(BaseModel):
     text: str = Field(description="the same in a sentence")
 
 
+HorizonQuery = Annotated[
+    str | None,
+    Field(
+        description="leave out other horizons: `h2` to `h5`, `total_5` or `total_20`, as trained",
+        max_length=20,
+        examples=["total_5"],
+    ),
+]
+
+
+class HorizonForecast(BaseModel):
+    """A forecast beyond the next session."""
+
+    horizon: str = Field(
+        description="`h3` is the third session, `total_5` the total of the next five",
+        examples=["total_5"],
+    )
+    session: dt.date = Field(description="the session, or the last one of a total")
+    forecast: int = Field(description="shares; about the median of what may come")
+    q10: int = Field(description="shares; the volume is below it in one case of ten")
+    q90: int = Field(description="shares; the volume is below it in nine cases of ten")
+
+
 class Forecast(BaseModel):
     """A forecast of the session after a symbol's latest bar."""
 
@@ -442,6 +514,9 @@ class Forecast(BaseModel):
     event: Event | None = Field(
         default=None,
         description="the next event of the symbol, if one is known; the run must have had events",
+    )
+    horizons: list[HorizonForecast] = Field(
+        default=[], description="forecasts beyond the next session"
     )
 
 
@@ -483,6 +558,91 @@ class Forecasts(BaseModel):
     problems: list[Problem] = Field(description="one for each symbol without a forecast")
 
 
+class SymbolOverview(BaseModel):
+    """A symbol, and its forecast if it has one."""
+
+    symbol: str = _SYMBOL
+    security_name: str | None = _NAME
+    etf: bool = _ETF
+    latest_bar: dt.date = _LATEST_BAR
+    dollar_volume: float | None = _DOLLAR_VOLUME
+    vol_moving_avg: float | None = _LATEST_AVERAGE
+    mdape: float | None = Field(
+        description="median absolute error of its forecasts in the backtest, in per cent of the "
+        "volume; null where none was scored",
+        examples=[17.8],
+    )
+    session: dt.date | None = Field(
+        description="the session that is forecast; like all that follows, null without a forecast"
+    )
+    stale: bool | None = Field(description="whether the session is over")
+    forecast: int | None = Field(description="shares", examples=[144729638])
+    quantiles: Quantiles | None = Field(description="shares")
+    recent_sessions: int | None = Field(
+        description="latest bars that the forecast is compared with, at most 60", examples=[60]
+    )
+    busier_sessions: int | None = Field(
+        description="how many of them have a larger volume than the forecast", examples=[6]
+    )
+    quieter_sessions: int | None = Field(
+        description="how many of them have a smaller volume than the forecast", examples=[54]
+    )
+    event: Event | None = Field(description="the next event of the symbol, if one is known")
+
+
+class Overview(BaseModel):
+    """All symbols with their forecasts."""
+
+    model: str = Field(description="tag of the forecaster")
+    symbols: list[SymbolOverview] = Field(description="the most traded first")
+
+
+class FeatureFactor(BaseModel):
+    """The effect of a feature on a forecast."""
+
+    name: str = Field(description="its name", examples=["volume_lag_0"])
+    description: str = Field(description="what it measures")
+    value: float | None = Field(description="its value; null where unknown")
+    factor: float = Field(description="what it multiplies the forecast by", examples=[1.03])
+
+
+class KindFactor(BaseModel):
+    """The effect of the features of a kind on a forecast."""
+
+    kind: str = Field(description="the kind, as in docs/features.md", examples=["Volume"])
+    factor: float = Field(description="product of the factors of its features", examples=[1.12])
+    text: str = Field(
+        description="the same in a sentence",
+        examples=["Its recent volume: raises the forecast by 12 %."],
+    )
+    features: list[FeatureFactor] = Field(
+        description=f"the {MAX_FEATURES} features with the largest effect, the largest first"
+    )
+
+
+class ForecastExplanation(BaseModel):
+    """Why a forecast is what it is: the product of `start`, `average` and all factors."""
+
+    symbol: str = _SYMBOL
+    session: dt.date = Field(description="the session that is forecast")
+    forecast: int = Field(description="shares")
+    start: float = Field(
+        description="the mean dollar volume of the last five bars, in shares at the last close",
+        examples=[120345678.9],
+    )
+    average: float = Field(
+        description="factor of the average row of training: how far volume lies from that mean",
+        examples=[0.98],
+    )
+    average_text: str = Field(description="the same in a sentence")
+    adaptation: float = Field(
+        description="factor of the adaptation to the errors of past forecasts", examples=[1.02]
+    )
+    adaptation_text: str = Field(description="the same in a sentence")
+    kinds: list[KindFactor] = Field(description="the largest effect first")
+    model: str = Field(description="tag of the model that answers")
+
+
 class SymbolInfo(BaseModel):
     """What is known of a symbol."""
 
@@ -490,11 +650,9 @@ class SymbolInfo(BaseModel):
     security_name: str | None = _NAME
     etf: bool = _ETF
     first_bar: dt.date = Field(description="date of its first bar", examples=["1980-12-12"])
-    latest_bar: dt.date = Field(description="date of its latest bar", examples=["2021-01-27"])
+    latest_bar: dt.date = _LATEST_BAR
     bars: int = Field(description="number of bars", examples=[10116])
-    dollar_volume: float | None = Field(
-        description="dollars traded a day, mean of the last 22 bars", examples=[14123456789.0]
-    )
+    dollar_volume: float | None = _DOLLAR_VOLUME
 
 
 class SymbolsFound(BaseModel):
@@ -502,6 +660,11 @@ class SymbolsFound(BaseModel):
 
     symbols: list[SymbolInfo] = Field(description="the best matches, the best first")
     total: int = Field(description="how many match in all", examples=[1])
+    similar: list[SymbolInfo] = Field(
+        default=[],
+        description="where few match: others whose symbol or name is spelled similarly, the most "
+        "similar first",
+    )
 
 
 class History(BaseModel):
@@ -512,9 +675,7 @@ class History(BaseModel):
     symbol: str = _SYMBOL
     security_name: str | None = _NAME
     etf: bool = _ETF
-    vol_moving_avg: float | None = Field(
-        description="mean volume of the last 30 calendar days, in shares"
-    )
+    vol_moving_avg: float | None = _LATEST_AVERAGE
     adj_close_rolling_med: float | None = Field(description=_OF_MEDIAN)
     bars: list[Bar] = Field(description="ascending by date")
 
@@ -568,6 +729,10 @@ class EstimatorInfo(BaseModel):
     trained_from: dt.date = _TRAINED_FROM
     trained_to: dt.date = _TRAINED_TO
     inputs: list[str] = Field(description="names of the inputs")
+    smallest_inputs: dict[str, float] = Field(
+        description="smallest value of each input in the data; below it the answer is about that "
+        "for the smallest"
+    )
     largest_inputs: dict[str, float] = Field(
         description="largest value of each input that was trained on; above it the answer is that "
         "for the largest"
@@ -593,6 +758,9 @@ class PlanInfo(BaseModel):
         description="bars of a symbol before its forecasts are scored",
     )
     note: str = Field(description="what was shortened for lack of data; empty if nothing was")
+    horizon_step: int = Field(
+        default=1, description="sessions from one origin of the horizons' backtest to the next"
+    )
 
 
 class BacktestInfo(HeadlineMetrics):

@@ -1,28 +1,48 @@
 """Convert rows to response bodies, and request bodies to frames."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from itertools import chain
 
 import polars as pl
 
 from stock_volume import columns
 from stock_volume.bars.rules import FIRST_INEXACT_WHOLE_NUMBER
-from stock_volume.features.schedule import UNTIL
+from stock_volume.exchange import Exchange
+from stock_volume.features.horizon import Horizon
+from stock_volume.features.schedule import NO_EVENTS, UNTIL
+from stock_volume.forecaster.explain import (
+    Explanation,
+    KindEffect,
+    describe_adaptation,
+    describe_average,
+    describe_kind,
+)
+from stock_volume.forecaster.horizons import HorizonColumns
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
 from stock_volume.serving.bodies import (
+    MAX_FEATURES,
     Bar,
     BarsRequest,
     Event,
+    FeatureFactor,
     Forecast,
+    ForecastExplanation,
     History,
+    HorizonForecast,
+    KindFactor,
+    Overview,
     Quantiles,
     Record,
     ScoredForecast,
     SymbolInfo,
+    SymbolOverview,
 )
 from stock_volume.snapshot import snapshot
 from stock_volume.snapshot.event import describe_event
-from stock_volume.snapshot.lookup import CLOSING_TIME, EVENT, Row
-from stock_volume.snapshot.own_bars import InvalidBarsError
+from stock_volume.snapshot.forecasts import BUSIER, QUIETER, RECENT
+from stock_volume.snapshot.lookup import CLOSING_TIME, EVENT, HORIZONS, MDAPE, OUTLOOK, Row
+from stock_volume.snapshot.own_bars import InvalidBarsError, judge_own_events
 
 _BAR_TYPES = {
     columns.DATE: pl.Date,
@@ -30,6 +50,8 @@ _BAR_TYPES = {
     columns.VOLUME: pl.Int64,
 }
 
+_COMPARED = (RECENT, BUSIER, QUIETER)
+_OUTLOOK_FIELDS = ("session", "stale", "forecast", "quantiles", "event", *_COMPARED)
 _BAR_NAMES = {field: str(info.alias) for field, info in Bar.model_fields.items()}
 
 
@@ -51,6 +73,25 @@ def bars_frame(request: BarsRequest) -> pl.DataFrame:
     )
 
 
+def events_frame(request: BarsRequest, exchange: Exchange) -> pl.DataFrame:
+    """Judge the events of a request as those of a file.
+
+    Args:
+        request: A validated request.
+        exchange: The exchange of the model.
+
+    Returns:
+        Rows of the events layer.
+
+    Raises:
+        InvalidBarsError: An event breaks a rule.
+    """
+    if not request.events:
+        return NO_EVENTS.events
+    events = ((event.date, event.time) for event in request.events)
+    return judge_own_events(request.symbol, events, exchange)
+
+
 def usable_forecast(row: Row) -> Row:
     """Reject a forecast that is no number of shares.
 
@@ -63,7 +104,9 @@ def usable_forecast(row: Row) -> Row:
     Raises:
         InvalidBarsError: The forecast or a quantile is no number of shares.
     """
-    volumes = [row[FORECAST], *(value for name, value in row.items() if _is_quantile(name))]
+    horizons = (HorizonColumns.of(horizon) for horizon, _ in row[HORIZONS])
+    names = {FORECAST, *filter(_is_quantile, row), *chain.from_iterable(horizons)}
+    volumes = [row[name] for name in names]
     if not all(0 <= value < FIRST_INEXACT_WHOLE_NUMBER for value in volumes):
         raise InvalidBarsError(
             "the forecast of these bars is no number of shares: their prices or volumes are absurd"
@@ -87,13 +130,32 @@ def forecast_answer(row: Row, model: str) -> Forecast:
         latest_bar=row[columns.DATE],
         session=session,
         forecast=round(row[FORECAST]),
-        quantiles=Quantiles(
-            **{name: round(value) for name, value in row.items() if _is_quantile(name)}
-        ),
-        stale=row[CLOSING_TIME] <= datetime.now(tz=UTC),
+        quantiles=_quantiles(row),
+        stale=_is_over(row),
         model=model,
         event=_event_answer(row[EVENT]) if row.get(EVENT) else None,
+        horizons=[_horizon_answer(row, *horizon) for horizon in row[HORIZONS]],
     )
+
+
+def _horizon_answer(row: Row, horizon: Horizon, session: date) -> HorizonForecast:
+    names = HorizonColumns.of(horizon)
+    return HorizonForecast(
+        horizon=horizon.name,
+        session=session,
+        forecast=round(row[names.forecast]),
+        q10=round(row[names.low]),
+        q90=round(row[names.high]),
+    )
+
+
+def _is_over(row: Row) -> bool:
+    is_over: bool = row[CLOSING_TIME] <= datetime.now(tz=UTC)
+    return is_over
+
+
+def _quantiles(row: Row) -> Quantiles:
+    return Quantiles(**{name: round(value) for name, value in row.items() if _is_quantile(name)})
 
 
 def _event_answer(event: Row) -> Event:
@@ -106,6 +168,77 @@ def _event_answer(event: Row) -> Event:
         sessions_until=event[UNTIL],
         reaction=event[UNTIL] == 0,
         text=describe_event(event),
+    )
+
+
+def overview_answer(rows: Iterable[Row], model: str) -> Overview:
+    """Put all symbols and their forecasts into an answer.
+
+    Args:
+        rows: Rows of ``SymbolLookup.overview``.
+        model: Tag of the forecaster.
+
+    Returns:
+        The answer.
+    """
+    return Overview(model=model, symbols=[_overview_of(row) for row in rows])
+
+
+def _overview_of(row: Row) -> SymbolOverview:
+    return SymbolOverview(
+        **_security(row),
+        latest_bar=row[snapshot.LATEST_BAR],
+        dollar_volume=row[snapshot.DOLLAR_VOLUME],
+        vol_moving_avg=row[columns.VOL_MOVING_AVG],
+        mdape=row[MDAPE],
+        **_outlook(row[OUTLOOK]),
+    )
+
+
+def _outlook(forecast: Row | None) -> Row:
+    if forecast is None:
+        return dict.fromkeys(_OUTLOOK_FIELDS)
+    return {
+        "session": forecast[columns.TARGET_DATE],
+        "stale": _is_over(forecast),
+        "forecast": round(forecast[FORECAST]),
+        "quantiles": _quantiles(forecast),
+        "event": _event_answer(forecast[EVENT]) if forecast[EVENT] else None,
+        **{name: forecast[name] for name in _COMPARED},
+    }
+
+
+def explanation_answer(forecast: Row, explanation: Explanation, model: str) -> ForecastExplanation:
+    """Put the explanation of a forecast into an answer.
+
+    Args:
+        forecast: The row of ``SymbolLookup.forecast``.
+        explanation: Its explanation.
+        model: Tag of the forecaster.
+
+    Returns:
+        The answer.
+    """
+    return ForecastExplanation(
+        symbol=forecast[columns.SYMBOL],
+        session=forecast[columns.TARGET_DATE],
+        forecast=round(forecast[FORECAST]),
+        start=explanation.start,
+        average=explanation.average,
+        average_text=describe_average(explanation.average),
+        kinds=[_kind_answer(effect) for effect in explanation.kinds],
+        adaptation=explanation.adaptation,
+        adaptation_text=describe_adaptation(explanation.adaptation),
+        model=model,
+    )
+
+
+def _kind_answer(effect: KindEffect) -> KindFactor:
+    return KindFactor(
+        kind=effect.kind,
+        factor=effect.factor,
+        text=describe_kind(effect.kind, effect.factor),
+        features=[FeatureFactor(**one._asdict()) for one in effect.features[:MAX_FEATURES]],
     )
 
 

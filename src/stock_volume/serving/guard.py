@@ -1,7 +1,6 @@
 """Checks before a route reads a request: key, query names, media type, size, time, concurrency."""
 
 import asyncio
-import gzip
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from stock_volume.errors import StockVolumeError
 from stock_volume.json_value import Json
 from stock_volume.serving.bodies import InvalidValue
+from stock_volume.serving.compression import compressed
 from stock_volume.serving.problems import (
     RETRY_AFTER,
     ProblemError,
@@ -41,10 +41,6 @@ WAIT_SECONDS: Final = 10.0
 
 _MAX_NAMES: Final = 16
 """Maximum names of one JSON object; a bar, the largest object of the API, has seven."""
-
-_MIN_GZIPPED: Final = 4096
-_GZIP_LEVEL: Final = 4
-_GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -155,12 +151,12 @@ def guarded_route(key: bytes | None) -> type[APIRoute]:
                 if query:
                     _check_query(query, names)
                 if bounds is None:
-                    return _compress(request, await answer(request))
+                    return compressed(request, await answer(request))
                 body = await _read_body(request, bounds.max_bytes)
                 if not bounds.slotted:
-                    return _compress(request, await answer(_ReadRequest(request, body)))
+                    return compressed(request, await answer(_ReadRequest(request, body)))
                 async with slots.one():
-                    return _compress(request, await answer(_ReadRequest(request, body)))
+                    return compressed(request, await answer(_ReadRequest(request, body)))
 
             return handle
 
@@ -296,16 +292,3 @@ def _busy_error() -> HTTPException:
     return HTTPException(
         HTTPStatus.SERVICE_UNAVAILABLE, "too many forecasts are being made", RETRY_AFTER
     )
-
-
-def _compress(request: Request, response: Response) -> Response:
-    """Compress a large answer if the client accepts gzip."""
-    size = len(response.body)
-    if size < _MIN_GZIPPED:
-        return response
-    response.headers["Vary"] = "Accept-Encoding"
-    if _GZIP.search(request.headers.get("accept-encoding", "")):
-        response.body = gzip.compress(bytes(response.body), _GZIP_LEVEL, mtime=0)
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Content-Length"] = str(len(response.body))
-    return response

@@ -3,7 +3,7 @@
 import gc
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Self
@@ -22,12 +22,16 @@ from stock_volume.serving.bodies import (
     Models,
     SnapshotInfo,
 )
+from stock_volume.serving.listing import Listing
 from stock_volume.snapshot.lookup import IncompatibleModelError, SymbolLookup
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     EXCHANGE_FILE,
+    FORECASTER_DIGEST_FILE,
     LARGEST_INPUTS,
+    SMALLEST_INPUTS,
     StoredModel,
+    digest_texts,
 )
 
 logger = logging.getLogger("bentoml.stock_volume")
@@ -45,12 +49,16 @@ class LoadedModels:
         table: The estimator.
         lookup: The forecaster and the symbols.
         about: The response of ``GET /models``.
+        listing: The response of ``GET /forecasts``.
+        smallest: Smallest value of each input of the estimator that it was trained on.
         largest: Largest value of each input of the estimator that it was trained on.
     """
 
     table: EstimateTable
     lookup: SymbolLookup
     about: Models
+    listing: Listing
+    smallest: tuple[float, ...]
     largest: tuple[float, ...]
 
     @classmethod
@@ -64,14 +72,22 @@ class LoadedModels:
 
         Returns:
             The models, ready to answer.
+
+        Raises:
+            IncompatibleModelError: Another forecaster made the forecasts of the snapshot.
         """
         table = EstimateTable(Booster.from_text(estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
         lookup = SymbolLookup(trained, snapshot.frames, _exchange_of(snapshot))
+        _check_origin(forecaster, snapshot)
         about = _about(estimator, forecaster, snapshot, trained, lookup)
-        largest = about.estimator.largest_inputs
         return cls(
-            table, lookup, about, tuple(largest.get(name, inf) for name in columns.ESTIMATOR_INPUTS)
+            table,
+            lookup,
+            about,
+            Listing(lookup, about.forecaster.tag),
+            smallest=_in_order(about.estimator.smallest_inputs, -inf),
+            largest=_in_order(about.estimator.largest_inputs, inf),
         )
 
 
@@ -117,6 +133,7 @@ class ModelLoader:
         try:
             loaded = load()
             loaded.lookup.warm_up()
+            loaded.listing.answer()
         except Exception:
             logger.exception("the models cannot be loaded")
             self._reason = "the models could not be loaded; the server's log says why"
@@ -125,6 +142,19 @@ class ModelLoader:
         gc.collect()
         gc.freeze()
         self._loaded = loaded
+
+
+def _in_order(bounds: Mapping[str, float], unknown: float) -> tuple[float, ...]:
+    return tuple(bounds.get(name, unknown) for name in columns.ESTIMATOR_INPUTS)
+
+
+def _check_origin(forecaster: StoredModel, snapshot: StoredModel) -> None:
+    """Refuse a snapshot whose forecasts are not the forecaster's."""
+    if snapshot.files.get(FORECASTER_DIGEST_FILE) != digest_texts(forecaster.files):
+        raise IncompatibleModelError(
+            f"the forecasts of {snapshot.tag} were not made by {forecaster.tag}, or by an earlier "
+            "version of this project: run the pipeline update or modelling again"
+        )
 
 
 def _exchange_of(snapshot: StoredModel) -> Exchange:
@@ -151,6 +181,7 @@ def _about(
             trained_from=estimator.metadata["first_session"],
             trained_to=estimator.metadata["last_session"],
             inputs=list(columns.ESTIMATOR_INPUTS),
+            smallest_inputs=estimator.metadata.get(SMALLEST_INPUTS, {}),
             largest_inputs=estimator.metadata[LARGEST_INPUTS],
             metrics=estimator.metadata["metrics"],
         ),

@@ -5,6 +5,7 @@ from typing import Final
 import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
+from stock_volume.checksums import DamagedFolderError
 from stock_volume.stored_model import SERVED_NAMES, StoredModel
 
 BENTO_NAME: Final = "stock_volume"
@@ -47,7 +48,8 @@ def pinned_models(bento: bentoml.Bento) -> tuple[StoredModel, ...]:
         One model for each of ``SERVED_NAMES``, in that order.
 
     Raises:
-        UnservableError: The Bento pins no version of a model, or the store lacks that version.
+        UnservableError: The Bento pins no version of a model, or the store lacks that version or
+            has not all of it.
     """
     tags = {model.tag.name: model.tag for model in bento.info.all_models}
     models = []
@@ -64,4 +66,6 @@ def pinned_models(bento: bentoml.Bento) -> tuple[StoredModel, ...]:
                 f"{bento.tag} pins {tags[name]}, which is not in the BentoML store; import the "
                 "Bento from its archive (`bentoml import`), or make another with `kedro run`"
             ) from error
+        except DamagedFolderError as error:
+            raise UnservableError(f"{bento.tag} pins {tags[name]}: {error}") from error
     return tuple(models)

@@ -24,11 +24,14 @@ from stock_volume.serving.bodies import (
     AveragesBatch,
     BarsRequest,
     Forecast,
+    ForecastExplanation,
     ForecastRequest,
     Forecasts,
     History,
+    HorizonQuery,
     InvalidValue,
     Models,
+    Overview,
     PriceQuery,
     Problem,
     Record,
@@ -41,6 +44,8 @@ from stock_volume.serving.bodies import (
 )
 from stock_volume.serving.conversion import (
     bars_frame,
+    events_frame,
+    explanation_answer,
     forecast_answer,
     history_answer,
     record_answer,
@@ -65,6 +70,9 @@ _FORECASTS: Final = Counter("stock_volume_forecasts", "Values answered", ["kind"
 _ESTIMATES, _OF_SYMBOLS, _OF_BARS = map(_FORECASTS.labels, ("estimate", "symbol", "bars"))
 
 _IN_ORDER: Final = itemgetter(*columns.ESTIMATOR_INPUTS)
+
+_FEW_FOUND: Final = 5
+"""Matches of a search below which similar spellings are listed, too."""
 
 _NEAR_SHOWN: Final = 10
 """Unknown symbols of one request whose near matches are looked for."""
@@ -178,7 +186,7 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         models = loader.models()
         volume = models.table.estimate(average, price)
         _ESTIMATES.inc()
-        note = _note(models, average, price)
+        note = _note(models, (average, price))
         return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag, note=note))
 
     @routes.get(
@@ -219,25 +227,29 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
         inputs = list(map(_IN_ORDER, batch.rows))
         volumes = models.table.estimate_many(inputs)
         _ESTIMATES.inc(len(volumes))
-        note = _note(models, *map(max, zip(*inputs, strict=True)))
+        note = _note(models, *inputs)
         return _as_json(
             VolumeEstimates(volumes=volumes, model=models.about.estimator.tag, note=note)
         )
 
 
-def _note(models: LoadedModels, average: float, price: float) -> str:
-    """Describe what an estimate is, and name inputs above the training range."""
-    largest = models.largest
-    if average <= largest[0] and price <= largest[1]:
-        return ESTIMATOR_NOTE
-    beyond = "".join(
-        f"; {name} is above {most:,.10g}, the largest that was trained on"
-        for name, value, most in zip(
-            columns.ESTIMATOR_INPUTS, (average, price), largest, strict=True
-        )
-        if value > most
-    )
-    return ESTIMATOR_NOTE + beyond
+def _note(models: LoadedModels, *rows: Sequence[float]) -> str:
+    """Describe what estimates are, and name inputs outside the training range.
+
+    Args:
+        models: The models.
+        rows: The two averages of each estimate.
+    """
+    smallest, largest = map(min, zip(*rows, strict=True)), map(max, zip(*rows, strict=True))
+    parts = [ESTIMATOR_NOTE]
+    for name, low, high, least, most in zip(
+        columns.ESTIMATOR_INPUTS, smallest, largest, models.smallest, models.largest, strict=True
+    ):
+        if low < least:
+            parts.append(f"{name} is below {least:,.10g}, the smallest that was trained on")
+        if high > most:
+            parts.append(f"{name} is above {most:,.10g}, the largest that was trained on")
+    return "; ".join(parts)
 
 
 def _as_json(answer: BaseModel) -> Response:
@@ -245,15 +257,46 @@ def _as_json(answer: BaseModel) -> Response:
 
 
 def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
+    # Look-ups need no thread of their own.
     @routes.get(
-        "/forecast/{symbol}", summary="Forecast a symbol", tags=["forecasts"], responses=_OF_SYMBOL
+        "/forecast/{symbol}",
+        summary="Forecast a symbol",
+        tags=["forecasts"],
+        response_model=Forecast,
+        responses=_OF_SYMBOL,
     )
-    def forecast(symbol: SymbolText) -> Forecast:
-        """Forecast the session after a symbol's latest bar."""
+    async def forecast(symbol: SymbolText, horizon: HorizonQuery = None) -> Response:
+        """Forecast the session after a symbol's latest bar, and beyond it."""
         models = loader.models()
         (row,) = models.lookup.forecast([symbol])
+        answer = forecast_answer(row, models.about.forecaster.tag)
+        if horizon is not None:
+            answer = _select_horizon(answer, horizon)
         _OF_SYMBOLS.inc()
-        return forecast_answer(row, models.about.forecaster.tag)
+        return _as_json(answer)
+
+    @routes.get(
+        "/forecast/{symbol}/explanation",
+        summary="Explain a forecast",
+        tags=["forecasts"],
+        responses=_OF_SYMBOL,
+    )
+    def explanation(symbol: SymbolText) -> ForecastExplanation:
+        """Explain the forecast of a symbol by the effect of each kind of feature."""
+        models = loader.models()
+        (row,) = models.lookup.forecast([symbol])
+        return explanation_answer(row, models.lookup.explain(symbol), models.about.forecaster.tag)
+
+    @routes.get(
+        "/forecasts",
+        summary="List all forecasts",
+        tags=["forecasts"],
+        response_model=Overview,
+        responses=_OF_VALUES,
+    )
+    def forecasts() -> Response:
+        """List all symbols, the most traded first, with their forecasts."""
+        return loader.models().listing.answer()
 
     @routes.post(
         "/forecast",
@@ -273,8 +316,10 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
         models = loader.models()
         tag = models.about.forecaster.tag
         if isinstance(request, BarsRequest):
+            lookup = models.lookup
+            events = events_frame(request, lookup.exchange)
             row = usable_forecast(
-                models.lookup.forecast_bars(bars_frame(request), RuleParameters())
+                lookup.forecast_bars(bars_frame(request), RuleParameters(), events)
             )
             _OF_BARS.inc()
             return forecast_answer(row, tag)
@@ -283,6 +328,17 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
             raise ProblemError(_none_known(problems))
         _OF_SYMBOLS.inc(len(rows))
         return Forecasts(forecasts=[forecast_answer(row, tag) for row in rows], problems=problems)
+
+
+def _select_horizon(answer: Forecast, name: str) -> Forecast:
+    """Leave out the other horizons; refuse one that the model does not forecast."""
+    known = {one.horizon: one for one in answer.horizons}
+    if name not in known:
+        allowed = f"it forecasts {', '.join(known)}" if known else "it forecasts none"
+        raise ProblemError(
+            problem(HTTPStatus.NOT_FOUND, f"this model has no horizon {name}: {allowed}")
+        )
+    return answer.model_copy(update={"horizons": [known[name]]})
 
 
 def _each_forecast(lookup: SymbolLookup, symbols: Iterable[str]) -> tuple[list[Row], list[Problem]]:
@@ -319,9 +375,18 @@ def _add_symbols(routes: APIRouter, loader: ModelLoader) -> None:
             int, Query(description="most symbols to list", ge=1, le=MAX_FOUND), AS_NUMERAL
         ] = 20,
     ) -> SymbolsFound:
-        """Find symbols by their start, or by a part of the security's name."""
-        rows, total = loader.models().lookup.search(query, limit)
-        return SymbolsFound(symbols=[symbol_answer(row) for row in rows], total=total)
+        """Find symbols by their start, or by a part of the security's name.
+
+        Where few match, `similar` lists others that may have been meant.
+        """
+        lookup = loader.models().lookup
+        rows, total = lookup.search(query, limit)
+        similar = lookup.similar(query) if total < _FEW_FOUND else []
+        return SymbolsFound(
+            symbols=list(map(symbol_answer, rows)),
+            total=total,
+            similar=[symbol_answer(row) for row in similar if row not in rows],
+        )
 
     @routes.get(
         "/symbols/{symbol}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from difflib import get_close_matches
+from functools import cache
 from typing import Any, Final
 
 import polars as pl
@@ -11,20 +11,32 @@ from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
 from stock_volume.errors import StockVolumeError
 from stock_volume.exchange import Exchange
-from stock_volume.forecaster.model import Forecaster
+from stock_volume.features.horizon import Horizon
+from stock_volume.features.schedule import NO_EVENTS, Schedule, next_events, sessions_around
+from stock_volume.forecaster.adaptation import shift
+from stock_volume.forecaster.explain import Explanation, explain_forecast
+from stock_volume.forecaster.model import FORECAST, Forecaster
 from stock_volume.snapshot.own_bars import features_of_bars
-from stock_volume.snapshot.snapshot import DOLLAR_VOLUME, LATEST_BAR, Snapshot
+from stock_volume.snapshot.search import SymbolSearch, similar_symbols
+from stock_volume.snapshot.snapshot import LATEST_BAR, Snapshot
 
 Row = dict[str, Any]
 
 CLOSING_TIME: Final = "closing_time"
 """Field of a forecast: when its session closes, unless early."""
 
+HORIZONS: Final = "horizons"
+"""Field of a forecast: its horizons, each with its last session."""
+
 EVENT: Final = "event"
 """Field of a forecast: the row of the symbol's next known event, or None."""
 
-_MAX_SUGGESTIONS: Final = 5
-_MIN_SIMILARITY: Final = 0.5
+MDAPE: Final = "mdape"
+"""Field of an overview: median absolute percentage error of a symbol in the backtest, or None."""
+
+OUTLOOK: Final = "outlook"
+"""Field of an overview: the symbol's row of ``SymbolLookup.forecast``, or None."""
+
 _ONE_THREAD: Final = 1
 """Requests run side by side already."""
 
@@ -43,13 +55,8 @@ class UnknownSymbolError(StockVolumeError):
         self._symbol, self._known = symbol, known
 
     def near(self) -> list[str]:
-        """Find symbols of similar spelling, ignoring case, by Ratcliff and Obershelp's measure."""
-        alike = get_close_matches(
-            self._symbol.upper(), self._known, n=_MAX_SUGGESTIONS, cutoff=_MIN_SIMILARITY
-        )
-        return [symbol for upper_case in alike for symbol in self._known[upper_case]][
-            :_MAX_SUGGESTIONS
-        ]
+        """Find symbols of similar spelling."""
+        return similar_symbols(self._symbol, self._known)
 
 
 class NothingKnownError(StockVolumeError):
@@ -67,6 +74,8 @@ class SymbolLookup:
         self, forecaster: Forecaster, frames: Mapping[str, pl.LazyFrame], exchange: Exchange
     ) -> None:
         """Read the small frames; bars and past forecasts are read on request.
+
+        The forecasts are those of the snapshot: the forecaster answers bars, and explains.
 
         Args:
             forecaster: The trained forecaster.
@@ -94,14 +103,23 @@ class SymbolLookup:
             )
         self._sessions = snapshot.sessions.collect()
         self._records = snapshot.records
-        events = snapshot.events.collect().iter_rows(named=True)
-        self._events: dict[str, Row] = {event[columns.SYMBOL]: event for event in events}
+        self._forecasts = self._read_forecasts(snapshot)
+        self._bias = snapshot.bias.collect()
         self._history, self._scored = snapshot.history, snapshot.scored
+        self._search = SymbolSearch(self._symbols)
         self._place = _places(self._symbols)
         self._by_upper_case: dict[str, list[str]] = {}
         for symbol in self._place:
             self._by_upper_case.setdefault(symbol.upper(), []).append(symbol)
         self._latest_place = _places(self._latest)
+
+    def _read_forecasts(self, snapshot: Snapshot) -> dict[str, Row]:
+        events = snapshot.events.collect().iter_rows(named=True)
+        by_symbol = {event[columns.SYMBOL]: event for event in events}
+        return {
+            row[columns.SYMBOL]: {**row, EVENT: by_symbol.get(row[columns.SYMBOL])}
+            for row in self._with_sessions(snapshot.forecasts.collect())
+        }
 
     @property
     def size(self) -> int:
@@ -137,35 +155,35 @@ class SymbolLookup:
             limit: Maximum number of rows.
 
         Returns:
-            Rows of ``Snapshot.symbols``: the symbol itself first, then those that start
-            with the query, then those whose name has a word that does, then the others;
-            within each group, the most traded first. Also the number of all matches.
+            The first rows of ``SymbolSearch.matches``, and the number of all.
         """
-        wanted = query.strip().lower()
-        symbol = pl.col(columns.SYMBOL).str.strip_chars().str.to_lowercase()
-        name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
-        rank = (
-            pl.when(symbol == wanted)
-            .then(0)
-            .when(symbol.str.starts_with(wanted))
-            .then(1)
-            .when((pl.lit(" ") + name).str.contains(f" {wanted}", literal=True))
-            .then(2)
-            .when(name.str.contains(wanted, literal=True))
-            .then(3)
-        )
-        found = (
-            self._symbols.with_columns(rank.alias("_rank"))
-            .filter(pl.col("_rank").is_not_null())
-            .sort(
-                "_rank",
-                DOLLAR_VOLUME,
-                columns.SYMBOL,
-                descending=[False, True, False],
-                nulls_last=True,
-            )
-        )
-        return found.drop("_rank").head(limit).to_dicts(), found.height
+        found = self._search.matches(query)
+        return found.head(limit).to_dicts(), found.height
+
+    def similar(self, query: str) -> list[Row]:
+        """Find symbols despite typing errors: the rows of ``SymbolSearch.similar``.
+
+        Args:
+            query: What to look for.
+        """
+        return self._search.similar(query).to_dicts()
+
+    def overview(self) -> list[Row]:
+        """Describe all symbols.
+
+        Returns:
+            Rows of ``Snapshot.symbols``, the most traded first, each with its error in the
+            backtest and its forecast.
+        """
+        errors = dict(self._records.select(columns.SYMBOL, MDAPE).collect().iter_rows())
+        return [
+            {
+                **row,
+                MDAPE: errors.get(row[columns.SYMBOL]),
+                OUTLOOK: self._forecasts.get(row[columns.SYMBOL]),
+            }
+            for row in self._search.matches("").iter_rows(named=True)
+        ]
 
     def history(self, symbol: str, days: int) -> list[Row]:
         """Look up the latest bars of a symbol.
@@ -227,7 +245,7 @@ class SymbolLookup:
             NothingKnownError: It has no features to forecast from.
         """
         spelling = self._spell(symbol)
-        if spelling not in self._latest_place:
+        if spelling not in self._forecasts:
             latest = self.symbol(spelling)[LATEST_BAR]
             raise NothingKnownError(
                 f"{spelling} cannot be forecast from its latest bar, of {latest}: it was no longer "
@@ -236,47 +254,71 @@ class SymbolLookup:
         return spelling
 
     def forecast(self, symbols: Iterable[str]) -> list[Row]:
-        """Forecast the session after each symbol's latest bar.
+        """Look up the forecasts of the session after each symbol's latest bar.
 
         Args:
-            symbols: The symbols, at least one.
+            symbols: The symbols.
 
         Returns:
-            One row per symbol, in the same order: the columns of ``Forecaster.predict``, the
-            names, the closing time and the event.
+            One row per symbol, in the same order: rows of ``Snapshot.forecasts`` with the
+            closing time and the event.
 
         Raises:
             UnknownSymbolError: There is no such symbol.
             NothingKnownError: It has no features to forecast from.
         """
-        spellings = [self.forecastable(symbol) for symbol in symbols]
-        rows = self._latest[[self._latest_place[symbol] for symbol in spellings]]
-        return [
-            {**row, EVENT: self._events.get(row[columns.SYMBOL])} for row in self._predict(rows)
-        ]
+        return [self._forecasts[self.forecastable(symbol)] for symbol in symbols]
 
-    def forecast_bars(self, bars: pl.DataFrame, rules: RuleParameters) -> Row:
+    def explain(self, symbol: str) -> Explanation:
+        """Explain the forecast of a symbol.
+
+        Args:
+            symbol: The symbol.
+
+        Returns:
+            The factors whose product is the forecast.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+            NothingKnownError: It has no features to forecast from.
+        """
+        spelling = self.forecastable(symbol)
+        row = self._latest[self._latest_place[spelling]]
+        forecast: float = self._forecasts[spelling][FORECAST]
+        return explain_forecast(self._forecaster, row, forecast, _ONE_THREAD)
+
+    def forecast_bars(
+        self, bars: pl.DataFrame, rules: RuleParameters, events: pl.DataFrame = NO_EVENTS.events
+    ) -> Row:
         """Forecast the session after the latest bar of one symbol.
 
         Args:
             bars: The columns of ``prices``.
             rules: Bounds of the rules that the bars must keep.
+            events: Events of the symbol, rows of the events layer.
 
         Returns:
-            A row like a row of ``forecast``, without an event.
+            A row like a row of ``forecast``, without recent sessions.
 
         Raises:
             InvalidBarsError: The bars break a rule, or are too few to forecast from.
         """
         rules = rules.model_copy(update={"exchange": self._exchange})
-        (row,) = self._predict(features_of_bars(bars, self._sessions, rules))
-        return row
+        schedule = Schedule(events, sessions_around(events.lazy(), self._exchange))
+        features = features_of_bars(bars, self._sessions, rules, schedule)
+        names = features.select(columns.SECURITY_NAME, columns.ETF)
+        forecast = shift(self._forecaster.predict(features, _ONE_THREAD), features, self._bias)
+        horizons = self._forecaster.predict_horizons(features, _ONE_THREAD)
+        beyond = horizons.drop(columns.SYMBOL, columns.DATE)
+        (row,) = self._with_sessions(pl.concat([names, forecast, beyond], how="horizontal"))
+        ahead = next_events(features, schedule).to_dicts() if events.height else []
+        return {**row, EVENT: ahead[0] if ahead else None}
 
     def warm_up(self) -> None:
         """Run each kind of request once: the first one is slow."""
         symbol = next(iter(self._latest_place), None)
         if symbol is not None:
-            self.forecast([symbol])
+            self.explain(symbol)
             self.history(symbol, 1)
 
     def _find(self, symbol: str) -> int:
@@ -293,13 +335,32 @@ class SymbolLookup:
         spelling: str = self._symbols[columns.SYMBOL][self._find(symbol)]
         return spelling
 
-    def _predict(self, rows: pl.DataFrame) -> list[Row]:
-        names = rows.select(columns.SECURITY_NAME, columns.ETF)
-        forecasts = self._forecaster.predict(rows, _ONE_THREAD)
+    def _with_sessions(self, forecasts: pl.DataFrame) -> list[Row]:
+        """Add when the session closes, and the sessions of the horizons."""
+        closing_time, horizons = cache(self._exchange.closing_time), cache(self._horizons_from)
         return [
-            {**row, CLOSING_TIME: self._exchange.closing_time(row[columns.TARGET_DATE])}
-            for row in pl.concat([names, forecasts], how="horizontal").iter_rows(named=True)
+            {
+                **row,
+                CLOSING_TIME: closing_time(row[columns.TARGET_DATE]),
+                HORIZONS: horizons(row[columns.TARGET_DATE]),
+            }
+            for row in forecasts.iter_rows(named=True)
         ]
+
+    def _horizons_from(self, target: date) -> list[tuple[Horizon, date]]:
+        """List the horizons with their last sessions, those of the calendar."""
+        targets = self._sessions[columns.TARGET_DATE]
+        place = targets.search_sorted(target)
+        return [
+            (model.horizon, targets[place + model.horizon.sessions - 1])
+            for model in self._forecaster.horizons
+            if place + model.horizon.sessions <= len(targets)
+        ]
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange of the symbols."""
+        return self._exchange
 
 
 def _places(rows: pl.DataFrame) -> dict[str, int]:

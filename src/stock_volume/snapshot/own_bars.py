@@ -1,7 +1,11 @@
 """A forecast from bars that the layers do not hold: judged and computed as those were."""
 
+import csv
+import io
+from collections.abc import Iterable
+from datetime import date
 from math import log
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -15,10 +19,16 @@ from stock_volume.bars.rules import (
     rejecting_rules,
     rules_of_typed_fields,
 )
-from stock_volume.errors import StockVolumeError
+from stock_volume.errors import SourceError, StockVolumeError
+from stock_volume.events.ingest import ingest_event_files
+from stock_volume.events.rules import EventParameters
+from stock_volume.events.source import EventFile, EventFiles
+from stock_volume.exchange import Exchange
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import forecast_features
+from stock_volume.features.schedule import GROUP_COLUMNS, NO_EVENTS, Schedule
 
+_EVENT_FIELDS: Final = (columns.SYMBOL, columns.DATE, columns.TIME)
 _PLACE = "place"
 _MAX_JUMP = 1e6
 _JUMP = RowRule(
@@ -68,7 +78,10 @@ class InvalidBarsError(StockVolumeError):
 
 
 def features_of_bars(
-    bars: pl.DataFrame, sessions: pl.DataFrame, rules: RuleParameters
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    rules: RuleParameters,
+    schedule: Schedule = NO_EVENTS,
 ) -> pl.DataFrame:
     """Make the features of the latest of one symbol's bars.
 
@@ -76,6 +89,7 @@ def features_of_bars(
         bars: The columns of ``prices``, in any order of date; an Open of 0 is unknown.
         sessions: The market by session, up to the session of the latest bar or further.
         rules: Bounds of the rules that ingestion judges rows by.
+        schedule: Scheduled events of the symbol.
 
     Returns:
         One row of ``forecast_features``: what a forecast of the session after the latest
@@ -102,10 +116,43 @@ def features_of_bars(
             f"{latest} is no session of the exchange between {sessions[columns.DATE][0]} and "
             f"{sessions[columns.DATE][-1]}, the calendar of this model"
         )
-    row = forecast_features(ordered, sessions).tail(1)
+    if schedule.events.height and GROUP_COLUMNS[0] not in sessions.columns:
+        raise InvalidBarsError("the model was trained without events, so it cannot use these")
+    row = forecast_features(ordered, sessions, schedule=schedule).tail(1)
     if row[BASE][0] is None:
         raise InvalidBarsError("the symbol has not traded on any of its last five bars")
     return row
+
+
+def judge_own_events(
+    symbol: str, events: Iterable[tuple[date, str | None]], exchange: Exchange
+) -> pl.DataFrame:
+    """Judge releases of earnings by the rules that files of events are judged by.
+
+    Args:
+        symbol: The symbol.
+        events: Date, and ``pre``, ``post`` or None, of each release.
+        exchange: The exchange of the symbol.
+
+    Returns:
+        Rows of the events layer.
+
+    Raises:
+        InvalidBarsError: A release breaks a rule.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_EVENT_FIELDS)
+    writer.writerows((symbol, day, time or "") for day, time in events)
+    file = EventFile("request", text.getvalue().encode())
+    try:
+        judged = ingest_event_files(EventFiles([file]), EventParameters(exchange=exchange))
+    except SourceError as error:  # every event breaks a rule
+        raise InvalidBarsError(f"{error} (docs/events.md)") from error
+    if judged.quarantine.height:
+        day, rule = judged.quarantine.select(columns.DATE, columns.RULE).row(0)
+        raise InvalidBarsError(f"the event of {day} breaks the rule {rule} (docs/events.md)")
+    return judged.events
 
 
 def _broken(bars: pl.DataFrame, parameters: RuleParameters) -> list[BrokenBar]:

@@ -17,8 +17,19 @@ from stock_volume.features.schedule import (
     next_events,
     sessions_around,
 )
+from stock_volume.forecaster.history import History, forecast_adapted
 from stock_volume.forecaster.live import latest_of_each
-from stock_volume.forecaster.model import FORECAST, INTERVAL_LEVELS, INTERVAL_NAMES
+from stock_volume.forecaster.model import (
+    FORECAST,
+    INTERVAL_LEVELS,
+    INTERVAL_NAMES,
+    Forecaster,
+)
+from stock_volume.snapshot.forecasts import (
+    RECENT_SESSIONS,
+    RECENT_VOLUMES,
+    compare_forecasts,
+)
 from stock_volume.symbols import map_symbols
 
 HISTORY_DAYS: Final = 731
@@ -56,6 +67,8 @@ class Snapshot(NamedTuple):
         scored: The latest forecasts of the backtest with the actual volumes.
         events: One row per symbol of ``latest`` with a known event ahead: rows of
             ``next_events``.
+        forecasts: The forecast of each row of ``latest``: rows of ``compare_forecasts``.
+        bias: What adapts forecasts of a bucket of liquidity: rows of ``AdaptedForecasts.bias``.
     """
 
     symbols: pl.LazyFrame
@@ -65,37 +78,44 @@ class Snapshot(NamedTuple):
     records: pl.LazyFrame
     scored: pl.LazyFrame
     events: pl.LazyFrame
+    forecasts: pl.LazyFrame
+    bias: pl.LazyFrame
 
 
-def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
+def take_snapshot(  # noqa: PLR0913, PLR0917 (six layers and a model go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
-    forecast_features: pl.LazyFrame,
+    history: History,
     backtest: pl.LazyFrame,
     events: pl.LazyFrame,
     exchange: Exchange,
+    forecaster: Forecaster,
 ) -> Snapshot:
-    """Take what the service needs from the layers of a run.
+    """Take what the service needs from the layers of a run, and make its forecasts.
 
     Args:
         features: Prices with the estimator's features, sorted by symbol and date.
         sessions: The market by session.
-        forecast_features: Features of the forecaster.
-        backtest: Rows of ``run_backtest``.
+        history: Features of the forecaster, and past forecasts.
+        backtest: Rows of ``adapt_backtest``.
         events: The events layer.
         exchange: The exchange of all of them.
+        forecaster: The trained forecaster.
 
     Returns:
         The snapshot; its bars are read when it is saved.
 
     Raises:
-        ExchangeMismatchError: The sessions are of another exchange.
+        ExchangeMismatchError: The sessions or the forecaster are of another exchange.
     """
+    forecaster.check_exchange(exchange)
     known = sessions.collect()
     last = known.select(pl.col(columns.DATE).max()).item()
-    latest = latest_of_each(forecast_features)
+    latest = latest_of_each(history.features)
+    made = forecast_adapted(forecaster, latest, history, forecaster.training.parameters)
+    symbols = _symbols(features)
     return Snapshot(
-        symbols=_symbols(features),
+        symbols=symbols.drop(RECENT_VOLUMES).lazy(),
         latest=latest.lazy(),
         history=_history(features),
         sessions=carry_schedule(
@@ -104,16 +124,18 @@ def take_snapshot(  # noqa: PLR0913, PLR0917 (five layers go in)
         records=_records(backtest),
         scored=_scored(backtest),
         events=_events_ahead(latest, events, exchange).lazy(),
+        forecasts=compare_forecasts(made.forecasts, latest, symbols).lazy(),
+        bias=made.bias.lazy(),
     )
 
 
-def _symbols(features: pl.LazyFrame) -> pl.LazyFrame:
+def _symbols(features: pl.LazyFrame) -> pl.DataFrame:
     # By ranges of symbols: Polars reads a whole layer into memory to find the last row of each.
-    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS)).lazy()
+    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS))
 
 
 def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
-    """Compute the rows of ``Snapshot.symbols``."""
+    """Compute the rows of ``Snapshot.symbols``, with the latest volumes."""
     day = pl.col(columns.DATE)
     dollars = pl.col(columns.VOLUME) * pl.col(columns.CLOSE)
     return (
@@ -125,6 +147,7 @@ def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:
             pl.len().cast(pl.Int64).alias(BARS),
             dollars.tail(MONTH).mean().alias(DOLLAR_VOLUME),
             pl.col(columns.ESTIMATOR_INPUTS).last(),
+            pl.col(columns.VOLUME).tail(RECENT_SESSIONS).alias(RECENT_VOLUMES),
         )
         .sort(columns.SYMBOL)
     )

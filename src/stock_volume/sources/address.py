@@ -10,7 +10,8 @@ SAMPLE: Final = "sample"
 
 EDGAR: Final = "edgar"
 NASDAQ: Final = "nasdaq"
-EVENT_SERVICES: Final = (EDGAR, NASDAQ)
+YAHOO: Final = "yahoo"
+EVENT_SERVICES: Final = (EDGAR, NASDAQ, YAHOO)
 """Names of services that have events, in place of the paths of files."""
 
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z][\w+.-]*:/|(?<=url: ))/\S+")

@@ -1,7 +1,7 @@
-"""Sources of events: files, EDGAR for the past, and the exchange's calendar for the coming weeks.
+"""Sources of events: files, EDGAR for the past, a calendar for the coming weeks, and Yahoo.
 
-What is fetched becomes a CSV file in the landing folder. Days of the calendar are kept: they
-record when a date became known.
+What is fetched becomes a CSV file in the landing folder. What is announced is kept with each fetch:
+it records when a date became known, and dates that vanish stay.
 """
 
 import csv
@@ -23,6 +23,7 @@ from stock_volume.sources.address import (
     EDGAR,
     EVENT_SERVICES,
     NASDAQ,
+    YAHOO,
     is_remote,
     is_same_server,
     redact_address,
@@ -31,8 +32,10 @@ from stock_volume.sources.edgar import EdgarEvents
 from stock_volume.sources.landing import land
 from stock_volume.sources.nasdaq_calendar import NasdaqCalendar
 from stock_volume.sources.remote import mirror_file
+from stock_volume.sources.yahoo_events import YahooEvents, YahooRelease
 
 _EDGAR_FILE: Final = "edgar.csv"
+_YAHOO_FILE: Final = "yahoo.csv"
 
 
 class EventFileSource:
@@ -53,8 +56,8 @@ class EventFileSource:
         """Configure the source.
 
         Args:
-            files: Paths or fsspec addresses of files, ``edgar`` or ``nasdaq``; None for no
-                events.
+            files: Paths or fsspec addresses of files, ``edgar``, ``nasdaq`` or ``yahoo``; None for
+                no events.
             landing: Folder of what is fetched.
             contact: Name and e-mail address, for EDGAR.
             exchange: Exchange of the symbols, or its code.
@@ -72,6 +75,7 @@ class EventFileSource:
         _check_servers([file for file in self._files if is_remote(file)], self._credentials)
         self._edgar = EdgarEvents(contact) if EDGAR in self._files else None
         self._calendar = NasdaqCalendar(exchange) if NASDAQ in self._files else None
+        self._yahoo = YahooEvents() if YAHOO in self._files else None
         self.name = ", ".join(map(redact_address, self._files)) or "none"
 
     @property
@@ -99,7 +103,7 @@ class EventFileSource:
         """Read the files, and ask the services.
 
         Args:
-            symbols: The symbols with bars, of which EDGAR is asked.
+            symbols: The symbols with bars, of which EDGAR and Yahoo are asked.
 
         Returns:
             The files, in order.
@@ -119,6 +123,9 @@ class EventFileSource:
             return [EventFile(_EDGAR_FILE, _write_csv((*row, "", "", "true") for row in rows))]
         if self._calendar is not None and file == NASDAQ:
             return self._read_calendar(self._calendar, datetime.now(tz=UTC))
+        if self._yahoo is not None and file == YAHOO:
+            releases = self._yahoo.fetch(symbols[columns.SYMBOL].to_list())
+            return self._read_yahoo(releases, datetime.now(tz=UTC))
         return [_read_file(self._find(file))]
 
     def _find(self, file: str) -> Path:
@@ -131,12 +138,22 @@ class EventFileSource:
 
     def _read_calendar(self, calendar: NasdaqCalendar, now: datetime) -> list[EventFile]:
         """Fetch today's calendar, keep it, and read all that were kept."""
-        folder = self._landing / NASDAQ
-        known = now.replace(microsecond=0)
-        rows = calendar.fetch(now)
-        content = _write_csv((*row, "", known.isoformat(), "") for row in rows)
-        with write_atomically(folder / f"{known:%Y-%m-%dT%H%M%SZ}.csv") as aside:
-            aside.write_bytes(content)
+        known = now.replace(microsecond=0).isoformat()
+        rows = [(*row, "", known, "") for row in calendar.fetch(now)]
+        return self._keep(NASDAQ, rows, now)
+
+    def _read_yahoo(self, releases: Sequence[YahooRelease], now: datetime) -> list[EventFile]:
+        """Keep the coming releases, and read all that were kept, after the past ones."""
+        known = now.replace(microsecond=0).isoformat()
+        past = [(*one[:3], "", "", "true") for one in releases if one.reported]
+        coming = [(*one[:3], "", known, "") for one in releases if not one.reported]
+        return [EventFile(_YAHOO_FILE, _write_csv(past)), *self._keep(YAHOO, coming, now)]
+
+    def _keep(self, service: str, rows: Iterable[Sequence[Any]], now: datetime) -> list[EventFile]:
+        """Keep what a service announces at a moment, and read all that was kept."""
+        folder = self._landing / service
+        with write_atomically(folder / f"{now:%Y-%m-%dT%H%M%S.%fZ}.csv") as aside:
+            aside.write_bytes(_write_csv(rows))
         return [_read_file(path) for path in sorted(folder.glob("*.csv"))]
 
 

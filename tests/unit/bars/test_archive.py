@@ -164,6 +164,44 @@ def test_a_file_is_read_up_to_its_bound(write: Writer, tmp_path: Path) -> None:
         archive.read("stocks/B.csv")
 
 
+@both_kinds
+def test_the_files_of_a_symbol_are_read_up_to_their_bound(write: Writer, tmp_path: Path) -> None:
+    """Files of one symbol, in letters of any case, are in memory together: all or none is read."""
+    half = bytes(2**19)
+    files: dict[str, str | bytes] = {
+        "stocks/A.csv": half,
+        "etfs/a.csv": half + b"x",
+        "stocks/B.csv": half,
+        "etfs/B.csv": half,
+    }
+    archive = open_archive(write(tmp_path / "raw", files), ArchiveLimits(max_symbol_mib=1))
+    assert archive.read("stocks/B.csv") == archive.read("etfs/B.csv") == half
+    for name in ("stocks/A.csv", "etfs/a.csv"):
+        with pytest.raises(UnreadableFileError, match=r"1,048,577 bytes together.*max_symbol_mib"):
+            archive.read(name)
+
+
+@both_kinds
+def test_the_listing_has_its_own_bound(write: Writer, tmp_path: Path) -> None:
+    """A listing is small; a file of bars of the same size is read."""
+    content = bytes(2**20 + 1)
+    files: dict[str, str | bytes] = {"stocks/A.csv": content, "symbols_valid_meta.csv": content}
+    archive = open_archive(write(tmp_path / "raw", files), ArchiveLimits(max_listing_mib=1))
+    assert archive.read("stocks/A.csv") == content
+    with pytest.raises(UnreadableFileError, match="larger than max_listing_mib = 1 allows"):
+        archive.read("symbols_valid_meta.csv")
+
+
+@both_kinds
+def test_the_number_of_files_is_bounded(write: Writer, tmp_path: Path) -> None:
+    """An archive of too many files is refused before any is read; ignored ones count too."""
+    files: dict[str, str | bytes] = {"stocks/A.csv": BARS, "readme.txt": "", "notes.txt": ""}
+    path = write(tmp_path / "raw", files)
+    assert len(open_archive(path, ArchiveLimits(max_files=3)).files) == 1
+    with pytest.raises(SourceError, match="has 3 files, more than max_files = 2 allows"):
+        open_archive(path, ArchiveLimits(max_files=2))
+
+
 def test_a_compressed_bomb_is_refused(tmp_path: Path) -> None:
     """A small zip that expands to far more than max_file_mib yields no content."""
     path = write_zip(tmp_path / "a.zip", {"stocks/A.csv": bytes(16 * 2**20)})

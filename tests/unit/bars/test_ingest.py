@@ -400,3 +400,16 @@ def test_only_known_contents_are_no_failure(tmp_path: Path) -> None:
     (chunk,) = ingest(archive, IngestionParameters(as_of=AS_OF), known)
     assert chunk.prices.height == chunk.quarantine.height == 0
     assert chunk.files["sha256"].to_list() == [next(iter(known))[1]]
+
+
+def test_many_small_files_make_many_chunks(tmp_path: Path) -> None:
+    """A chunk has a bounded number of files, however small they are; no symbol is divided."""
+    files = {f"stocks/S{number:04}.csv": csv_of() for number in range(4096)}
+    files |= {"stocks/S4095 (1).csv": csv_of(bar()), "stocks/T.csv": csv_of(bar())}
+    chunks = [
+        chunk.files.height
+        for chunk in ingest(
+            open_archive(write_zip(tmp_path / "a.zip", files)), IngestionParameters()
+        )
+    ]
+    assert chunks == [4097, 1]

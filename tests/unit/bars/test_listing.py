@@ -160,7 +160,7 @@ def test_names_and_kinds_come_from_the_listing(tmp_path: Path) -> None:
         pytest.param(None, "no listing of securities", id="none"),
         pytest.param(b"\xff\xfe\0", "is not UTF-16 text", id="not-text"),
         pytest.param(b"Ticker,Name\nA,x\n", "has no column Symbol", id="column-missing"),
-        pytest.param(b"x" * (2**20 + 1), "larger than max_file_mib", id="too-large"),
+        pytest.param(b"x" * (2**20 + 1), "larger than max_listing_mib", id="too-large"),
     ],
 )
 def test_without_listing_the_folders_count(
@@ -173,7 +173,7 @@ def test_without_listing_the_folders_count(
     }
     if listing is not None:
         files["symbols_valid_meta.csv"] = listing
-    archive = open_archive(write_folder(tmp_path, files), ArchiveLimits(max_file_mib=1))
+    archive = open_archive(write_folder(tmp_path, files), ArchiveLimits(max_listing_mib=1))
     with caplog.at_level("WARNING", LOGGER):
         [chunk] = ingest(archive, IngestionParameters(as_of=AS_OF))
     [message] = caplog.messages

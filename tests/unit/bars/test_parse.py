@@ -536,3 +536,47 @@ def test_fields_beyond_a_header_in_another_order_are_extra() -> None:
     header = "Volume,Adj Close,Close,Low,High,Open,Date"
     rows = read_rows(csv_of("100,11,11,8,12,10,2020-01-02,9", header=header).encode())
     assert parse_rows([rows]).frame[EXTRA].to_list() == ["9"]
+
+
+@pytest.mark.parametrize("row", [ROW, "x", ""])
+def test_number_of_lines_is_bounded(row: str) -> None:
+    """A file of more lines than allowed is unreadable, whatever is in them."""
+    parameters = ParseParameters(max_rows=3)
+    read_rows(csv_of(row, row, row).encode(), parameters)
+    expected = r"has 4 lines after the first, more than ingestion\.max_rows = 3 allows"
+    with pytest.raises(UnreadableFileError, match=expected):
+        read_rows(csv_of(row, row, row, row).encode(), parameters)
+
+
+@pytest.mark.parametrize("last", ["", "junk"])
+def test_text_of_a_thousand_rows_a_file_is_looked_up(last: str) -> None:
+    """The others are rows as well, with their lines and without their text."""
+    files = [read_rows(csv_of(*["x"] * count, last).encode()) for count in (1200, 2, 1001)]
+    parsed_rows = parse_rows(files)
+    odd = parsed_rows.frame.filter(pl.col("line") % 2 == 1)
+    texts = parsed_rows.as_read(odd)
+    assert texts.height == odd.height
+    assert texts["Date (as read)"].null_count() == 0  # 600 of a file
+    texts = parsed_rows.as_read(parsed_rows.frame)
+    assert texts.height == parsed_rows.frame.height
+    shown = parsed_rows.frame.hstack(texts).filter(pl.col("Date (as read)").is_not_null())
+    by_file = shown.group_by("file_index").agg(pl.col("line").max(), pl.len()).sort("file_index")
+    count = 3 if last else 2
+    assert by_file.rows() == [(0, 1001, 1000), (1, count + 1, count), (2, 1001, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("row", "is_plain"),
+    [
+        ("2020-01-02,10,12,8,,10.5,100", True),
+        ("2020-01-02,10,12,8,,10.5,", True),
+        ("2020-01-02,10,12,8,11,10.5,100,", False),
+        ("2020-01-02,10,12,8,,10.5,100,", False),
+        ("2020-01-02,10,12,8,11,10.5,100,,1", False),
+        ("2020-01-02,10,12,8,11,10.5,100,1", True),
+    ],
+)
+def test_row_with_an_empty_field_beyond_the_last_is_rewritten(row: str, is_plain: bool) -> None:  # noqa: FBT001
+    """The commas of each row count, not those of the file: other rows change nothing."""
+    for rows in ([row], [ROW, row], [row, ROW, ROW], [*[ROW] * 300, row]):
+        assert (read_rows(csv_of(*rows).encode()).layout is None) == is_plain

@@ -1,7 +1,11 @@
 """Models and Bentos in the store, and their tags."""
 
 import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -102,7 +106,14 @@ class TestBentoModelDataset:
         assert_frame_equal(loaded.frames["history"].collect(), FIRST, check_exact=True)
         assert_frame_equal(loaded.frames["sessions"].collect(), SECOND.select("Date"))
         files = {path.name for path in (model_store / dataset.tag.replace(":", "/")).iterdir()}
-        assert files == {"history.parquet", "sessions.parquet", "a.txt", "b.json", "model.yaml"}
+        assert files == {
+            "history.parquet",
+            "sessions.parquet",
+            "a.txt",
+            "b.json",
+            "model.yaml",
+            "SHA256SUMS",
+        }
 
     @pytest.mark.usefixtures("model_store")
     def test_what_is_undefined_is_left_out(self, tmp_path: Path) -> None:
@@ -204,3 +215,101 @@ class TestBentoModelDataset:
         assert not dataset.exists()
         with pytest.raises(DatasetError, match=r"estimator\.json: names no version of estimator"):
             dataset.load()
+
+    @pytest.mark.parametrize("name", ["a.txt", "SHA256SUMS", "model.yaml"])
+    def test_half_a_version_does_not_exist(
+        self, model_store: Path, tmp_path: Path, name: str
+    ) -> None:
+        """A version that lacks a file is neither there for Kedro nor loaded."""
+        dataset = model_dataset(tmp_path, "estimator")
+        dataset.save(self.MODEL)
+        (model_store / dataset.tag.replace(":", "/") / name).unlink()
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match=r"not all of it|is missing|has no SHA256SUMS"):
+            dataset.load()
+
+    @pytest.mark.parametrize("function", ["shutil.copytree", "pathlib.Path.rename"])
+    def test_killed_save_leaves_no_version(self, tmp_path: Path, function: str) -> None:
+        """The store lists and loads what it had; the next save removes what was left."""
+        home = tmp_path / "home"
+        killed = save_in_a_process(home, tmp_path, kill_at=function)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert (home / ".models.partial").exists()
+        assert not list((home / "models").rglob("model.yaml"))
+        done = save_in_a_process(home, tmp_path)
+        assert done.stdout == "1\n", done.stderr
+        assert [path.name for path in home.glob(".*")] == [".models.lock"]
+        assert list((home / "tmp").iterdir()) == []
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+    def test_failed_save_leaves_no_temporary_folder(
+        self, model_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a full disk, neither the store nor the system's temporary folder fills up."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise shutil.Error([("a.txt", "b.txt", "[Errno 28] No space left on device: 'b.txt'")])
+
+        monkeypatch.setattr("shutil.copytree", fail)
+        temporary = tmp_path / "tmp"
+        temporary.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(temporary))
+        dataset = model_dataset(tmp_path, "estimator")
+        with pytest.raises(
+            DatasetError, match=r"a version of estimator: .* No space left on device"
+        ):
+            dataset.save(self.MODEL)
+        assert list(temporary.iterdir()) == []
+        assert list(model_store.rglob("*")) == []
+        assert not model_store.with_name(".models.partial").exists()
+
+    def test_half_versions_of_the_past_are_deleted(self, model_store: Path, tmp_path: Path) -> None:
+        """A folder without model.yaml is deleted at the next save, unless it is new."""
+        old, new = model_store / "estimator/old", model_store / "estimator/new"
+        for folder in (old, new):
+            folder.mkdir(parents=True)
+        os.utime(old, (0, 0))
+        model_dataset(tmp_path, "estimator").save(self.MODEL)
+        assert (old.exists(), new.exists()) == (False, True)
+
+
+SAVE = """
+import os, signal, sys, warnings
+from pathlib import Path
+from unittest import mock
+
+warnings.simplefilter("ignore")
+import bentoml
+from stock_volume.datasets import BentoModelDataset
+from stock_volume.stored_model import StoredModel
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+folder, function = sys.argv[1:]
+dataset = BentoModelDataset("estimator", f"{folder}/estimator.json")
+if function:
+    mock.patch(function, die).start()
+dataset.save(StoredModel({"a.txt": "text"}))
+print(len(bentoml.models.list()))
+"""
+
+
+def save_in_a_process(
+    home: Path, folder: Path, kill_at: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Save a model in a process, which may be killed when it calls a function."""
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-c", SAVE, str(folder), kill_at],
+        env={
+            **os.environ,
+            "BENTOML_HOME": str(home),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "TMPDIR": str(temporary),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -214,3 +214,23 @@ def test_release_discards_unconfirmed_chunks(tmp_path: Path) -> None:
     dataset.save(pl.DataFrame({"a": [2]}))
     dataset.confirm()
     assert dataset.load().collect()["a"].to_list() == [2]
+
+
+def test_full_disk_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The previous file stays, and nothing is left of the new one."""
+    path = tmp_path / "prices.parquet"
+    content = saved(path, FIRST).path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fail)
+    dataset = ChunkedParquetDataset(path.as_posix())
+    dataset.save(SECOND)
+    with pytest.raises(DatasetError, match=r"prices\.parquet: cannot be written: .*No space left"):
+        dataset.confirm()
+    dataset.release()
+    assert [one.name for one in tmp_path.iterdir()] == ["prices.parquet"]
+    assert path.read_bytes() == content

@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec
 import polars as pl
 import pytest
 from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError
-from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from stock_volume.cluster import _stand_in, _summarise
@@ -29,6 +27,7 @@ from stock_volume.symbols import PartedLayer, map_layer, symbol_ranges
 from stock_volume.workers import KeptPart, RemoteFrame, frame_of
 from tests.unit.forecast_oracles import random_bars, sessions_of
 from tests.unit.helpers import files_frame, prices_frame
+from tests.unit.s3 import s3_server
 
 FIRST = prices_frame([("A", date(2020, 1, 2)), ("A", date(2020, 1, 3)), ("C", date(2020, 1, 2))])
 SECOND = prices_frame([("E", date(2020, 1, 2)), ("F", date(2020, 1, 2))])
@@ -40,23 +39,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, Any], dic
     """An S3 server with the bucket ``layers``, with fsspec's and Polars' options for it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    fs_args = {"key": "key", "secret": "secret", "endpoint_url": address}
-    fsspec.filesystem("s3", **fs_args).mkdir("layers")
-    yield (
-        fs_args,
-        {
-            "aws_access_key_id": "key",
-            "aws_secret_access_key": "secret",
-            "aws_region": "us-east-1",
-            "aws_endpoint_url": address,
-            "aws_allow_http": "true",
-        },
-    )
-    server.stop()
+    with s3_server("layers") as server:
+        yield server.fsspec, server.polars
 
 
 def remote(frame: pl.DataFrame, symbols: tuple[str, str] | None = None) -> RemoteFrame:
@@ -245,7 +229,7 @@ def test_parts_with_rows_that_left_the_window_are_not_kept(tmp_path: Path) -> No
     held = features_in_window(bars, NO_EVENTS.events, FeatureWindow(sessions, date(2016, 6, 1)))
     dataset = saved(tmp_path / "features", *(remote(one) for one in held.partition_by("Symbol")))
     files = files_frame({"Symbol": "THIN", "pending": True}).lazy()
-    forecaster = ForecasterParameters(train_years=1.0, feature_years=2.0)
+    forecaster = ForecasterParameters(train_years=1.0, feature_years=2.0, horizons=(), totals=())
     backtest = BacktestParameters(test_years=1.0)
     events, no_files = NO_EVENTS.events.lazy(), files.clear()
     layers = bars.lazy(), sessions.lazy(), events, files, no_files, forecaster, backtest, NYSE, 1

@@ -55,7 +55,7 @@ def test_the_file_is_plain_json(tmp_path: Path) -> None:
     dataset.save(PLAN)
     text = dataset.path.read_text(encoding="utf-8")
     assert text == json.dumps(PLAN.model_dump(mode="json"), indent=2)
-    assert list(json.loads(text)) == ["folds", "min_sessions", "note"]
+    assert list(json.loads(text)) == ["folds", "min_sessions", "note", "horizon_step"]
     assert json.loads(text)["folds"][0]["train_start"] == "2015-01-02"
 
 

@@ -14,9 +14,6 @@ from stock_volume import columns
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.evaluation import backtest
 from stock_volume.evaluation.backtest import (
-    BUCKET,
-    COMMON_STOCK,
-    FOLD,
     Fold,
     NoBacktestError,
     Plan,
@@ -26,14 +23,17 @@ from stock_volume.evaluation.backtest import (
     run_backtest,
     target_sessions,
 )
-from stock_volume.evaluation.baselines import BASELINES, MA5, Baselines
+from stock_volume.evaluation.baselines import BASELINES, Baselines
+from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA, NEXT_VOLUME
-from stock_volume.forecaster.model import FORECAST, Forecaster
+from stock_volume.forecaster.model import FORECAST, MA5, Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import train_forecaster
+from stock_volume.forecaster.universe import BUCKET
 from stock_volume.schemas import Backtest
 from tests.unit.forecast_helpers import (
+    backtest_of,
     change_targets,
     forecast_frame,
     forget_targets,
@@ -72,6 +72,7 @@ def test_windows_asked_for_are_those_planned() -> None:
         ),
         min_sessions=252,
         note="",
+        horizon_step=4,
     )
 
 
@@ -325,7 +326,7 @@ def plan(frame: pl.DataFrame) -> Plan:
 
 @pytest.fixture(scope="module")
 def folds(frame: pl.DataFrame, plan: Plan) -> list[pl.DataFrame]:
-    return list(run_backtest(frame.lazy(), plan, PARAMETERS))
+    return [rows.forecasts for rows in run_backtest(frame.lazy(), plan, PARAMETERS)]
 
 
 def _scored(frame: pl.DataFrame, plan: Plan, fold: Fold) -> pl.DataFrame:
@@ -422,7 +423,7 @@ def test_no_model_sees_its_test(
     """With other volumes from the test's start on, forecasts and baselines are the same."""
     first = plan.folds[number].test_start
     changed = change_targets(frame, first <= TARGET)
-    rows = list(run_backtest(changed.lazy(), plan, PARAMETERS))[number]
+    rows = list(run_backtest(changed.lazy(), plan, PARAMETERS))[number].forecasts
     outcome = [columns.VOLUME, ETA]
     assert rows.drop(outcome).equals(folds[number].drop(outcome))
     assert (rows[columns.VOLUME] != folds[number][columns.VOLUME]).all()
@@ -435,7 +436,7 @@ def test_no_model_sees_what_is_outside_its_windows(
     """Rows before the training and after the test may be missing."""
     fold = plan.folds[number]
     alone = frame.filter(TARGET.is_between(fold.train_start, fold.test_end))
-    (rows,) = run_backtest(alone.lazy(), plan.model_copy(update={"folds": (fold,)}), PARAMETERS)
+    rows = backtest_of(alone, plan.model_copy(update={"folds": (fold,)}), PARAMETERS)
     assert rows.drop(FOLD).equals(folds[number].drop(FOLD))
 
 
@@ -445,7 +446,7 @@ def test_every_session_of_the_window_is_trained_on(
     """The first and the last session of the training both move the forecasts."""
     for edge in (plan.folds[0].train_start, plan.folds[0].train_end):
         changed = change_targets(frame, TARGET.eq(edge))
-        rows = next(run_backtest(changed.lazy(), plan, PARAMETERS))
+        rows = next(run_backtest(changed.lazy(), plan, PARAMETERS)).forecasts
         assert not rows[FORECAST].equals(folds[0][FORECAST])
 
 
@@ -456,7 +457,7 @@ def test_rows_of_young_symbols_are_not_trained_on(plan: Plan, folds: list[pl.Dat
     changed = frame.with_columns(young.cast(pl.Int64).alias(BARS_SO_FAR))
     parameters = small_parameters(min_sessions=2)
     whole, without = (
-        pl.concat(run_backtest(rows.lazy(), plan, parameters))
+        backtest_of(rows, plan, parameters)
         for rows in (changed, changed.filter(pl.col(columns.SYMBOL) != "S05"))
     )
     assert whole.equals(without)
@@ -476,7 +477,7 @@ def test_folds_are_made_one_at_a_time(
     monkeypatch.setattr(backtest, "train_forecaster", train)
     chunks = run_backtest(frame.lazy(), plan, PARAMETERS)
     for number in range(1, len(plan.folds) + 1):
-        assert next(chunks).height > 0
+        assert next(chunks).forecasts.height > 0
         assert len(trained) == number
 
 
@@ -507,8 +508,5 @@ def test_training_asks_for_no_more_history_than_scoring(frame: pl.DataFrame, pla
     """A plan for short data trains on symbols of the history that it scores them from."""
     asking = small_parameters(min_sessions=5000)
     as_planned = small_parameters(min_sessions=plan.min_sessions)
-    made, expected = (
-        pl.concat(run_backtest(frame.lazy(), plan, parameters))
-        for parameters in (asking, as_planned)
-    )
+    made, expected = (backtest_of(frame, plan, parameters) for parameters in (asking, as_planned))
     assert made.equals(expected)

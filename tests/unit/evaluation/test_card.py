@@ -10,9 +10,10 @@ import pytest
 
 from stock_volume import columns
 from stock_volume.arrays import Floats
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
-from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.backtest import Plan
+from stock_volume.evaluation.baselines import BASELINES
 from stock_volume.evaluation.card import report_forecaster, write_card
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.measures import evaluate_backtest
 from stock_volume.evaluation.plots import (
     plot_calibration,
@@ -23,10 +24,10 @@ from stock_volume.evaluation.plots import (
 )
 from stock_volume.evaluation.results import BacktestMetrics, PointMetrics
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST, TrainingSummary, quantile_name
+from stock_volume.forecaster.model import FORECAST, MA5, TrainingSummary, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.forecaster.universe import BUCKETS
-from tests.unit.forecast_helpers import LEVELS, backtest_frame
+from stock_volume.forecaster.universe import BUCKET, BUCKETS
+from tests.unit.forecast_helpers import LEVELS, NO_HORIZONS, backtest_frame
 
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
@@ -71,7 +72,9 @@ SOME_ROWS: Final = [
 
 def _metrics(rows: pl.DataFrame = ROWS, note: str = PLAN.note) -> BacktestMetrics:
     plan = PLAN.model_copy(update={"note": note})
-    return evaluate_backtest(rows.lazy(), plan, LEVELS, BacktestParameters(resamples=50))
+    return evaluate_backtest(
+        rows.lazy(), NO_HORIZONS, plan, LEVELS, BacktestParameters(resamples=50)
+    )
 
 
 METRICS: Final = _metrics()
@@ -317,7 +320,16 @@ def test_card_says_whether_the_forecaster_knows_earnings(
     assert not re.search(r"[^\n]- ", card)
 
 
-@pytest.mark.parametrize(("place", "name"), [(1, "by_bucket"), (2, "by_security"), (3, "by_year")])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (1, "by_bucket"),
+        (2, "by_occasion"),
+        (3, "by_variability"),
+        (4, "by_security"),
+        (5, "by_year"),
+    ],
+)
 def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
     """Each group of the figures is a row of its table, with its count and coverage."""
     _, _, *rows = _tables(write_card(METRICS, TRAINING, FEATURES, ""))[place]
@@ -384,7 +396,7 @@ def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
     *tables, _ = _tables(card)
     assert len(tables) == 1
-    assert card.count("All rows are in one group: ") == 3
+    assert card.count("All rows are in one group: ") == 5
     for head, _, *lines in tables:
         assert lines
         for row in lines:

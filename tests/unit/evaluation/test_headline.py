@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 import pytest
 
-from stock_volume.evaluation.backtest import COMMON_STOCK
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.headline import (
     Universe,
     choose_universe,

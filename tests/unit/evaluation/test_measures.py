@@ -13,8 +13,9 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, r2_score
 
 from stock_volume import columns
 from stock_volume.arrays import Floats
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, Plan
-from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.backtest import Plan
+from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.measures import (
     bootstrap_intervals,
     eta_of,
@@ -23,11 +24,11 @@ from stock_volume.evaluation.measures import (
     point_measures,
 )
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.model import FORECAST, MA5, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
-from stock_volume.forecaster.universe import BUCKETS
+from stock_volume.forecaster.universe import BUCKET, BUCKETS
 from stock_volume.schemas import Backtest
-from tests.unit.forecast_helpers import LEVELS, backtest_frame
+from tests.unit.forecast_helpers import LEVELS, NO_HORIZONS, backtest_frame
 
 PARAMETERS: Final = BacktestParameters(resamples=200)
 ROWS: Final = backtest_frame(symbols=18)
@@ -43,7 +44,9 @@ def metrics() -> dict[str, Any]:
 
 def _evaluate(rows: pl.DataFrame) -> dict[str, Any]:
     """Measure a backtest, as its JSON has it."""
-    return evaluate_backtest(rows.lazy(), PLAN, LEVELS, PARAMETERS).model_dump(mode="json")
+    return evaluate_backtest(rows.lazy(), NO_HORIZONS, PLAN, LEVELS, PARAMETERS).model_dump(
+        mode="json"
+    )
 
 
 def _bootstrap(

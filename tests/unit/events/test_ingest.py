@@ -400,3 +400,11 @@ def test_rows_that_an_interrupted_update_left_are_read_again() -> None:
     interrupted = whole._replace(files=held.files)
     for expected, found in zip(whole, merged(interrupted, news), strict=True):
         assert found.equals(expected)
+
+
+def test_number_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of rubbish does not fill the memory; the other files go on."""
+    monkeypatch.setattr("stock_volume.events.parse.MAX_ROWS", 4)
+    result = ingested(rows("x", "x", "x", "x"), rows("x", "x", GOOD))
+    assert result.files["status"].to_list() == ["unreadable", "read"]
+    assert result.files["note"][0] == "has 5 lines, more than the 4 allowed"

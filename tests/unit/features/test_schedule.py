@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 from stock_volume import columns
 from stock_volume.exchange import NYSE
+from stock_volume.features.quantities import add_quantities
 from stock_volume.features.registry import (
     ETA,
     NEXT_VOLUME,
@@ -21,10 +22,12 @@ from stock_volume.features.registry import (
     forecast_features,
 )
 from stock_volume.features.schedule import (
+    GROUP_COLUMNS,
     PEER_FEATURES,
     SCHEDULE_FEATURES,
     UNTIL,
     next_events,
+    response_sums,
 )
 from tests.unit.forecast_oracles import LAST, quantities, random_bars, sessions_of
 from tests.unit.schedule_helpers import (
@@ -446,3 +449,17 @@ def test_next_events_agree_with_the_features() -> None:
     )
     assert joined[UNTIL].is_not_null().any()
     assert joined[UNTIL].cast(pl.Int64).to_list() == joined["told"].to_list()
+
+
+def test_sums_of_responses_do_not_depend_on_chunks() -> None:
+    """They are whole numbers: added up in any order, they are equal to the last bit."""
+    bars = random_bars(seed=21)
+    schedule = schedule_of(random_events(bars, seed=22))
+    whole = response_sums(add_quantities(bars), schedule).sort(columns.DATE)
+    assert set(whole.drop(columns.DATE).dtypes) == {pl.Int64}
+    assert whole.select(pl.col(GROUP_COLUMNS).abs().max()).sum_horizontal().item() > 2**30
+    apart = [
+        response_sums(add_quantities(one), schedule) for one in bars.partition_by(columns.SYMBOL)
+    ]
+    total = pl.concat(reversed(apart)).group_by(columns.DATE).sum().sort(columns.DATE)
+    assert total.equals(whole)

@@ -52,7 +52,7 @@ def test_kept_rows_leave_when_the_window_moves_on() -> None:
 
 def test_unchanged_sessions_make_changed_symbols_stale_only() -> None:
     """Where the market is the same, the stale symbols are those with changed bars."""
-    assert stale_symbols(HELD.lazy(), SYMBOLS[:1], SESSIONS, NO_EVENTS.events.lazy()).to_list() == [
+    assert stale_symbols(HELD.lazy(), SYMBOLS[:1], WINDOW, NO_EVENTS.events.lazy()).to_list() == [
         SYMBOLS[0]
     ]
 
@@ -65,6 +65,7 @@ def test_a_changed_session_makes_its_symbols_stale() -> None:
         pl.when(on_session).then(9.0).otherwise("market_return").alias("market_return")
     )
     expected = HELD.filter(on_session)[columns.SYMBOL].to_list()
-    stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], other, NO_EVENTS.events.lazy())
+    window = WINDOW._replace(sessions=other)
+    stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], window, NO_EVENTS.events.lazy())
     assert stale.sort().to_list() == sorted(expected)
     assert SYMBOLS[2] in expected

@@ -1,15 +1,26 @@
 """Calibration of quantiles: offsets against their definition, and what they promise."""
 
+from datetime import date, timedelta
 from fractions import Fraction
 from itertools import pairwise
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stock_volume.arrays import Floats
-from stock_volume.forecaster.calibrate import MIN_ROWS, conformal_offset, conformal_offsets
+from stock_volume.forecaster.calibrate import (
+    MIN_ROWS,
+    conformal_offset,
+    conformal_offsets,
+    shared_spreads,
+    widen,
+)
+from stock_volume.forecaster.occasion import OCCASIONS, Occasion
 
 Errors = st.lists(st.integers(-1000, 1000), min_size=1, max_size=60, unique=True)
 Levels = st.sampled_from([Fraction(per_cent, 100) for per_cent in (5, 10, 25, 50, 75, 90, 95)])
@@ -113,3 +124,57 @@ def test_calibrated_quantiles_hold_on_new_rows(seed: int) -> None:
         new = ~known & (groups == group)
         assert below[new].mean(axis=0) == pytest.approx(levels, abs=0.04)
         assert np.abs((actual[:, None] <= predicted)[new].mean(axis=0) - levels).max() > 0.1
+
+
+def _held_out(shared: dict[Occasion, list[float]], rows: int = 40) -> tuple[Any, ...]:
+    """Errors of sessions that each share one error, with noise that cancels out."""
+    noise = np.linspace(-0.3, 0.3, rows)
+    errors, sessions, occasions = [], [], []
+    for occasion, of_sessions in shared.items():
+        for error in of_sessions:
+            errors += list(error + noise)
+            sessions += [date(2020, 1, 1) + timedelta(days=len(errors))] * rows
+            occasions += [OCCASIONS.index(occasion)] * rows
+    return np.array(errors), pl.Series(sessions), np.array(occasions)
+
+
+def test_spread_is_what_sessions_share_beyond_other_sessions() -> None:
+    """The predicted variance of shared errors, of few sessions, less that of other sessions."""
+    shared = {
+        Occasion.NONE: [0.1, -0.1, 0.1],
+        Occasion.EARLY_CLOSE: [-0.5, 0.3],
+        Occasion.RUSSELL: [0.2],
+    }
+    spreads = shared_spreads(*_held_out(shared))
+    pooled = (0.25 + 0.09 + 0.04) / 3
+    early = (0.25 + 0.09 + 2 * pooled) / 4 * 5 / 3 - 0.01
+    russell = (0.04 + 2 * pooled) / 3 * 4 / 2 - 0.01
+    expected = dict.fromkeys(OCCASIONS, 0.0)
+    expected |= {Occasion.EARLY_CLOSE: early**0.5, Occasion.RUSSELL: russell**0.5}
+    never_seen = (pooled * 3 - 0.01) ** 0.5  # an occasion without sessions errs as the others do
+    expected |= {Occasion.TRIPLE_WITCHING: never_seen, Occasion.INDEX_REVIEW: never_seen}
+    assert spreads == pytest.approx(list(expected.values()))
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        {Occasion.NONE: [0.1, 0.2]},
+        {Occasion.EARLY_CLOSE: [0.1, 0.2]},
+        {Occasion.NONE: [0.1], Occasion.EARNINGS: [0.9]},
+        {Occasion.NONE: [0.5, -0.5], Occasion.EARLY_CLOSE: [0.1, -0.1]},
+    ],
+)
+def test_nothing_is_widened_without_evidence(shared: dict[Occasion, list[float]]) -> None:
+    """Without occasions, or other sessions, or a larger shared error there is no spread."""
+    assert shared_spreads(*_held_out(shared)) == (0.0,) * len(OCCASIONS)
+
+
+def test_widened_normal_quantiles_are_exact() -> None:
+    """Normal errors of 3 and 4 have the quantiles of a normal error of 5."""
+    levels = (0.05, 0.1, 0.5, 0.9, 0.95)
+    quantiles = np.array([[NormalDist(1, 3).inv_cdf(level) for level in levels]] * 2)
+    widened = widen(quantiles, levels, np.array([4.0, 0.0]))
+    assert widened[0] == pytest.approx([NormalDist(1, 5).inv_cdf(level) for level in levels])
+    assert widened[1].tolist() == quantiles[1].tolist()
+    assert (np.diff(widened, axis=1) > 0).all()

@@ -11,7 +11,7 @@ from stock_volume.forecaster.live import forecast_next_session, latest_rows
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.schemas import Forecasts
-from tests.unit.forecast_helpers import forecast_frame, small_parameters
+from tests.unit.forecast_helpers import forecast_frame, small_parameters, without_history
 
 FRAME = forecast_frame(symbols=5, sessions=40)
 DAYS = FRAME[columns.DATE].unique().sort().to_list()
@@ -83,7 +83,7 @@ def test_a_symbol_that_has_not_traded_is_not_forecast(symbols: list[str]) -> Non
 def test_each_live_symbol_is_forecast_once(forecaster: Forecaster) -> None:
     """There is one forecast per symbol, of its latest row, in the order of the layer."""
     frame = _stopped("S03", 6)
-    forecasts = forecast_next_session(forecaster, frame.lazy(), LIVE_FIVE)
+    forecasts = forecast_next_session(forecaster, without_history(forecaster, frame), LIVE_FIVE)
     assert Forecasts.validate(forecasts)[columns.SYMBOL].to_list() == ["S00", "S01", "S02", "S04"]
     expected = forecaster.predict(frame.filter(pl.col(columns.DATE) == DAYS[-1]), 1)
     assert_frame_equal(forecasts, expected)
@@ -93,4 +93,5 @@ def test_each_live_symbol_is_forecast_once(forecaster: Forecaster) -> None:
 def test_no_traded_symbol_has_no_forecast(forecaster: Forecaster) -> None:
     """Where no symbol has traded, there are no forecasts, and the columns are there."""
     idle = FRAME.with_columns(pl.lit(None, dtype=pl.Float64).alias(BASE))
-    assert Forecasts.validate(forecast_next_session(forecaster, idle.lazy(), LIVE_FIVE)).is_empty()
+    history = without_history(forecaster, idle)
+    assert Forecasts.validate(forecast_next_session(forecaster, history, LIVE_FIVE)).is_empty()

@@ -19,7 +19,12 @@ from stock_volume.forecaster.log import (
 )
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.train import train_forecaster
-from tests.unit.forecast_helpers import forecast_frame, small_parameters
+from tests.unit.forecast_helpers import (
+    forecast_frame,
+    forget_targets,
+    small_parameters,
+    without_history,
+)
 
 PARAMETERS = small_parameters()
 ADDED = ["Close", "Volume", TRAINED_TO, FORECASTER]
@@ -49,12 +54,14 @@ def missed(
     forecaster: Forecaster, rows: pl.DataFrame, logged: list[date], sessions: int = 60
 ) -> dict[str, pl.DataFrame]:
     names = list(map(str, logged))
-    return missed_forecasts(forecaster, rows.lazy(), names, PARAMETERS, sessions)
+    return missed_forecasts(
+        forecaster, without_history(forecaster, rows), names, PARAMETERS, sessions
+    )
 
 
 def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.DataFrame) -> None:
     """A logged forecast carries its origin's bar, and what made it, trained to what session."""
-    forecasts = forecast_next_session(forecaster, rows.lazy(), PARAMETERS)
+    forecasts = forecast_next_session(forecaster, without_history(forecaster, rows), PARAMETERS)
     logged = logged_forecasts(forecaster, forecasts, rows.lazy())
     assert_frame_equal(logged.drop(ADDED), forecasts)
     latest = rows.group_by("Symbol", maintain_order=True).last()
@@ -94,8 +101,9 @@ def test_a_made_up_forecast_is_what_a_daily_one_would_have_been(
     """A forecast from an origin does not depend on the bars after it."""
     origin = origins[-3]
     late = missed(forecaster, rows, origins[: TRAINED + 1])[str(origin)]
+    until = forget_targets(rows.filter(pl.col("Date") <= origin), pl.col("Date") == origin)
     daily = forecast_next_session(
-        forecaster, rows.filter(pl.col("Date") <= origin).lazy(), PARAMETERS
+        forecaster, without_history(forecaster, until), PARAMETERS
     ).filter(pl.col("Date") == origin)
     assert_frame_equal(late.drop(ADDED), daily)
 
@@ -137,5 +145,5 @@ def test_forecasts_of_sessions_that_have_come_are_not_logged_again(
 def test_no_forecast_makes_no_partition(forecaster: Forecaster, rows: pl.DataFrame) -> None:
     """Where no symbol can be forecast nothing is logged, under no name."""
     none = rows.with_columns(pl.lit(None, pl.Float64).alias(BASE))
-    forecasts = forecast_next_session(forecaster, none.lazy(), PARAMETERS)
+    forecasts = forecast_next_session(forecaster, without_history(forecaster, none), PARAMETERS)
     assert by_latest_origin(logged_forecasts(forecaster, forecasts, none.lazy())) == {}

@@ -213,6 +213,20 @@ def test_description_is_json(forecaster: Forecaster) -> None:
     assert description["about"]["rows"] == summary.rows
 
 
+def test_number_of_threads_is_no_property_of_the_model(forecaster: Forecaster) -> None:
+    """Forecasters trained with one thread and with two are equal, and so are their files."""
+    summary = forecaster.training
+    parameters = summary.parameters.model_copy(update={"num_threads": 7})
+    other = replace(
+        forecaster,
+        training=TrainingSummary(**{**dict(summary), "parameters": parameters}),
+    )
+    assert other.to_files() == forecaster.to_files()
+    assert pickle.dumps(other) == pickle.dumps(forecaster)
+    assert not any("[num_threads: 1]" in text for text in forecaster.to_files().values())
+    assert pickle.loads(pickle.dumps(forecaster)) == forecaster  # noqa: S301 (made here)
+
+
 def test_texts_of_earlier_versions_are_read_and_kept(forecaster: Forecaster) -> None:
     """A text names a parameter as earlier versions did: equal forecasters have equal texts."""
     texts = forecaster.to_files()
@@ -227,8 +241,7 @@ def test_the_exchange_is_kept(forecaster: Forecaster) -> None:
     london = replace(forecaster, exchange="XLON")
     assert Forecaster.from_files(london.to_files()) == london
     assert Forecaster.from_files(forecaster.to_files()).exchange == "XNYS"
-    state = forecaster.__getstate__()
-    del state["exchange"]
+    state = {name: value for name, value in vars(forecaster).items() if name != "exchange"}
     old = object.__new__(Forecaster)
     old.__dict__.update(state)
     assert old.exchange == "XNYS"

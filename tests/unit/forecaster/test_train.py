@@ -24,10 +24,9 @@ from stock_volume.forecaster.model import (
     quantile_name,
 )
 from stock_volume.forecaster.parameters import ForecasterParameters
+from stock_volume.forecaster.settings import mean_settings, quantile_settings
 from stock_volume.forecaster.train import (
     latest_training_rows,
-    mean_settings,
-    quantile_settings,
     row_weights,
     train_forecaster,
     training_rows,

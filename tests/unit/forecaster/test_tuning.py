@@ -8,15 +8,13 @@ import pytest
 
 from stock_volume import columns
 from stock_volume.evaluation.backtest import (
-    COMMON_STOCK,
     NoBacktestError,
     plan_backtest,
-    run_backtest,
     target_sessions,
 )
-from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.model import FORECAST, MA5
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.tuning import (
     TrialResult,
@@ -26,6 +24,7 @@ from stock_volume.forecaster.tuning import (
 )
 from tests.unit.forecast_helpers import (
     FEATURE_NAMES,
+    backtest_of,
     change_targets,
     forecast_frame,
     small_parameters,
@@ -98,7 +97,7 @@ def test_a_trial_is_judged_by_its_backtest(tuned: TuningResult) -> None:
     """Its figure is eta-R2 of common stocks over all windows of the plan."""
     for trial in tuned.search.trials:
         setting = IN_FORCE.model_copy(update=_setting(trial))
-        rows = pl.concat(run_backtest(FRAME.lazy(), tuned.search.plan, setting))
+        rows = backtest_of(FRAME, tuned.search.plan, setting)
         assert trial.eta_r2 == pytest.approx(_eta_r2(rows.filter(pl.col(COMMON_STOCK))))
 
 
@@ -106,7 +105,7 @@ def test_without_common_stocks_all_symbols_judge() -> None:
     """Where there are only other securities, they are what a trial is judged by."""
     etfs = FRAME.with_columns(pl.lit(value=True).alias(columns.ETF))
     found = _tune(etfs, trials=1)
-    rows = pl.concat(run_backtest(etfs.lazy(), found.search.plan, IN_FORCE))
+    rows = backtest_of(etfs, found.search.plan, IN_FORCE)
     assert found.search.trials[0].eta_r2 == pytest.approx(_eta_r2(rows))
 
 

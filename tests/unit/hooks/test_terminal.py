@@ -74,8 +74,8 @@ def test_each_part_is_one_line(terminal: Terminal, tmp_path: Path) -> None:
     run(tmp_path, parts(), catalog(), TerminalHook())
     first, second = shown(terminal)
     assert first.startswith("one                       0.")
-    assert first.endswith(" s  first 12,345 rows, third 12,345 rows")
-    assert second.endswith(" s  second 12,345 rows, text")
+    assert first.endswith(" s  12,345 first, 12,345 third")
+    assert second.endswith(" s  12,345 second, text")
     assert "two.d  (step 4 of 4)" in terminal.getvalue()
 
 
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_counted() -> None:
     line = describe_part("modelling", 12_345.67, made)
     assert len(line) <= WIDTH
     assert line.startswith(
-        "modelling            12,345.7 s  forecasts 8,049 rows, some_long_dataset_19"
+        "modelling            12,345.7 s  8,049 forecasts, 19 some_long_dataset_19"
     )
     assert line.endswith(" more")
     assert "empty" not in line

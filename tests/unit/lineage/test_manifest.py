@@ -10,7 +10,16 @@ from stock_volume.lineage.digests import UNKNOWN_REVISION, FileDigest
 from stock_volume.lineage.manifest import RunManifest, StoredTag, is_parameter
 from tests.unit.lineage_helpers import PRICES, first_run, sha
 
-OPTIONAL = ("seconds", "git_revision", "versions", "parameters")
+OPTIONAL = (
+    "seconds",
+    "is_complete",
+    "pipelines",
+    "planned",
+    "git_revision",
+    "code",
+    "versions",
+    "parameters",
+)
 
 
 def on_disk() -> dict[str, Any]:

@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK, FOLD, Fold, Plan
-from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.backtest import Fold, Plan
+from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO, identity_of
-from stock_volume.forecaster.model import FORECAST, TrainingSummary
+from stock_volume.forecaster.model import FORECAST, MA5, TrainingSummary
 from stock_volume.forecaster.parameters import ForecasterParameters
+from stock_volume.forecaster.universe import BUCKET
 from stock_volume.monitoring.monitor import Layers, MonitoredForecaster, monitor
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import Measure, MonitoringReport, Period, Window

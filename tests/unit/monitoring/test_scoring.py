@@ -11,14 +11,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import COMMON_STOCK
-from stock_volume.evaluation.baselines import MA5
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.headline import Universe
 from stock_volume.evaluation.measures import sums_by_session
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.log import FORECASTER, TRAINED_TO
-from stock_volume.forecaster.model import FORECAST
+from stock_volume.forecaster.model import FORECAST, MA5
 from stock_volume.monitoring.parameters import MonitorParameters
 from stock_volume.monitoring.report import Comparison, Measure, ScoringCounts, UsualRange
 from stock_volume.monitoring.scoring import (

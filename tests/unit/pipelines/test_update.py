@@ -38,7 +38,12 @@ from stock_volume.pipelines.update.nodes import (
     when_pending,
 )
 from stock_volume.sources.event_files import EventFileSource
-from tests.unit.forecast_helpers import forecast_frame, small_parameters
+from tests.unit.forecast_helpers import (
+    ADAPTATION,
+    forecast_frame,
+    small_parameters,
+    without_history,
+)
 from tests.unit.forecast_oracles import LAST, random_bars, sessions_of
 from tests.unit.helpers import (
     AS_OF,
@@ -88,6 +93,11 @@ def held_to(sessions: int, symbols: Sequence[str] = ("S00", "S01", "S02", "S03")
     return pl.col(columns.DATE).rank("dense").over(columns.SYMBOL) <= end
 
 
+def forecast_now(forecaster: Forecaster, frame: pl.DataFrame) -> pl.DataFrame:
+    """Forecast as a run on these rows does."""
+    return forecast_next_session(forecaster, without_history(forecaster, frame), PARAMETERS)
+
+
 def forecasts_after(
     forecaster: Forecaster, frame: pl.DataFrame, held: pl.DataFrame, absent: Sequence[str]
 ) -> pl.DataFrame:
@@ -101,6 +111,7 @@ def forecasts_after(
     files = files_frame(*({**file, "pending": True} for file in recent))
     (forecasts,) = update_forecasts(
         forecaster,
+        without_history(forecaster, frame).backtest,
         frame.lazy(),
         frame.lazy(),
         files.lazy(),
@@ -108,6 +119,7 @@ def forecasts_after(
         files.lazy(),
         held.lazy(),
         PARAMETERS,
+        ADAPTATION,
         UPDATE,
     )
     return forecasts
@@ -117,7 +129,7 @@ def test_an_unanswered_symbol_keeps_its_forecast_until_it_is_no_longer_live(
     forecaster: Forecaster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its row stays as it was, update after update, and is named; so is its end after live_days."""
-    before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
+    before = forecast_now(forecaster, FRAME.filter(held_to(HELD_TO)))
     of_absent = before.filter(pl.col(columns.SYMBOL) != "S00")
     absent = ["S01", "S02", "S03"]
     held = before
@@ -146,10 +158,10 @@ def test_an_answered_symbol_is_forecast_as_by_a_run(
     forecaster: Forecaster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If all are answered, forecasts equal a full run; an old bar has none, and is named."""
-    before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
+    before = forecast_now(forecaster, FRAME.filter(held_to(HELD_TO)))
     frame = FRAME.filter(held_to(HELD_TO + 7, ["S00", "S02", "S03"]))
     after = forecasts_after(forecaster, frame, before, [])
-    assert_frame_equal(after, forecast_next_session(forecaster, frame.lazy(), PARAMETERS))
+    assert_frame_equal(after, forecast_now(forecaster, frame))
     assert after[columns.SYMBOL].to_list() == ["S00", "S02", "S03"]
     assert "1 symbols are no longer live" in caplog.text
     assert "were not answered" not in caplog.text
@@ -157,13 +169,13 @@ def test_an_answered_symbol_is_forecast_as_by_a_run(
 
 def test_a_symbol_that_comes_back_is_forecast_from_its_new_bar(forecaster: Forecaster) -> None:
     """After a gap without answers, forecasts equal a run on all bars."""
-    before = forecast_next_session(forecaster, FRAME.filter(held_to(HELD_TO)).lazy(), PARAMETERS)
+    before = forecast_now(forecaster, FRAME.filter(held_to(HELD_TO)))
     gap = forecasts_after(
         forecaster, FRAME.filter(held_to(HELD_TO + 9, ["S00"])), before, ["S01", "S02", "S03"]
     )
     whole = FRAME.filter(held_to(HELD_TO + 10))
     after = forecasts_after(forecaster, whole, gap, [])
-    assert_frame_equal(after, forecast_next_session(forecaster, whole.lazy(), PARAMETERS))
+    assert_frame_equal(after, forecast_now(forecaster, whole))
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 10**9])
@@ -277,10 +289,11 @@ def test_news_of_events_alone_renew_features_and_forecasts(forecaster: Forecaste
     latest = renewed.filter(pl.col(columns.DATE) == LAST, pl.col(columns.SYMBOL) == "WHOLE")
     assert latest[UNTIL].null_count() == 0
     assert update(held) == []
-    inputs = forecaster, FRAME.lazy(), FRAME.lazy(), none
+    backtest = without_history(forecaster, FRAME).backtest
+    inputs = forecaster, backtest, FRAME.lazy(), FRAME.lazy(), none
     for ledger, count in ((merged.files, 1), (held.files, 0)):
         made = update_forecasts(
-            *inputs, ledger.lazy(), none, FRAME.head(0).lazy(), PARAMETERS, UPDATE
+            *inputs, ledger.lazy(), none, FRAME.head(0).lazy(), PARAMETERS, ADAPTATION, UPDATE
         )
         assert len(list(made)) == count
 

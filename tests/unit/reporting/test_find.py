@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import BUCKET, COMMON_STOCK
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.features.calendar import KIND
 from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.forecaster.model import FORECAST, quantile_name
-from stock_volume.forecaster.universe import BUCKETS
+from stock_volume.forecaster.universe import BUCKET, BUCKETS
 from stock_volume.reporting.find import (
     find_calibration,
     find_next_session,

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from stock_volume import columns
-from stock_volume.evaluation.backtest import COMMON_STOCK
-from stock_volume.evaluation.baselines import BASELINES, MA5
+from stock_volume.evaluation.baselines import BASELINES
+from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.features.registry import ETA
-from stock_volume.forecaster.model import FORECAST, quantile_name
+from stock_volume.forecaster.model import FORECAST, MA5, quantile_name
 from stock_volume.reporting.glossary import TERMS
 from stock_volume.reporting.html import format_compactly, write_html
 from stock_volume.reporting.verdict import in_sentences, judge
@@ -20,6 +20,7 @@ from tests.unit.reporting.reported import BACKTEST, results_of
 
 RESULTS = results_of()
 HTML = write_html(RESULTS)
+LEVELS_TRAINED = RESULTS.training.parameters.quantiles
 VOID = {"meta", "circle", "line", "polygon", "polyline"}
 CONSTANT = BACKTEST.with_columns(
     pl.lit(50_000).cast(pl.Int64).alias(columns.VOLUME),
@@ -108,7 +109,7 @@ def test_sections_show_what_was_found() -> None:
         *(one.symbol for one in findings.examples),
         "+1,100 %",
         PROVENANCE,
-        "quantiles 10 %, 50 %, 90 %",
+        f"quantiles {', '.join(f'{100 * one:g} %' for one in LEVELS_TRAINED)}",
         *TERMS,
     ):
         assert words in text

@@ -247,3 +247,34 @@ def test_patience_has_an_end(
     status, headers = asked(application(loader), receive)
     assert status == 503
     assert int(headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(("requests", "refused"), [(4, 0), (5, 1), (7, 3)])
+def test_as_many_wait_as_may(monkeypatch: pytest.MonkeyPatch, requests: int, refused: int) -> None:
+    """With one slot and room for three to wait, four requests are accepted and no more."""
+    from fastapi import HTTPException
+
+    from stock_volume.serving import guard
+
+    monkeypatch.setattr(guard, "SLOTS", 1)
+    monkeypatch.setattr(guard, "MAX_WAITING", 3)
+
+    async def run() -> list[bool]:
+        slots, end = guard.Slots(), asyncio.Event()
+
+        async def ask() -> bool:
+            try:
+                async with slots.one():
+                    await end.wait()
+            except HTTPException:
+                return False
+            return True
+
+        first = asyncio.create_task(ask())
+        await asyncio.sleep(0)  # it has the slot
+        others = [asyncio.create_task(ask()) for _ in range(requests - 1)]
+        await asyncio.sleep(0)
+        end.set()
+        return await asyncio.gather(first, *others)
+
+    assert asyncio.run(run()).count(False) == refused

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ DATA_ROUTES = [
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
     ("GET", "/forecast/AAA"),
+    ("GET", "/forecast/AAA/explanation"),
+    ("GET", "/forecasts"),
     ("POST", "/forecast"),
     ("GET", "/symbols"),
     ("GET", "/symbols/AAA"),
@@ -461,6 +464,20 @@ def test_a_forecaster_of_another_exchange_is_refused() -> None:
     models[SNAPSHOT_NAME] = StoredModel(london, frames=models[SNAPSHOT_NAME].frames)
     with pytest.raises(Exception, match="trained for XNYS, not for XLON"):
         LoadedModels.of(*models.values())
+
+
+def test_forecasts_of_another_forecaster_are_refused() -> None:
+    """A snapshot whose forecasts another model made is not served as this one's."""
+    from stock_volume.serving.loading import LoadedModels
+    from stock_volume.stored_model import FORECASTER_DIGEST_FILE, SNAPSHOT_NAME
+
+    models = dict(stored_models())
+    snapshot = models[SNAPSHOT_NAME]
+    for digest in ({FORECASTER_DIGEST_FILE: "0" * 64}, {}):
+        others = {name: text for name, text in snapshot.files.items() if "sha256" not in name}
+        models[SNAPSHOT_NAME] = replace(snapshot, files=others | digest)
+        with pytest.raises(Exception, match="run the pipeline update or modelling again"):
+            LoadedModels.of(*models.values())
 
 
 def test_faults_are_logged_and_answered(

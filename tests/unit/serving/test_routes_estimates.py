@@ -102,6 +102,23 @@ def test_parameters_stand_once(client: "TestClient") -> None:
     assert_problem(client.get("/symbols?limit=1&limit=1"), 422, "limit")
 
 
+def test_note_tells_inputs_below_the_training(client: "TestClient") -> None:
+    """An input below the smallest of the data is said so, in single answers and batches."""
+    about = client.get("/models").json()["estimator"]
+    smallest, largest = about["smallest_inputs"], about["largest_inputs"]
+    plain = client.get("/predict", params=smallest).json()
+    assert plain["note"].endswith("not a forecast")
+    name, other = GOOD
+    sent = {name: smallest[name] / 2, other: 2 * largest[other]}
+    more = (
+        f"; {name} is below {smallest[name]:,.10g}, the smallest that was trained on"
+        f"; {other} is above {largest[other]:,.10g}, the largest that was trained on"
+    )
+    rows = {"rows": [smallest, sent, largest]}
+    for answer in (client.get("/predict", params=sent), client.post("/predict/batch", json=rows)):
+        assert answer.json()["note"] == plain["note"] + more
+
+
 def test_note_tells_inputs_beyond_the_training(client: "TestClient") -> None:
     """An input above the largest that was trained on is said so, in single answers and batches."""
     largest = client.get("/models").json()["estimator"]["largest_inputs"]

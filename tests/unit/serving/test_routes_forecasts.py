@@ -1,7 +1,9 @@
 """Forecasts over HTTP in this process: of known symbols, and of bars of a user's own."""
 
 import datetime as dt
+import gzip
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -91,8 +93,91 @@ def test_forecast_is_that_of_the_model(
         "stale": True,
         "model": tags[FORECASTER_NAME],
         "event": EVENTS.get(symbol),
+        "horizons": [],
     }
     assert list(quantiles.values()) == sorted(quantiles.values())
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_explanation_multiplies_up_to_the_forecast(client: "TestClient", symbol: str) -> None:
+    """The product of the start and all factors is the forecast, each kind in a sentence."""
+    body = client.get(f"/forecast/{symbol}/explanation").json()
+    factors = [body["start"], body["average"], *(kind["factor"] for kind in body["kinds"])]
+    factors.append(body["adaptation"])
+    assert round(math.prod(factors)) == pytest.approx(body["forecast"], abs=1)
+    forecast = client.get(f"/forecast/{symbol}").json()
+    assert {name: body[name] for name in ("symbol", "session", "forecast", "model")} == {
+        name: forecast[name] for name in ("symbol", "session", "forecast", "model")
+    }
+    effects = [abs(math.log(kind["factor"])) for kind in body["kinds"]]
+    assert effects == sorted(effects, reverse=True)
+    assert {kind["kind"] for kind in body["kinds"]} >= {"Volume", "Price", "The market's session"}
+    for kind in body["kinds"]:
+        change = f"{100 * abs(kind['factor'] - 1):.0f} %"
+        assert change in kind["text"] or kind["text"].endswith("no effect to speak of.")
+        assert 1 <= len(kind["features"]) <= 5
+        assert all(one["description"] for one in kind["features"])
+
+
+def test_explanation_of_nothing_is_not_found(client: "TestClient") -> None:
+    """What has no forecast has no explanation."""
+    assert_problem(client.get("/forecast/AAAB/explanation"), 404)
+    assert_problem(client.get("/forecast/GONE/explanation"), 404)
+
+
+def test_all_forecasts_are_listed(client: "TestClient", tags: dict[str, str]) -> None:
+    """Every symbol is listed, the most traded first, with what is answered of it alone."""
+    body = client.get("/forecasts").json()
+    assert body["model"] == tags[FORECASTER_NAME]
+    dollars = [row["dollar_volume"] for row in body["symbols"]]
+    assert dollars == sorted(dollars, reverse=True)
+    assert sorted(row["symbol"] for row in body["symbols"]) == sorted(NAMES)
+    for row in body["symbols"]:
+        symbol = row["symbol"]
+        known = client.get(f"/symbols/{symbol}").json()
+        history = client.get(f"/symbols/{symbol}/history").json()
+        record = client.get(f"/symbols/{symbol}/record").json()
+        same = ("symbol", "security_name", "etf", "latest_bar", "dollar_volume")
+        assert {name: row[name] for name in same} == {name: known[name] for name in same}
+        assert row["vol_moving_avg"] == history["vol_moving_avg"]
+        assert row["mdape"] == record.get("mdape")
+        forecast = client.get(f"/forecast/{symbol}").json()
+        told = ("session", "stale", "forecast", "quantiles", "event")
+        assert {name: row[name] for name in told} == {name: forecast.get(name) for name in told}
+        volumes = [bar["Volume"] for bar in history["bars"][-60:]]
+        if symbol == "GONE":
+            assert row["recent_sessions"] is row["busier_sessions"] is None
+        else:
+            assert row["recent_sessions"] == 60
+            busier = sum(volume > row["forecast"] for volume in volumes)
+            assert row["busier_sessions"] == busier
+
+
+def test_list_is_written_again_when_a_session_is_over(
+    client: "TestClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is written once, and anew when the session's closing time has passed."""
+    from stock_volume.serving import conversion, listing, service
+
+    assert client.get("/readyz").status_code == 200
+
+    class Clock:
+        moment = dt.datetime(2018, 7, 2, 19, 59, tzinfo=dt.UTC)
+
+        @classmethod
+        def now(cls, tz: dt.tzinfo) -> dt.datetime:
+            return cls.moment.astimezone(tz)
+
+    for module in (conversion, listing):
+        monkeypatch.setattr(module, "datetime", Clock)
+    written = listing.Listing(service.loader.models().lookup, "model")
+    first = written.answer()
+    assert written.answer().body is first.body
+    assert gzip.decompress(first.compressed_content) == first.body
+    Clock.moment += dt.timedelta(minutes=1)
+    bodies = [json.loads(bytes(one.body)) for one in (first, written.answer())]
+    stale = [{row["stale"] for row in body["symbols"]} for body in bodies]
+    assert stale == [{False, None}, {True, None}]
 
 
 def test_symbols_are_found_in_lower_case(client: "TestClient") -> None:
@@ -258,7 +343,7 @@ def test_forecast_that_is_no_number_is_refused() -> None:
     from stock_volume.serving.conversion import usable_forecast
     from stock_volume.snapshot.own_bars import InvalidBarsError
 
-    good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A"}
+    good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A", "horizons": []}
     assert usable_forecast(good) == good
     for bad in ({"forecast": float("inf")}, {"q10": float("nan")}, {"q90": 2.0**53}):
         with pytest.raises(InvalidBarsError, match="absurd"):

@@ -15,8 +15,11 @@ from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
 from stock_volume.features.registry import ETA
 from stock_volume.features.schedule import NO_EVENTS
+from stock_volume.forecaster.adaptation import BIAS
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.train import train_forecaster
+from stock_volume.forecaster.universe import BUCKET
+from stock_volume.snapshot.forecasts import RECENT_SESSIONS, RECENT_VOLUMES, compare_forecasts
 from stock_volume.snapshot.lookup import (
     IncompatibleModelError,
     NothingKnownError,
@@ -130,6 +133,11 @@ FRAME: Final = forecast_frame(symbols=6, sessions=40)
 NEXT: Final = FRAME.group_by(columns.SYMBOL, maintain_order=True).last()
 """The latest row of each symbol."""
 
+RECENT: Final = FRAME.group_by(columns.SYMBOL, maintain_order=True).agg(
+    pl.col(columns.VOLUME).tail(RECENT_SESSIONS).alias(RECENT_VOLUMES)
+)
+FORECAST_COLUMNS: Final = (columns.SYMBOL, columns.TARGET_DATE)
+
 
 @pytest.fixture(scope="module")
 def forecaster() -> Forecaster:
@@ -158,6 +166,8 @@ def frames(sessions: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         "records": _records(symbols).lazy(),
         "scored": _scored(symbols).lazy(),
         "events": NO_EVENTS.events.lazy(),
+        "forecasts": NEXT.clear().select(FORECAST_COLUMNS).lazy(),
+        "bias": pl.DataFrame(schema={BUCKET: pl.Int8, BIAS: pl.Float64}).lazy(),
     }
 
 
@@ -171,11 +181,15 @@ def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Symbol
     """A lookup of the symbols of ``FRAME``, of one of which there is no latest row."""
     symbols = _symbols().head(6).with_columns(NEXT[columns.SYMBOL])
     latest = NEXT.filter(SYMBOL != UNFORECAST)
-    history = _history(symbols)
+    others = {
+        "symbols": symbols,
+        "latest": latest,
+        "history": _history(symbols),
+        "forecasts": compare_forecasts(forecaster.predict(latest, 1), latest, RECENT),
+        "records": _records(symbols),
+    }
     return SymbolLookup(
-        forecaster,
-        frames | {"symbols": symbols.lazy(), "latest": latest.lazy(), "history": history.lazy()},
-        NYSE,
+        forecaster, frames | {name: frame.lazy() for name, frame in others.items()}, NYSE
     )
 
 
@@ -341,6 +355,33 @@ def test_an_empty_search_lists_all(lookup: SymbolLookup, query: str) -> None:
     assert found.index("MAA") + 1 == found.index("PAA")
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("aple", ["APLE", "AAPL", "OLD"]),
+        ("appel", ["AAPL", "APLE", "OLD"]),
+        ("agilnet", ["A"]),
+        ("Agilent Tecnologies", ["A"]),
+        ("airlnes amercan", ["AAL"]),
+        ("brkshire", ["BRK-A"]),
+        ("hospitalty apple", ["APLE"]),
+        ("ap", []),
+        ("k-a", []),
+        ("", []),
+        ("  ", []),
+        ("zzzz", []),
+        ("apple zzzz", []),
+        ("?*[", []),
+    ],
+)
+def test_similar_spellings_are_found(lookup: SymbolLookup, query: str, expected: list[str]) -> None:
+    """Each word of a query may be misspelled; the most similar come first, then the most traded."""
+    found = [row[columns.SYMBOL] for row in lookup.similar(query)]
+    assert found[: len(expected)] == expected
+    assert bool(found) == bool(expected)
+    assert len(found) <= 5
+
+
 def test_space_around_a_query_is_no_part_of_it(lookup: SymbolLookup) -> None:
     """Space before and after is left out, space within is not."""
     assert _found(lookup, "  Apple\t") == _found(lookup, "apple") != []
@@ -464,7 +505,16 @@ def _expected(forecaster: Forecaster, symbols: list[str]) -> pl.DataFrame:
     rows = pl.concat(NEXT.filter(symbol == SYMBOL) for symbol in symbols)
     predicted = pl.concat(forecaster.predict(row, 1) for row in rows.iter_slices(1))
     names = rows.select(columns.SECURITY_NAME, columns.ETF)
-    return pl.concat([names, predicted], how="horizontal").with_columns(CLOSING_TIME, event=None)
+    volumes = [FRAME.filter(symbol == SYMBOL)[columns.VOLUME].to_numpy() for symbol in symbols]
+    known = list(zip(volumes, predicted["forecast"], strict=True))
+    return pl.concat([names, predicted], how="horizontal").with_columns(
+        pl.Series("recent_sessions", [len(own) for own in volumes]),
+        pl.Series("busier_sessions", [int((own > forecast).sum()) for own, forecast in known]),
+        pl.Series("quieter_sessions", [int((own < forecast).sum()) for own, forecast in known]),
+        CLOSING_TIME,
+        horizons=pl.lit([], pl.List(pl.Null)),
+        event=None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -504,6 +554,30 @@ def test_a_forecast_is_that_of_the_booster(forecasts: SymbolLookup, forecaster: 
         assert found[columns.TARGET_DATE] == row[columns.TARGET_DATE]
 
 
+@pytest.mark.parametrize("symbol", ["S00", "S05"])
+def test_the_factors_of_an_explanation_make_the_forecast(
+    forecasts: SymbolLookup, symbol: str
+) -> None:
+    """A forecast is the product of its start, the average and the factors of all kinds."""
+    (row,) = forecasts.forecast([symbol])
+    explained = forecasts.explain(symbol.lower())
+    factors = [explained.start, explained.average, *(kind.factor for kind in explained.kinds)]
+    assert np.prod(factors) == pytest.approx(row["forecast"])
+
+
+def test_an_overview_has_every_symbol(forecasts: SymbolLookup) -> None:
+    """All symbols are there, the most traded first, those without a forecast, too."""
+    rows = forecasts.overview()
+    ordered, _ = forecasts.search("", 100)
+    assert [row[columns.SYMBOL] for row in rows] == [row[columns.SYMBOL] for row in ordered]
+    for row in rows:
+        symbol = row[columns.SYMBOL]
+        forecast = None if symbol == UNFORECAST else forecasts.forecast([symbol])[0]
+        assert row["outlook"] == forecast
+        assert row["mdape"] == forecasts.record(symbol)[0]["mdape"]
+        assert forecasts.symbol(symbol).items() <= row.items()
+
+
 def test_what_has_no_latest_row_cannot_be_forecast(forecasts: SymbolLookup) -> None:
     """A symbol whose latest bar no forecast can rest on is refused, with the day of that bar."""
     latest = forecasts.symbol(UNFORECAST)["latest_bar"]
@@ -532,7 +606,24 @@ def test_bars_are_forecast_by_their_features(
     expected = forecaster.predict(features_of_bars(own, sessions, rules), 1)
     names = own.select(columns.SECURITY_NAME, columns.ETF).tail(1)
     expected = pl.concat([names, expected], how="horizontal").with_columns(CLOSING_TIME)
+    beyond: dict[str, Any] = {"horizons": [], "event": None}
+    assert {name: found.pop(name) for name in beyond} == beyond
     assert_frame_equal(pl.DataFrame([found]), expected, rel_tol=1e-12)
+
+
+def test_bars_are_forecast_with_the_bias_of_their_bucket(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame], bars: pl.DataFrame
+) -> None:
+    """What similar symbols were forecast too low by is added; the quantiles move along."""
+    own = bars.filter(SYMBOL == "WHOLE")
+    bias = pl.DataFrame(
+        {BUCKET: range(5), BIAS: [0.1] * 5}, schema={BUCKET: pl.Int8, BIAS: pl.Float64}
+    )
+    moved = SymbolLookup(forecaster, frames | {"bias": bias.lazy()}, NYSE)
+    plain = SymbolLookup(forecaster, frames, NYSE)
+    found, expected = (one.forecast_bars(own, RuleParameters()) for one in (moved, plain))
+    for name in ("forecast", "q10", "q50", "q90"):
+        assert found[name] == pytest.approx(expected[name] * np.exp(0.1))
 
 
 def test_bars_without_a_name_are_forecast(lookup: SymbolLookup, bars: pl.DataFrame) -> None:

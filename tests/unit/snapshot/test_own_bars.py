@@ -28,9 +28,15 @@ from stock_volume.features.registry import (
     SESSION_FEATURES,
     forecast_features,
 )
-from stock_volume.snapshot.own_bars import BrokenBar, InvalidBarsError, features_of_bars
+from stock_volume.features.schedule import Schedule
+from stock_volume.snapshot.own_bars import (
+    BrokenBar,
+    InvalidBarsError,
+    features_of_bars,
+    judge_own_events,
+)
 from stock_volume.stored_model import SNAPSHOT_NAME
-from tests.unit.forecast_oracles import BAR_ORACLES, pasts, sessions_of
+from tests.unit.forecast_oracles import BAR_ORACLES, pasts, random_bars, sessions_of
 from tests.unit.helpers import AS_OF, HEADER, csv_of, ingested, places_of, write_folder
 from tests.unit.service_helpers import made_up_bars, stored_models
 
@@ -483,3 +489,30 @@ def test_a_close_in_another_unit_is_told(
         assert _rules_of(_broken(bars, sessions)) == [(place, "absurd_jump")]
     near = few.tail(1).with_columns(price * factor**0.9 for price in prices)
     assert features_of_bars(pl.concat([few.head(-1), near]), sessions, RULES).height == 1
+
+
+@pytest.mark.parametrize(
+    "days", [[date(2600, 1, 1)], [date(2018, 1, 3), date(2600, 1, 1)], [date(1, 1, 1)]]
+)
+def test_events_that_break_a_rule_are_refused(days: list[date]) -> None:
+    """A release that is too far ahead or too old is named by its rule, alone or among others."""
+    with pytest.raises(InvalidBarsError, match=r"far_date|ancient_date"):
+        judge_own_events("A", [(day, None) for day in days], NYSE)
+
+
+def test_events_become_rows_of_the_layer() -> None:
+    """Each release has the session that reacts to it."""
+    events = [(date(2018, 1, 3), "pre"), (date(2018, 4, 3), "post"), (date(2018, 7, 3), None)]
+    rows = judge_own_events("A", events, NYSE)
+    assert rows["Session"].to_list()[:2] == [date(2018, 1, 3), date(2018, 4, 4)]
+    assert rows["Time"].to_list() == ["pre", "post", None]
+
+
+def test_events_are_refused_by_a_model_without() -> None:
+    """Sessions without responses to events are of a model that was trained without them."""
+    own = random_bars(5).filter(pl.col("Symbol") == "WHOLE")
+    schedule = Schedule(
+        judge_own_events("WHOLE", [(date(2018, 1, 3), None)], NYSE), pl.Series(dtype=pl.Date)
+    )
+    with pytest.raises(InvalidBarsError, match="trained without events"):
+        features_of_bars(own, sessions_of(own), RuleParameters(), schedule)

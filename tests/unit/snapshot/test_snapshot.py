@@ -1,5 +1,6 @@
 """The snapshot of each symbol equals plain pandas on the symbol's own rows."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -10,13 +11,18 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.evaluation.baselines import MA5
-from stock_volume.exchange import NYSE
+from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.calendar import trading_calendar
-from stock_volume.features.registry import FeatureParameters, add_features, forecast_features
+from stock_volume.features.registry import (
+    ETA,
+    FeatureParameters,
+    add_features,
+    forecast_features,
+)
 from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.live import latest_of_each
-from stock_volume.forecaster.model import INTERVAL_NAMES
+from stock_volume.forecaster.model import INTERVAL_NAMES, MA5, Forecaster
+from stock_volume.forecaster.train import train_forecaster
 from stock_volume.snapshot.snapshot import (
     BARS,
     DOLLAR_VOLUME,
@@ -30,7 +36,7 @@ from stock_volume.snapshot.snapshot import (
     Snapshot,
     take_snapshot,
 )
-from tests.unit.forecast_helpers import backtest_frame
+from tests.unit.forecast_helpers import backtest_frame, small_parameters, without_history
 from tests.unit.forecast_oracles import random_bars, sessions_of
 
 ENDS: Final = {
@@ -82,6 +88,11 @@ def rows(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
+def forecaster(rows: pl.DataFrame) -> Forecaster:
+    return train_forecaster(rows.filter(pl.col(ETA).is_not_null()), small_parameters())
+
+
+@pytest.fixture(scope="module")
 def backtest() -> pl.DataFrame:
     """Rows of a backtest, not in order; one symbol of which has few."""
     frame = backtest_frame(symbols=5, sessions=75, seed=4)
@@ -91,16 +102,21 @@ def backtest() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def snapshot(
-    bars: pl.DataFrame, sessions: pl.DataFrame, rows: pl.DataFrame, backtest: pl.DataFrame
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    rows: pl.DataFrame,
+    backtest: pl.DataFrame,
+    forecaster: Forecaster,
 ) -> Snapshot:
     features = add_features(bars, FeatureParameters())
     return take_snapshot(
         features.lazy(),
         sessions.lazy(),
-        rows.lazy(),
+        without_history(forecaster, rows),
         backtest.lazy(),
         NO_EVENTS.events.lazy(),
         NYSE,
+        forecaster,
     )
 
 
@@ -139,7 +155,9 @@ def test_symbols_are_what_their_bars_tell(snapshot: Snapshot, bars: pl.DataFrame
     assert {symbol: latest[symbol] for symbol in ENDS} == ENDS
 
 
-def test_symbols_of_few_bars_are_told_of_these(sessions: pl.DataFrame, rows: pl.DataFrame) -> None:
+def test_symbols_of_few_bars_are_told_of_these(
+    sessions: pl.DataFrame, rows: pl.DataFrame, forecaster: Forecaster
+) -> None:
     """A symbol with fewer than 22 bars has the mean dollar volume of those that it has."""
     bars = pl.concat(
         random_bars(5).filter(symbol == SYMBOL).head(count)
@@ -148,7 +166,13 @@ def test_symbols_of_few_bars_are_told_of_these(sessions: pl.DataFrame, rows: pl.
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).lazy()
     taken = take_snapshot(
-        features, sessions.lazy(), rows.lazy(), backtest, NO_EVENTS.events.lazy(), NYSE
+        features,
+        sessions.lazy(),
+        without_history(forecaster, rows),
+        backtest,
+        NO_EVENTS.events.lazy(),
+        NYSE,
+        forecaster,
     )
     expected = pl.DataFrame([_known_of(own) for own in _by_symbol(bars).values()])
     assert_frame_equal(taken.symbols.collect(), expected, rel_tol=1e-9)
@@ -170,7 +194,7 @@ def test_history_is_of_two_years_up_to_each_latest_bar(
 
 
 def test_history_begins_on_the_first_of_its_days(
-    sessions: pl.DataFrame, rows: pl.DataFrame
+    sessions: pl.DataFrame, rows: pl.DataFrame, forecaster: Forecaster
 ) -> None:
     """Of two bars a day apart, 731 and 730 days before the latest, the later one is kept."""
     latest = date(2019, 7, 31)
@@ -179,7 +203,13 @@ def test_history_begins_on_the_first_of_its_days(
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).lazy()
     taken = take_snapshot(
-        features, sessions.lazy(), rows.lazy(), backtest, NO_EVENTS.events.lazy(), NYSE
+        features,
+        sessions.lazy(),
+        without_history(forecaster, rows),
+        backtest,
+        NO_EVENTS.events.lazy(),
+        NYSE,
+        forecaster,
     )
     assert taken.history.collect()[columns.DATE].to_list() == days[1:]
 
@@ -256,7 +286,7 @@ def test_frames_are_sorted(snapshot: Snapshot, name: str) -> None:
     by = [key for key in (columns.SYMBOL, *days) if key in frame.columns]
     keys = frame.select(by)
     assert keys.rows() == sorted(set(keys.rows()))
-    assert frame.height > 3 or name == "events"  # these bars have none
+    assert frame.height > 3 or name in {"events", "bias"}  # these bars have none
 
 
 def test_counts_are_of_64_bits(snapshot: Snapshot) -> None:
@@ -266,14 +296,57 @@ def test_counts_are_of_64_bits(snapshot: Snapshot) -> None:
 
 
 def test_no_backtest_leaves_no_records(
-    bars: pl.DataFrame, sessions: pl.DataFrame, rows: pl.DataFrame
+    bars: pl.DataFrame, sessions: pl.DataFrame, rows: pl.DataFrame, forecaster: Forecaster
 ) -> None:
     """Where nothing has been scored the records have their columns and no row."""
     features = add_features(bars, FeatureParameters()).lazy()
     backtest = backtest_frame(symbols=1, sessions=1).clear().lazy()
     taken = take_snapshot(
-        features, sessions.lazy(), rows.lazy(), backtest, NO_EVENTS.events.lazy(), NYSE
+        features,
+        sessions.lazy(),
+        without_history(forecaster, rows),
+        backtest,
+        NO_EVENTS.events.lazy(),
+        NYSE,
+        forecaster,
     )
     assert taken.records.collect().is_empty()
     assert taken.scored.collect().is_empty()
     assert {SCORED, "eta_r2", "mdape", "mae", "coverage_80"} < set(taken.records.collect_schema())
+
+
+def test_forecasts_are_those_of_the_forecaster(
+    snapshot: Snapshot, bars: pl.DataFrame, forecaster: Forecaster
+) -> None:
+    """Each forecast equals the live one of its row alone, and is compared with the last 60 bars."""
+    latest, forecasts = snapshot.latest.collect(), snapshot.forecasts.collect()
+    live = pl.concat(forecaster.predict(row, 1) for row in latest.iter_slices(1))
+    assert_frame_equal(forecasts.select(live.columns), live, check_exact=True)
+    assert forecasts.height > 3
+    for row in forecasts.iter_rows(named=True):
+        volumes = bars.filter(row[columns.SYMBOL] == SYMBOL)[columns.VOLUME].to_numpy()[-60:]
+        assert row["recent_sessions"] == len(volumes)
+        assert row["busier_sessions"] == (volumes > row["forecast"]).sum()
+        assert row["quieter_sessions"] == (volumes < row["forecast"]).sum()
+
+
+def test_a_forecaster_of_another_exchange_makes_no_snapshot(
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    rows: pl.DataFrame,
+    backtest: pl.DataFrame,
+    forecaster: Forecaster,
+) -> None:
+    """Sessions of one exchange are not forecast by a model of another one."""
+    features = add_features(bars, FeatureParameters()).lazy()
+    other = replace(forecaster, exchange="XLON")
+    with pytest.raises(ExchangeMismatchError, match="trained for XLON"):
+        take_snapshot(
+            features,
+            sessions.lazy(),
+            without_history(forecaster, rows),
+            backtest.lazy(),
+            NO_EVENTS.events.lazy(),
+            NYSE,
+            other,
+        )

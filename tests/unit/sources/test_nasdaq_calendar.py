@@ -99,8 +99,8 @@ def test_what_is_fetched_is_kept_with_its_time(
         monkeypatch.setattr(_Clock, "moment", NOW.replace(day=29))
         found: EventFiles = source.read(symbols)
     assert [file.name for file in found.files] == [
-        "2020-10-28T140000Z.csv",
-        "2020-10-29T140000Z.csv",
+        "2020-10-28T140000.000000Z.csv",
+        "2020-10-29T140000.000000Z.csv",
     ]
     assert source.path is not None
     assert source.path.suffix == ".zip"

@@ -18,7 +18,6 @@ import boto3
 import fsspec
 import pytest
 from kedro.io import DatasetError
-from moto.server import ThreadedMotoServer
 
 from stock_volume.bars.archive import open_archive
 from stock_volume.datasets import SourceDataset
@@ -26,6 +25,7 @@ from stock_volume.errors import SourceError
 from stock_volume.sources import remote
 from stock_volume.sources.remote import mirror
 from stock_volume.sources.retry import RetryParameters
+from tests.unit.s3 import s3_server
 from tests.unit.servers import Answer, answering
 
 BARS = b"Date,Open,High,Low,Close,Adj Close,Volume\n2021-01-04,1,2,1,2,2,100\n"
@@ -35,23 +35,15 @@ QUICK = RetryParameters(attempts=3, wait_seconds=0.001)
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
     """A client of a local S3 server with a bucket, and the options to connect to it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",  # noqa: S106 (any will do)
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="bars")
-    options = {"key": "key", "secret": "secret", "endpoint_url": endpoint}
-    try:
-        yield client, options
-    finally:
-        server.stop()
+    with s3_server("bars") as server:
+        client = boto3.client(
+            "s3",
+            endpoint_url=server.url,
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",  # noqa: S106 (any will do)
+            region_name="us-east-1",
+        )
+        yield client, server.fsspec
 
 
 def zipped(**files: bytes) -> bytes:

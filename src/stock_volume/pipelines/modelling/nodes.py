@@ -19,7 +19,9 @@ from stock_volume.estimator.train import (
     TrainedEstimator,
     train_estimator,
 )
+from stock_volume.evaluation import backtest as backtests
 from stock_volume.evaluation.backtest import (
+    BacktestRows,
     Plan,
     check_windows,
     plan_backtest,
@@ -39,6 +41,8 @@ from stock_volume.evaluation.results import BacktestMetrics, ModelMetrics
 from stock_volume.exchange import Exchange
 from stock_volume.features.market import check_targets
 from stock_volume.features.registry import ETA
+from stock_volume.forecaster.adaptation import AdaptationParameters
+from stock_volume.forecaster.history import History
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
 from stock_volume.forecaster.model import Forecaster
@@ -55,9 +59,12 @@ from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
     EXCHANGE_FILE,
+    FORECASTER_DIGEST_FILE,
     LARGEST_INPUTS,
+    SMALLEST_INPUTS,
     BentoContents,
     StoredModel,
+    digest_texts,
 )
 
 logger = logging.getLogger(__name__)
@@ -83,6 +90,7 @@ def register_estimator(
     first, last = (
         features.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
     )
+    smallest = features.select(pl.col(columns.ESTIMATOR_INPUTS).min()).collect().row(0, named=True)
     booster = booster_of(model)
     return _describe_origin(
         {ESTIMATOR_FILE: booster.to_text()},
@@ -90,6 +98,7 @@ def register_estimator(
         {"time_split_r2": in_words(metrics.time_split.r2, ".4f")},
         {
             "inputs": list(columns.ESTIMATOR_INPUTS),
+            SMALLEST_INPUTS: smallest,
             LARGEST_INPUTS: booster.largest_inputs(),
             "target": columns.VOLUME,
             "first_session": str(first),
@@ -143,19 +152,31 @@ def plan_windows(
 
 def backtest_forecaster(
     forecast_features: pl.LazyFrame, plan: Plan, parameters: ForecasterParameters
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[BacktestRows]:
     """Forecast the windows of the backtest, each with its own model."""
     yield from run_backtest(forecast_features, plan, parameters)
 
 
+def adapt_backtest(
+    raw_backtest: pl.LazyFrame,
+    parameters: ForecasterParameters,
+    adaptation: AdaptationParameters,
+) -> Iterator[pl.DataFrame]:
+    """Adapt the forecasts of the backtest to the errors of its earlier sessions."""
+    yield from backtests.adapt_backtest(raw_backtest, parameters.quantiles, adaptation)
+
+
 def evaluate_forecaster(
     backtest: pl.LazyFrame,
+    horizon_backtest: pl.LazyFrame,
     plan: Plan,
     parameters: ForecasterParameters,
     backtest_parameters: BacktestParameters,
 ) -> BacktestMetrics:
     """Measure the backtest."""
-    metrics = evaluate_backtest(backtest, plan, parameters.quantiles, backtest_parameters)
+    metrics = evaluate_backtest(
+        backtest, horizon_backtest, plan, parameters.quantiles, backtest_parameters
+    )
     logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics.eta_r2, ".2f"))
     return metrics
 
@@ -191,10 +212,15 @@ def register_forecaster(
 
 
 def forecast_live_symbols(
-    forecaster: Forecaster, forecast_features: pl.LazyFrame, parameters: ForecasterParameters
+    forecaster: Forecaster,
+    raw_backtest: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    parameters: ForecasterParameters,
+    adaptation: AdaptationParameters,
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     """Forecast the next session of every live symbol and log the forecasts."""
-    forecasts = forecast_next_session(forecaster, forecast_features, parameters)
+    history = History(raw_backtest, forecast_features, adaptation)
+    forecasts = forecast_next_session(forecaster, history, parameters)
     logged = logged_forecasts(forecaster, forecasts, forecast_features)
     return forecasts, by_latest_origin(logged)
 
@@ -218,19 +244,26 @@ def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:
     return write_card(metrics, forecaster.training, forecaster.features, revision)
 
 
-def register_snapshot(  # noqa: PLR0913, PLR0917 (six layers go in)
+def register_snapshot(  # noqa: PLR0913, PLR0917 (seven layers and a model go in)
     features: pl.LazyFrame,
     sessions: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
+    raw_backtest: pl.LazyFrame,
     backtest: pl.LazyFrame,
     events: pl.LazyFrame,
     files: pl.LazyFrame,
     exchange: Exchange,
+    forecaster: Forecaster,
+    adaptation: AdaptationParameters,
 ) -> StoredModel:
-    """Take a snapshot of the symbols for the service."""
-    snapshot = take_snapshot(features, sessions, forecast_features, backtest, events, exchange)
+    """Take a snapshot of the symbols for the service, with their forecasts."""
+    history = History(raw_backtest, forecast_features, adaptation)
+    snapshot = take_snapshot(features, sessions, history, backtest, events, exchange, forecaster)
     return _describe_origin(
-        {EXCHANGE_FILE: exchange.model_dump_json(indent=2)},
+        {
+            EXCHANGE_FILE: exchange.model_dump_json(indent=2),
+            FORECASTER_DIGEST_FILE: digest_texts(forecaster.to_files()),
+        },
         files,
         {"exchange": exchange.code},
         frames=snapshot._asdict(),

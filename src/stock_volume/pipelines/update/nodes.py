@@ -42,6 +42,8 @@ from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FeatureParameters, add_features
 from stock_volume.features.schedule import earnings_of, sessions_around
 from stock_volume.features.window import expired_symbols, renew_features, stale_symbols
+from stock_volume.forecaster.adaptation import AdaptationParameters
+from stock_volume.forecaster.history import History
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import (
     by_latest_origin,
@@ -248,7 +250,7 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
         earnings = earnings_of(events)
         window = feature_window(sessions.collect(), forecaster, backtest)
         window = window._replace(calendar=sessions_around(earnings, exchange))
-        symbols = stale_symbols(held, pending[columns.SYMBOL], window.sessions, earnings)
+        symbols = stale_symbols(held, pending[columns.SYMBOL], window, earnings)
         renew = partial(renew_features, symbols=symbols, window=window)
         yield from map_layer(
             renew,
@@ -261,6 +263,7 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
 
 def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     forecaster: Forecaster,
+    raw_backtest: pl.LazyFrame,
     features: pl.LazyFrame,
     prices: pl.LazyFrame,
     files: pl.LazyFrame,
@@ -268,6 +271,7 @@ def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     recent_files: pl.LazyFrame,
     held: pl.LazyFrame,
     parameters: ForecasterParameters,
+    adaptation: AdaptationParameters,
     update: UpdateParameters,
 ) -> Iterator[pl.DataFrame]:
     """Forecast the next session of every live symbol, answered or not."""
@@ -275,7 +279,8 @@ def update_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
         return
     unanswered = unanswered_symbols(recent_files.collect())
     kept = unanswered.join(live_symbols(prices, update), on=columns.SYMBOL, how="semi")
-    forecasts = forecast_next_session(forecaster, features, parameters, kept[columns.SYMBOL])
+    history = History(raw_backtest, features, adaptation)
+    forecasts = forecast_next_session(forecaster, history, parameters, kept[columns.SYMBOL])
     yield forecasts
     _warn_of_forecasts(forecasts, kept, held.collect())
 
@@ -308,10 +313,12 @@ def _name_with_dates(forecasts: pl.DataFrame) -> str:
 def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     forecaster: Forecaster,
     forecasts: pl.LazyFrame,
+    raw_backtest: pl.LazyFrame,
     features: pl.LazyFrame,
     files: pl.LazyFrame,
     logged: Mapping[str, Callable[[], pl.DataFrame]],
     parameters: ForecasterParameters,
+    adaptation: AdaptationParameters,
     update: UpdateParameters,
 ) -> Iterator[dict[str, pl.DataFrame]]:
     """Log forecasts of the sessions since the last update, and of the next session.
@@ -321,7 +328,8 @@ def log_forecasts(  # noqa: PLR0913, PLR0917 (they are what it is made from)
     if _pending(files).height:
         sessions = update.catch_up_sessions
         made = logged_forecasts(forecaster, forecasts_to_come(forecasts.collect()), features)
-        missed = missed_forecasts(forecaster, features, logged, parameters, sessions)
+        history = History(raw_backtest, features, adaptation)
+        missed = missed_forecasts(forecaster, history, logged, parameters, sessions)
         yield missed | by_latest_origin(made)
 
 

@@ -25,15 +25,13 @@ export function storeKey(key) {
  * Ask the service. Paths are relative to the page, so that it works below a prefix, too.
  * An aborted signal rejects with its own reason, anything else that fails with a Problem.
  */
-async function ask(path, { query = {}, body, signal } = {}) {
+async function ask(path, { query = {}, signal } = {}) {
   const address = `${path}?${new URLSearchParams(query)}`.replace(/\?$/, "");
   const key = storedKey();
   const headers = { accept: "application/json", ...(key && { "X-API-Key": key }) };
-  const posted = body && { method: "POST", body: JSON.stringify(body) };
-  if (posted) headers["content-type"] = "application/json";
   let response;
   try {
-    response = await fetch(address, { ...posted, headers, signal: withTimeout(signal) });
+    response = await fetch(address, { headers, signal: withTimeout(signal) });
   } catch (error) {
     signal?.throwIfAborted();
     throw new Problem(0, { detail: reason(error) });
@@ -63,7 +61,8 @@ const ofSymbol = (symbol) => `symbols/${encodeURIComponent(symbol)}`;
 
 export const findSymbols = (query, limit, signal) => ask("symbols", { query: { query, limit }, signal });
 export const forecastOf = (symbol, signal) => ask(`forecast/${encodeURIComponent(symbol)}`, { signal });
-export const forecastsOf = (symbols, signal) => ask("forecast", { body: { symbols }, signal });
+export const explanationOf = (symbol, signal) => ask(`forecast/${encodeURIComponent(symbol)}/explanation`, { signal });
+export const allForecasts = (signal) => ask("forecasts", { signal });
 export const historyOf = (symbol, days, signal) =>
   ask(`${ofSymbol(symbol)}/history`, { query: { days }, signal });
 export const recordOf = (symbol, signal) => ask(`${ofSymbol(symbol)}/record`, { signal });

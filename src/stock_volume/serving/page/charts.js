@@ -1,12 +1,17 @@
-/** The two charts, drawn by uPlot on a canvas in the colours of the style sheet, and a small one. */
+/** The charts, drawn by uPlot on a canvas in the colours of the style sheet, and a small one. */
 
 import { el } from "./dom.js";
-import { compact, dayLabel, monthLabel, shortDate } from "./format.js";
+import { compact, dayLabel, monthLabel, shortDate, toCents } from "./format.js";
 
 /* global uPlot */
 
 const FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
-const COLOURS = ["text", "muted", "line", "surface", "bar", "mean", "forecast", "miss", "shade", "band", "band-edge"];
+const COLOURS = [
+  ...["text", "muted", "line", "surface", "bar", "mean", "forecast", "miss", "shade", "band", "band-edge"],
+  ...["line-0", "line-1", "line-2", "line-3"],
+];
+/** Dashes of the lines of compared symbols, in pixels: colour alone is not enough. */
+const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3]];
 const NARROW = 500;
 const FEW_DAYS = 100;
 /** Pixels for a bar and its gap: below it, bars are a grey wall. */
@@ -20,9 +25,12 @@ const FIRST_MONDAY_MS = 4 * DAY_MS;
 const drawn = new Map();
 
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-  matchMedia(query).addEventListener("change", () => {
-    for (const draw of drawn.values()) draw();
-  });
+  matchMedia(query).addEventListener("change", redraw);
+}
+
+/** Draw every chart again, in the colours of now. */
+export function redraw() {
+  for (const draw of drawn.values()) draw();
 }
 
 const resized = new ResizeObserver((entries) => {
@@ -56,9 +64,12 @@ const rootSize = () => Number.parseFloat(getComputedStyle(document.documentEleme
  *
  * @param host - The element.
  * @param parts - Gives what is drawn in a palette, a width and a size of text: {label, dates,
- *   columns, series, top, readout}, and perhaps {next, bands, below, after}. `label` is what the
+ *   columns, series, top, readout}, and perhaps {next, bands, below, after, floor, values, lines,
+ *   sync}. `label` is what the
  *   chart shows, in words; `dates` the session at each place, `columns` the values of each
  *   series; `next` the {session, place, end} of what follows them, with a value in each column.
+ *   `floor` is where the axis of values begins, `values` writes them, `lines` is the height in
+ *   lines of text, and charts of one `sync` share the place under the pointer.
  */
 function chart(host, parts) {
   const plot = el("div", { class: "plot", role: "img" });
@@ -71,7 +82,7 @@ function chart(host, parts) {
     const rem = rootSize();
     const made = parts(palette, plot.clientWidth, rem);
     const { label, dates, columns, series, top, readout, next = null, bands = [] } = made;
-    const { below = () => {}, after = () => {} } = made;
+    const { below = () => {}, after = () => {}, floor = 0, values = compact, lines = 1, sync } = made;
     const places = [...dates.keys(), ...(next ? [next.place] : [])];
     const rest = readout(null);
     line.textContent = rest;
@@ -79,14 +90,19 @@ function chart(host, parts) {
     plotted?.destroy();
     const options = {
       width: plot.clientWidth,
-      height: (plot.clientWidth < NARROW ? 13.75 : 17.5) * rem,
+      height: (plot.clientWidth < NARROW ? 13.75 : 17.5) * lines * rem,
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+      cursor: {
+        y: false,
+        drag: { x: false, y: false },
+        points: { show: false },
+        ...(sync && { sync: { key: sync } }),
+      },
       scales: {
         x: { time: false, range: [-0.75, next ? next.end : dates.length - 0.25] },
-        y: { range: [0, top * 1.05 || 1] },
+        y: { range: [floor, floor + (top - floor) * 1.05 || 1] },
       },
-      axes: axes(dates, next, palette, rem),
+      axes: axes(dates, next, values, palette, rem),
       series: [{}, ...series],
       bands,
       hooks: {
@@ -116,7 +132,7 @@ function chart(host, parts) {
 
 const axisWidth = (rem) => 3.9 * rem;
 
-function axes(dates, next, palette, rem) {
+function axes(dates, next, format, palette, rem) {
   const common = {
     stroke: palette.muted,
     font: `${0.75 * rem}px ${FAMILY}`,
@@ -145,7 +161,7 @@ function axes(dates, next, palette, rem) {
       grid: { stroke: palette.line, width: 1 },
       size: axisWidth(rem),
       space: 2 * rem,
-      values: (_, values) => values.map(compact),
+      values: (_, values) => values.map(format),
     },
   ];
 }
@@ -166,67 +182,147 @@ function periodStarts(dates, weekly, room) {
   return starts.filter((_, place) => place % step === 0);
 }
 
-/** Weeks in place of sessions: the mean volume of each, and the 30-day mean as it ends. */
+/** Weeks in place of sessions: the mean volume of each, and the price and the 30-day mean as it ends. */
 function byWeek(bars) {
   const weeks = Object.groupBy(bars, (bar) => weekOf(bar.Date));
   return Object.values(weeks).map((week) => ({
     Date: week[0].Date,
     Volume: week.reduce((sum, bar) => sum + bar.Volume, 0) / week.length,
+    "Adj Close": week.at(-1)["Adj Close"],
     mean: week.at(-1).mean,
   }));
 }
 
 /**
- * Bars of volume, their 30-day mean, and the next session's forecast in a place of its own.
+ * The price above bars of volume, their 30-day mean, and the next session's forecast in a place of
+ * its own.
  *
- * @param host - The element.
- * @param bars - {Date, Volume, mean}, the mean null where it is not known.
+ * @param priceHost - The element of the price.
+ * @param volumeHost - The element of the volume.
+ * @param bars - {Date, "Adj Close", Volume, mean}, the mean null where it is not known.
  * @param forecast - The forecast, or null.
  */
-export function volumeChart(host, bars, forecast) {
+export function historyCharts(priceHost, volumeHost, bars, forecast) {
+  const layOut = (width, rem) => {
+    const room = width - axisWidth(rem);
+    const weekly = !areFew(bars.map((bar) => bar.Date)) && room / bars.length < MIN_PIXELS;
+    const shown = weekly ? byWeek(bars) : bars;
+    const next = forecast && afterwards(forecast.session, shown.length, room, rem);
+    return { weekly, shown, next, dates: shown.map((bar) => bar.Date), sync: "history" };
+  };
+  chart(priceHost, (palette, width, rem) => ofPrice(layOut(width, rem), palette));
+  chart(volumeHost, (palette, width, rem) => ofVolume(layOut(width, rem), forecast, palette));
+}
+
+const span = (shown) => `${shortDate(shown[0].Date)} to ${shortDate(shown.at(-1).Date)}`;
+
+function ofPrice({ weekly, shown, next, dates, sync }, palette) {
+  const prices = shown.map((bar) => bar["Adj Close"]);
+  const caption = `Adjusted close, dollars${weekly ? ", end of each week" : ""}`;
+  return {
+    label: `${caption}, as a line from ${span(shown)}`,
+    dates,
+    next,
+    sync,
+    columns: [next ? [...prices, null] : prices],
+    ...bounds(prices),
+    values: (value) => (value >= 10_000 ? compact(value) : toCents(value)),
+    lines: 0.6,
+    series: [{ stroke: palette.mean, width: 1.5, points: { show: false } }],
+    below: (plot) => next && shade(plot, next, palette),
+    readout: (place) => {
+      if (place === null || place >= shown.length) return caption;
+      return `${shortDate(dates[place])}: adjusted close $${toCents(prices[place])}`;
+    },
+  };
+}
+
+/** The axis of a line need not begin at 0: {floor, top}. */
+function bounds(values) {
+  const known = values.filter((value) => value !== null);
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  const margin = 0.05 * (most - least || most || 1);
+  return { floor: Math.max(0, least - margin), top: most };
+}
+
+function ofVolume({ weekly, shown, next, dates, sync }, forecast, palette) {
   const { session } = forecast ?? {};
   const { q10, q90 } = forecast?.quantiles ?? {};
-  chart(host, (palette, width, rem) => {
-    const weekly = !areFew(bars.map((bar) => bar.Date)) && (width - axisWidth(rem)) / bars.length < MIN_PIXELS;
-    const shown = weekly ? byWeek(bars) : bars;
-    const dates = shown.map((bar) => bar.Date);
-    const next = forecast && afterwards(session, dates.length, width - axisWidth(rem), rem);
-    const own = (values) => (next ? [...values, null] : values);
-    const caption = weekly ? "Shares traded a day, mean of each week" : "Shares traded a day";
-    return {
-      label:
-        `${caption}, as bars from ${shortDate(bars[0].Date)} to ${shortDate(bars.at(-1).Date)}, ` +
-        `with the 30-day mean${next ? `, and the forecast for ${shortDate(session)}` : ""}`,
-      dates,
-      next,
-      columns: [own(shown.map((bar) => bar.Volume)), own(shown.map((bar) => bar.mean))],
-      top: Math.max(...shown.map((bar) => bar.Volume), q90 ?? 0),
-      series: [
-        {
-          fill: palette.bar,
-          width: 0,
-          points: { show: false },
-          paths: uPlot.paths.bars({ size: [shown.length > 100 ? 0.6 : 0.72, 40] }),
-        },
-        { stroke: palette.mean, width: 1.25, points: { show: false } },
-      ],
-      below: (plot) => next && shade(plot, next, palette),
-      after: (plot) => next && forecastMark(plot, next.place, forecast.forecast, q10, q90, palette),
-      readout: (place) => {
-        if (place === null) return caption;
-        if (place === shown.length) {
-          return (
-            `${shortDate(session)}: forecast ${compact(forecast.forecast)} shares, ` +
-            `${compact(q10)} to ${compact(q90)}`
-          );
-        }
-        const { Date: date, Volume: volume, mean } = shown[place];
-        const when = weekly ? `Week of ${shortDate(date)}` : shortDate(date);
-        const usual = mean === null ? "" : `, 30-day mean ${compact(mean)}`;
-        return `${when}: ${compact(volume)} shares${weekly ? " a day" : ""}${usual}`;
+  const own = (values) => (next ? [...values, null] : values);
+  const caption = weekly ? "Shares traded a day, mean of each week" : "Shares traded a day";
+  return {
+    label:
+      `${caption}, as bars from ${span(shown)}, ` +
+      `with the 30-day mean${next ? `, and the forecast for ${shortDate(session)}` : ""}`,
+    dates,
+    next,
+    sync,
+    columns: [own(shown.map((bar) => bar.Volume)), own(shown.map((bar) => bar.mean))],
+    top: Math.max(...shown.map((bar) => bar.Volume), q90 ?? 0),
+    series: [
+      {
+        fill: palette.bar,
+        width: 0,
+        points: { show: false },
+        paths: uPlot.paths.bars({ size: [shown.length > 100 ? 0.6 : 0.72, 40] }),
       },
-    };
+      { stroke: palette.mean, width: 1.25, points: { show: false } },
+    ],
+    below: (plot) => next && shade(plot, next, palette),
+    after: (plot) => next && forecastMark(plot, next.place, forecast.forecast, q10, q90, palette),
+    readout: (place) => {
+      if (place === null) return caption;
+      if (place === shown.length) {
+        return (
+          `${shortDate(session)}: forecast ${compact(forecast.forecast)} shares, ` +
+          `${compact(q10)} to ${compact(q90)}`
+        );
+      }
+      const { Date: date, Volume: volume, mean } = shown[place];
+      const when = weekly ? `Week of ${shortDate(date)}` : shortDate(date);
+      const usual = mean === null ? "" : `, 30-day mean ${compact(mean)}`;
+      return `${when}: ${compact(volume)} shares${weekly ? " a day" : ""}${usual}`;
+    },
+  };
+}
+
+/**
+ * Lines of several symbols over the same sessions.
+ *
+ * @param host - The element.
+ * @param caption - What the values are.
+ * @param compared - {symbol, bars} each.
+ * @param valuesOf - Makes the values of a symbol's bars.
+ */
+export function compareChart(host, caption, compared, valuesOf) {
+  const dates = [...new Set(compared.flatMap(({ bars }) => bars.map((bar) => bar.Date)))].sort();
+  if (!dates.length) return;
+  const columns = compared.map(({ bars }) => {
+    const known = new Map(valuesOf(bars).map((value, place) => [bars[place].Date, value]));
+    return dates.map((date) => known.get(date) ?? null);
   });
+  const names = compared.map(({ symbol }) => symbol);
+  chart(host, (palette) => ({
+    label: `${caption}: lines of ${names.join(", ")} from ${shortDate(dates[0])} to ${shortDate(dates.at(-1))}`,
+    dates,
+    columns,
+    sync: "compare",
+    ...bounds(columns.flat()),
+    lines: 0.75,
+    values: toCents,
+    series: names.map((_, place) => ({
+      stroke: palette[`line-${place}`],
+      width: 1.75,
+      dash: DASHES[place],
+      spanGaps: true,
+      points: { show: false },
+    })),
+    readout: (place) => {
+      if (place === null) return caption;
+      const known = columns.map((values, at) => [names[at], values[place]]).filter(([, value]) => value !== null);
+      return `${shortDate(dates[place])}: ${known.map(([name, value]) => `${name} ${toCents(value)}`).join(", ")}`;
+    },
+  }));
 }
 
 /** The position of the forecast: equally wide in every range, however many bars there are. */
@@ -327,30 +423,6 @@ function volumeMarks(plot, rows, size, palette) {
     ctx.stroke();
   });
   ctx.restore();
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-
-/** A line of volumes with the forecast as a dot behind it: a picture beside words, not for reading. */
-export function sparkline(volumes, forecast) {
-  const [width, height, edge] = [96, 36, 4];
-  const top = Math.max(...volumes, forecast) || 1;
-  const across = (place) => edge + (place / volumes.length) * (width - 2 * edge);
-  const up = (value) => height - edge - (value / top) * (height - 2 * edge);
-  const points = volumes.map((value, place) => `${across(place).toFixed(1)},${up(value).toFixed(1)}`);
-  return svg(
-    "svg",
-    { class: "spark", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    svg("polyline", { points: points.join(" ") }),
-    svg("circle", { cx: across(volumes.length), cy: up(forecast).toFixed(1), r: 3 }),
-  );
-}
-
-function svg(tag, attributes, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
 }
 
 /** What the marks of a chart mean: pairs of a mark's class and words. */

@@ -21,6 +21,7 @@ export function say(text) {
 
 /** Show the parts of the page that belong to a view, and hide the others. */
 export function show(view) {
+  document.body.dataset.shown = view;
   for (const part of document.querySelectorAll("[data-view]")) {
     part.hidden = !part.dataset.view.split(" ").includes(view);
   }

@@ -54,7 +54,7 @@ export function fillEstimate({ symbol, bars, ...averages }) {
     : "";
 }
 
-/** Leave the values, which someone may have typed; they are no symbol's any more. */
+/** Leave the values, which someone may have typed; they are no symbol's. */
 export function unfillEstimate() {
   byId("estimate-hint").textContent = "";
 }

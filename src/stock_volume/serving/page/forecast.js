@@ -1,7 +1,7 @@
 /** The next session's forecast. */
 
-import { byId, el } from "./dom.js";
-import { againstMean, compact, longDate, shares, shortDate } from "./format.js";
+import { byId, el, tableDetails } from "./dom.js";
+import { againstMean, compact, full, longDate, shares, shortDate } from "./format.js";
 
 const RECENT = 60;
 const FEW = 20;
@@ -57,7 +57,57 @@ export function showForecast(forecast, { vol_moving_avg: usual, bars }, retry) {
         scale(forecast, usual),
       ),
     ),
-    ...(forecast.event ? [el("p", { id: "forecast-event" }, forecast.event.text)] : []),
+    el("p", { id: "forecast-event" }, forecast.event?.text ?? "No release of earnings is known within reach of this session."),
+    ...(forecast.stale ? [remedy(forecast)] : []),
+    ...beyond(forecast),
+    meaning(forecast),
+  );
+}
+
+const TOTAL = /^total_(\d+)$/;
+
+/** Forecasts beyond the next session, of the models that make them. */
+function beyond({ horizons = [] }) {
+  if (!horizons.length) return [];
+  const rows = horizons.map(({ horizon, session, forecast, q10, q90 }) => {
+    const [, sessions] = TOTAL.exec(horizon) ?? [];
+    const name = sessions ? `Next ${sessions} sessions in all, to ${shortDate(session)}` : longDate(session);
+    return [name, full(forecast), `${full(q10)} to ${full(q90)}`, sessions ? full(forecast / sessions) : ""];
+  });
+  const names = ["Session", "Forecast, shares", "Interval of four cases in five", "A session"];
+  const details = tableDetails("Beyond the next session", names, rows);
+  details.id = "horizons";
+  return [details];
+}
+
+/** What to run where the forecast is out of date. */
+function remedy({ latest_bar: latest, session }) {
+  return el(
+    "p",
+    { class: "notice", id: "remedy" },
+    `The session of ${shortDate(session)} is over, and the data end on ${shortDate(latest)}. For a newer forecast, run `,
+    el("code", {}, "kedro run --pipelines update --params source=newer.zip"),
+    " (or ",
+    el("code", {}, "--env yahoo"),
+    ") and start the server again.",
+  );
+}
+
+/** What the interval means, in terms of sessions. */
+function meaning({ quantiles: { q10, q50, q90 } }) {
+  return el(
+    "details",
+    { id: "meaning" },
+    el("summary", {}, "What does the interval mean?"),
+    el(
+      "p",
+      {},
+      `Of ten sessions like this one, about one has fewer than ${compact(q10)} shares, one more than ${compact(q90)}, `,
+      `and eight lie between. Half have fewer than ${compact(q50)} shares. `,
+      "The quantiles are calibrated on recent sessions of symbols of similar liquidity. News that nobody could know at ",
+      "the last close can still move the volume far outside. How often the interval held for this symbol is below, ",
+      "under its past forecasts.",
+    ),
   );
 }
 

@@ -48,6 +48,19 @@ export function againstMean(volume, mean) {
   return `${wholePercent(away)} ${ratio < 1 ? "below" : "above"} its 30-day mean`;
 }
 
+/** A ratio as a signed change: "+12 %", or "2.8 times" from twice on; null for null. */
+export function change(ratio) {
+  if (ratio === null) return null;
+  if (ratio >= 2) return `${oneDecimal.format(ratio)} times`;
+  return factorChange(ratio);
+}
+
+/** What a factor changes, signed. */
+export function factorChange(factor) {
+  const away = Math.round(100 * (factor - 1)) || 0;
+  return `${away > 0 ? "+" : ""}${wholePercent(away)}`;
+}
+
 const KIND_OF_SHARE =
   /(?:\s+-)?(\s+Class [A-Z])?\s+(?:common|ordinary|capital) (?:stock|shares?)(?: of beneficial interest)?$/i;
 

@@ -6,17 +6,18 @@ import { shortName } from "./format.js";
 const DEBOUNCE_MS = 150;
 
 /**
- * Let the search box of the page work.
+ * Let a search box of the page work.
  *
- * @param find - Gives {symbols, total} for a text, and takes a signal.
+ * @param prefix - Of the ids of its elements: "" for that at the top of the page.
+ * @param find - Gives {symbols, total, similar} for a text, and takes a signal.
  * @param choose - Is called with the symbol that was chosen.
  * @param fail - Is called with what `find` rejected with.
  * @returns A function that puts a symbol into the box.
  */
-export function searchBox(find, choose, fail) {
-  const input = byId("query");
-  const popup = byId("popup");
-  const list = byId("found");
+export function searchBox(prefix, find, choose, fail) {
+  const input = byId(`${prefix}query`);
+  const popup = byId(`${prefix}popup`);
+  const list = byId(`${prefix}found`);
   let timer = null;
   let asking = new AbortController();
   let active = -1;
@@ -67,12 +68,17 @@ export function searchBox(find, choose, fail) {
     const text = input.value.trim();
     const answer = await ask(text);
     if (!answer) return false;
-    list.replaceChildren(...answer.symbols.map((found, place) => option(found, place, take)));
-    tellRest(answer, text);
-    popup.hidden = false;
-    input.setAttribute("aria-expanded", String(answer.symbols.length > 0));
-    activate(-1);
+    showFound(answer, text);
     return true;
+  }
+
+  function showFound(answer, text) {
+    const found = [...answer.symbols, ...similarTo(answer)];
+    list.replaceChildren(...found.map((one, place) => option(one, `${prefix}found-${place}`, take)));
+    tellRest(byId(`${prefix}more`), answer, text);
+    popup.hidden = false;
+    input.setAttribute("aria-expanded", String(found.length > 0));
+    activate(-1);
   }
 
   async function move(step) {
@@ -81,7 +87,10 @@ export function searchBox(find, choose, fail) {
     if (count) activate((active + step + count + (active < 0 && step < 0 ? 1 : 0)) % count);
   }
 
-  /** Enter takes the option that is marked, else the symbol as typed, else the best match. */
+  /**
+   * Enter takes the option that is marked, else the symbol as typed, else the best match. Of those
+   * that are only similar it takes the first once they are listed.
+   */
   async function enter() {
     if (!popup.hidden && active >= 0) return take(list.children[active].dataset.symbol);
     const text = input.value.trim();
@@ -90,6 +99,8 @@ export function searchBox(find, choose, fail) {
     const answer = await ask(text);
     if (!answer) return;
     const found = answer.symbols.map(({ symbol }) => symbol);
+    const [similar] = similarTo(answer);
+    if (!found.length && similar) return popup.hidden ? showFound(answer, text) : take(similar.symbol);
     // Two symbols may differ by case alone: the one that was typed comes first.
     const same = found.find((symbol) => symbol === text) ?? found.find((symbol) => isAlike(symbol, text));
     take(same ?? found[0] ?? text);
@@ -130,11 +141,14 @@ export function searchBox(find, choose, fail) {
 
 const isAlike = (symbol, text) => symbol.trim().toLowerCase() === text.toLowerCase();
 
-function option(found, place, take) {
+/** Not every answer has them. */
+const similarTo = ({ similar = [] }) => similar;
+
+function option(found, id, take) {
   return el(
     "li",
     {
-      id: `found-${place}`,
+      id,
       role: "option",
       "aria-selected": "false",
       "data-symbol": found.symbol,
@@ -147,11 +161,13 @@ function option(found, place, take) {
   );
 }
 
-function tellRest({ symbols, total }, text) {
-  const more = byId("more");
+function tellRest(more, answer, text) {
+  const { symbols, total } = answer;
+  const similar = similarTo(answer).length;
   const rest = total - symbols.length;
-  if (!symbols.length) more.textContent = `No symbol or name matches “${text}”.`;
+  if (!symbols.length) more.textContent = `No symbol or name matches “${text}”${similar ? "; these are similar." : "."}`;
   else more.textContent = rest > 0 ? `${rest} more: type on to narrow them down.` : "";
   more.hidden = !more.textContent;
-  say(symbols.length ? `${total} found, ${symbols.length} listed.` : more.textContent);
+  const listed = `${total} found, ${symbols.length} listed${similar ? `, and ${similar} similar` : ""}.`;
+  say(symbols.length ? listed : more.textContent);
 }

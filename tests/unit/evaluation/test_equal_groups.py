@@ -1,6 +1,6 @@
 """Groups of the same rows are one group."""
 
-from stock_volume.evaluation.groups import merge_equal
+from stock_volume.evaluation.equal_groups import merge_equal
 from stock_volume.evaluation.results import GroupMetrics
 
 

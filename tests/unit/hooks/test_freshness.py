@@ -1,0 +1,197 @@
+"""Outputs that are out of date, through runs of a small pipeline that are killed and repeated."""
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
+
+from stock_volume.hooks import FreshnessHook, RunManifestHook
+from stock_volume.hooks.freshness import UnfinishedRunError
+
+DATASETS = "stock_volume.datasets"
+TEXT = {"type": "text.TextDataset"}
+MODEL = "stock_volume.lineage.manifest.RunManifest"
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does: Kedro calls no hook."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> "Project":
+    return Project(tmp_path)
+
+
+class Project:
+    """Three nodes in a row, from ``in.txt`` to ``c.txt``, and runs of them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write the input."""
+        self.folder = folder
+        self.runs = 0
+        self.killed_before = ""
+        self.verb = "make"
+        self.write("in", "raw")
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / f"{name}.txt").write_text(text)
+
+    def read(self) -> dict[str, str]:
+        return {name: (self.folder / f"{name}.txt").read_text() for name in "abc"}
+
+    def node(self, name: str, source: str) -> Node:
+        def work(text: str, suffix: str) -> str:
+            if self.killed_before == name:
+                raise Killed
+            return f"{text}{suffix}"
+
+        return Node(work, [source, "params:suffix"], name, name=f"{self.verb}_{name}")
+
+    def run(
+        self, *, suffix: str = "+", pipelines: tuple[str, ...] = (), only_missing: bool = False
+    ) -> list[str]:
+        """Run the pipeline as a session does, and return the nodes that ran."""
+        self.runs += 1
+        text = {"type": f"{DATASETS}.AtomicDataset", "dataset": TEXT}
+        manifest = {"type": f"{DATASETS}.PydanticJSONDataset", "model": MODEL}
+        entries: dict[str, dict[str, Any]] = {
+            name: {**text, "filepath": str(self.folder / f"{name}.txt")}
+            for name in ("in", "a", "b", "c")
+        }
+        entries["run_manifest"] = {**manifest, "filepath": str(self.folder / "manifest.json")}
+        entries["run_manifests"] = {
+            "type": "partitions.PartitionedDataset",
+            "path": str(self.folder / "manifests"),
+            "filename_suffix": ".json",
+            "dataset": manifest,
+        }
+        catalog = DataCatalog.from_config(entries)
+        catalog["parameters"] = MemoryDataset({"suffix": suffix})
+        catalog["params:suffix"] = MemoryDataset(suffix)
+        pipeline = Pipeline([self.node("a", "in"), self.node("b", "a"), self.node("c", "b")])
+        manager = _create_hook_manager()
+        manager.register(RunManifestHook())
+        manager.register(FreshnessHook())
+        ran: list[str] = []
+        run_params = {
+            "run_id": f"run-{self.runs}",
+            "runner": None,
+            "pipeline_names": pipelines,
+            "only_missing_outputs": only_missing,
+        }
+        around: dict[str, Any] = {
+            "run_params": run_params,
+            "pipeline": pipeline,
+            "catalog": catalog,
+        }
+        manager.add_hookcall_monitoring(
+            lambda name, _, arguments: (
+                ran.append(arguments["node"].name) if name == "before_node_run" else None
+            ),
+            lambda *_: None,
+        )
+        manager.hook.after_context_created(context=SimpleNamespace(project_path=self.folder))
+        manager.hook.before_pipeline_run(**around)
+        result = SequentialRunner().run(
+            pipeline, catalog, manager, only_missing_outputs=only_missing
+        )
+        manager.hook.after_pipeline_run(run_result=result, **around)
+        return ran
+
+    def kill(self, before: str, **options: Any) -> None:
+        self.killed_before = before
+        with pytest.raises(Killed):
+            self.run(**options)
+        self.killed_before = ""
+
+    def manifest(self, number: int) -> dict[str, Any]:
+        path = self.folder / "manifests" / f"run-{number}.json"
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        return manifest
+
+
+def test_killed_run_is_completed_and_nothing_is_mixed(project: Project) -> None:
+    """What the killed run replaced stays; all that still belongs to older outputs is made again."""
+    project.run()
+    project.write("in", "new")
+    project.kill("b")
+    assert project.read() == {"a": "new+", "b": "raw++", "c": "raw+++"}
+    assert project.run(only_missing=True) == ["make_b", "make_c"]
+    assert project.read() == {"a": "new+", "b": "new++", "c": "new+++"}
+
+
+def test_changed_parameter_counts_like_a_changed_input(project: Project) -> None:
+    """Outputs of other parameters are not kept."""
+    project.run()
+    project.kill("c", suffix="-")
+    assert project.run(suffix="-", only_missing=True) == ["make_c"]
+    assert project.run(suffix="+", only_missing=True) == ["make_a", "make_b", "make_c"]
+    assert project.read()["c"] == "raw+++"
+    assert project.run(suffix="+", only_missing=True) == []
+
+
+def test_run_is_marked_before_it_replaces_anything(project: Project) -> None:
+    """A killed run has a manifest with what it completed, what it planned, and that it is not."""
+    project.kill("a")
+    assert not (project.folder / "manifests").exists()  # it had not begun to save
+    project.kill("c")
+    manifest = project.manifest(2)
+    assert manifest["is_complete"] is False
+    assert manifest["planned"] == ["make_a", "make_b", "make_c"]
+    assert list(manifest["nodes"]) == ["make_a", "make_b"]
+    assert set(manifest["outputs"]) == {"a", "b"}
+    project.run()
+    assert project.manifest(3)["is_complete"] is True
+    assert not project.manifest(2)["is_complete"]
+
+
+@pytest.mark.parametrize("pipelines", [("update",), ("update", "monitor"), ("monitor",)])
+def test_update_and_monitor_refuse_layers_of_a_killed_run(
+    project: Project, pipelines: tuple[str, ...]
+) -> None:
+    """They would join new prices and features of old ones; the message says what to do."""
+    project.run()
+    project.kill("c")
+    project.verb = "update"
+    with pytest.raises(UnfinishedRunError, match=r"run-2 did not finish.*it lacks make_c"):
+        project.run(pipelines=pipelines)
+    project.verb = "make"
+    project.run(only_missing=True)
+    assert project.run(pipelines=pipelines)
+
+
+def test_killed_run_that_replaced_nothing_can_be_settled(project: Project) -> None:
+    """If everything is current, a run that makes nothing records it, and updates go on."""
+    project.run()
+    project.kill("b")
+    project.write("a", "raw+")
+    manifest = project.folder / "manifests/run-2.json"
+    text = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(text | {"nodes": {}, "outputs": {}}))
+    assert project.run(only_missing=True) == []
+    assert project.manifest(3)["planned"] == ["make_a", "make_b", "make_c"]
+    project.run(pipelines=("update",))
+
+
+def test_run_that_does_not_finish_a_killed_one_is_warned(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run of other nodes goes on; a full run finishes the killed one without a warning."""
+    project.run()
+    project.kill("b")
+    project.verb = "tune"
+    with caplog.at_level(logging.WARNING):
+        project.run(pipelines=("tuning",))
+    assert "run-2 did not finish" in caplog.text
+    caplog.clear()
+    project.verb = "make"
+    with caplog.at_level(logging.WARNING):
+        project.run()
+    assert "did not finish" not in caplog.text
