@@ -27,17 +27,17 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-slow lint format viz notebook serve bench \
+.PHONY: help run dev test test-slow lint format viz viz-site notebook serve bench \
   bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
-run: $(VENV)/.installed ## Set up, then produce layers, report, models and Bento (SOURCE=, DATA_ROOT=)
+run: $(VENV)/.installed ## Set up, then make layers, report, models and Bento (SOURCE=, DATA_ROOT=)
 	$(BIN)/kedro run $(PARAMS)
 
-dev: $(VENV)/.dev-installed ## Install the tools of development, the graph and all sources (run does not need them)
+dev: $(VENV)/.dev-installed ## Install the tools of development, the graph and all sources
 
 test: $(VENV)/.dev-installed ## Run the test suite
 	$(BIN)/pytest -n auto --dist loadfile
@@ -57,6 +57,10 @@ format: $(VENV)/.dev-installed ## Fix style issues automatically
 viz: $(VENV)/.dev-installed ## Show the pipelines and layers as a graph in the browser
 	$(BIN)/kedro viz run
 
+viz-site: $(VENV)/.dev-installed ## Write the graph as a static site into build/, with previews of the data
+	$(BIN)/kedro viz build --include-previews
+	$(BIN)/python -m stock_volume.viz_site
+
 notebook: $(VENV)/.notebook-installed ## Open the notebooks
 	$(BIN)/kedro jupyter lab
 
@@ -66,19 +70,19 @@ serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 bench: $(VENV)/.dev-installed ## Compare our stages with the original's (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}
 
-bench-full: $(VENV)/.dev-installed ## Measure a market of 8,049 symbols made from an archive, beside other methods (SOURCE=archive.zip)
+bench-full: $(VENV)/.dev-installed ## Measure a run on a market of 8,049 symbols (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/full.py "$$SOURCE"
 
 bench-forecaster: $(VENV)/.dev-installed ## Measure the forecaster's training and its options (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/forecaster.py $${SOURCE:+"$$SOURCE"} --options
 
-dask-check: $(VENV)/.dev-installed ## Compare runs on Dask with one on one machine: layers, models, time (SOURCE=archive.zip)
+dask-check: $(VENV)/.dev-installed ## Compare runs on Dask with one on one machine (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/dask_check.py $${SOURCE:+"$$SOURCE"} --models
 
-bench-update: $(VENV)/.dev-installed ## Compare an update with a run on all bars: cost and layers (SOURCE=archive.zip)
+bench-update: $(VENV)/.dev-installed ## Compare an update with a run on all bars (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/update.py $${SOURCE:+"$$SOURCE"}
 
-bench-serve: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Compare the service with Flask and bare FastAPI under load (needs wrk; DATA_ROOT=)
+bench-serve: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Compare the service with Flask and FastAPI under load (wrk, DATA_ROOT=)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
 soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
@@ -90,13 +94,13 @@ fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with
 crash-check: $(VENV)/.dev-installed ## Kill runs at random moments, complete them and compare every file (TRIES=30)
 	$(BIN)/python tests/robustness/crash_check.py $${TRIES:+--tries "$$TRIES"}
 
-container-check: $(VENV)/.dev-installed ## Build a container image from the latest Bento and send it requests (root, Debian)
+container-check: $(VENV)/.dev-installed ## Build an image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
 
-tune: $(VENV)/.dev-installed ## Search for better parameters; writes conf/tuned, used by kedro run --env tuned
+tune: $(VENV)/.dev-installed ## Search for better parameters; kedro run --env tuned uses them
 	$(BIN)/kedro run --pipelines tuning $(PARAMS)
 
-lineage: $(VENV)/.installed ## Trace an artefact back to its raw files (ARTEFACT=stock_volume:latest, DATA_ROOT=)
+lineage: $(VENV)/.installed ## Trace an artefact back to its raw files (ARTEFACT=, DATA_ROOT=)
 	$(BIN)/kedro lineage $${ARTEFACT:+"$$ARTEFACT"} $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
 lock: $(VENV)/.dev-installed ## Update all dependencies to new versions
@@ -126,7 +130,7 @@ airflow-dags: $(VENV)/.dev-installed ## Generate deploy/airflow/dags from the pi
 airflow-check: $(VENV)/.dev-installed $(AIRFLOW_VENV)/.installed ## Run the DAGs with Airflow, on the embedded sample
 	tests/airflow/check.sh
 
-airflow-picture: $(VENV)/.dev-installed $(AIRFLOW_VENV)/.installed ## Like airflow-check, and update docs/images/airflow.png (needs Chromium)
+airflow-picture: $(VENV)/.dev-installed $(AIRFLOW_VENV)/.installed ## Like airflow-check, and update docs/images/airflow.png (Chromium)
 	tests/airflow/check.sh --picture
 
 clean: ## Remove the environments and the logs

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stock_volume.arrays import Floats, Indices, Matrix
+from stock_volume.progress import progress
 
 if TYPE_CHECKING:
     import lightgbm
@@ -252,7 +253,12 @@ class TrainingSet:
         """
         import lightgbm
 
-        return Booster(lightgbm.train(lightgbm_parameters(settings), self.binned))
+        with progress(f"fitting {_describe(settings)}", settings.trees, "trees") as advance:
+            return Booster(
+                lightgbm.train(
+                    lightgbm_parameters(settings), self.binned, callbacks=[lambda _: advance(1)]
+                )
+            )
 
     def count_trees(self, late: "TrainingSet", settings: BoosterSettings, patience: int) -> int:
         """Count the trees of a booster of these rows that predict other rows best.
@@ -267,13 +273,21 @@ class TrainingSet:
         """
         import lightgbm
 
-        booster = lightgbm.train(
-            {**lightgbm_parameters(settings), "metric": "l2"},
-            self.binned,
-            valid_sets=[late.binned],
-            callbacks=[lightgbm.early_stopping(patience, verbose=False)],
-        )
+        with progress("choosing the number of trees, at most", settings.trees, "trees") as advance:
+            booster = lightgbm.train(
+                {**lightgbm_parameters(settings), "metric": "l2"},
+                self.binned,
+                valid_sets=[late.binned],
+                callbacks=[
+                    lambda _: advance(1),
+                    lightgbm.early_stopping(patience, verbose=False),
+                ],
+            )
         return booster.best_iteration
+
+
+def _describe(settings: BoosterSettings) -> str:
+    return "the mean" if settings.quantile is None else f"the quantile {settings.quantile:g}"
 
 
 def estimate_memory(rows: int, sample: int, features: int, block_rows: int) -> int:

@@ -2,7 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import polars as pl
+
+from stock_volume import columns
+from stock_volume.console import is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -38,10 +43,10 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
     Yields:
         A function that advances the progress bar.
     """
-    from rich.progress import MofNCompleteColumn, TextColumn
+    from rich.progress import TextColumn
 
-    columns = [MofNCompleteColumn(), TextColumn(f"{unit}{{task.fields[counted]}},")]
-    with _make_display(columns) as display:
+    shown = f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}{{task.fields[counted]}},"
+    with _make_display([TextColumn(shown)]) as display:
         task = display.add_task(description, total=total, counted="")
         rows_done = 0
 
@@ -52,6 +57,28 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
             display.update(task, advance=done, counted=counted)
 
         yield advance
+
+
+def watch_symbols(frames: Iterable[Any], description: str, layer: pl.LazyFrame) -> Iterator[Any]:
+    """Show how many symbols of a layer are done while frames are computed from it.
+
+    Args:
+        frames: Rows of whole symbols; on a cluster they are not here, and are not counted.
+        description: Name of the task.
+        layer: The layer with all symbols.
+
+    Yields:
+        The frames.
+    """
+    if not is_terminal():
+        yield from frames
+        return
+    symbols = layer.select(pl.col(columns.SYMBOL).n_unique()).collect(engine="streaming").item()
+    with progress(description, symbols, "symbols") as advance:
+        for frame in frames:
+            yield frame
+            if isinstance(frame, pl.DataFrame):
+                advance(frame[columns.SYMBOL].n_unique(), frame.height)
 
 
 @contextmanager
@@ -88,8 +115,7 @@ def _make_display(columns: "Iterable[ProgressColumn]") -> "Progress":
         console=console,
         transient=True,
         refresh_per_second=_REFRESHES_PER_SECOND,
-        # With FORCE_COLOR rich treats every output as a terminal, even a file.
-        disable=not (console.is_terminal and console.file.isatty()),
+        disable=not is_terminal(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from stock_volume.configuration import ConfigurationHook, ProjectConfigLoader
 from stock_volume.hooks import (
+    ClosingHook,
     ClusterHook,
     FailedNodeHook,
     FreshnessHook,
@@ -9,7 +10,9 @@ from stock_volume.hooks import (
     ReleaseOnErrorHook,
     RunManifestHook,
     StageLogHook,
+    TerminalHook,
     VerdictHook,
+    VizStatsHook,
 )
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
@@ -20,7 +23,11 @@ HOOKS = (
     FailedNodeHook(),
     StageLogHook(),
     ReleaseOnErrorHook(),
+    # Hooks are called from the last to the first: the results are described after the manifest.
+    ClosingHook(),
     RunManifestHook(),
+    TerminalHook(),
     VerdictHook(),
     FreshnessHook(),
+    VizStatsHook(),
 )

@@ -22,10 +22,11 @@ RAW_FILES = [
 
 
 def lineage(
-    run: Run, artefact: str, *options: str, data_root: Path | None = None
+    run: Run, artefact: str, *options: str, data_root: Path | None = None, named: bool = True
 ) -> subprocess.CompletedProcess[str]:
+    root = ["--data-root", str(data_root or run.data_root)] if named else []
     return subprocess.run(
-        [BIN / "kedro", "lineage", artefact, "--data-root", data_root or run.data_root, *options],
+        [BIN / "kedro", "lineage", artefact, *root, *options],
         cwd=PROJECT,
         env=environment(run.store),
         capture_output=True,
@@ -73,6 +74,15 @@ def test_bento_is_traced_to_the_raw_files(sample_run: Run, which: str) -> None:
     }
     states = {file["state"] for artefact in reached for file in artefact.get("files", [artefact])}
     assert states == {"unchanged"}
+
+
+@pytest.mark.parametrize("name", ["stock_volume", "stock_volume_forecaster"])
+def test_a_tag_knows_its_data_root(sample_run: Run, name: str) -> None:
+    """Without --data-root, the layers are those of the run that made the tag."""
+    answer = lineage(sample_run, f"{name}:latest", named=False)
+    assert answer.returncode == 0, answer.stderr
+    assert str(sample_run.path("02_intermediate", "prices.parquet")) in answer.stdout
+    assert "unchanged" in answer.stdout
 
 
 def test_each_served_model_is_in_the_chain_of_the_bento(sample_run: Run) -> None:

@@ -36,6 +36,7 @@ NODES = [
     "modelling.forecast_live_symbols",
     "reporting.draw_backtest",
     "reporting.write_model_card",
+    "reporting.collect_findings",
     "reporting.write_report",
     "packaging.package_service",
 ]
@@ -198,7 +199,7 @@ def test_only_missing_outputs_are_made(sample_run: Run, tmp_path: Path) -> None:
     assert completed(run) == ["reporting.write_report"]
     manifest = run.report("run_manifest.json")
     assert list(manifest["nodes"]) == ["reporting.write_report"]
-    assert set(manifest["outputs"]) == {"metrics", "report"}
+    assert set(manifest["outputs"]) == {"metrics", "report", "report_html"}
     nothing = kedro_run(data, sample_run.store, "--only-missing-outputs")
     assert nothing.process.returncode == 0, nothing.output
     assert completed(nothing) == []

@@ -35,7 +35,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, output: io.StringIO) -> str:
 def test_a_watched_terminal_shows_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files, rows, their rate and the time left fit into a line of 80 columns."""
     text = shown(monkeypatch, Terminal())
-    assert "8000/8049 files, 28,000 rows, " in text
+    assert "8,000/8,049 files, 28,000 rows, " in text
     assert "/s, " in text
     assert " left" in text
     assert "…" not in text

@@ -47,9 +47,10 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "register_snapshot": ("packaging.register_snapshot",),
     "draw_backtest": ("reporting.draw_backtest",),
     "register_forecaster": ("packaging.register_forecaster",),
+    "collect_findings": ("reporting.collect_findings",),
     "write_model_card": ("reporting.write_model_card",),
-    "write_report": ("reporting.write_report",),
     "package_service": ("packaging.package_service",),
+    "write_report": ("reporting.write_report",),
 }
 # The tasks that each task waits for.
 AFTER: Final[dict[str, tuple[str, ...]]] = {
@@ -116,19 +117,31 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "fit_forecaster",
         "evaluate_forecaster",
     ),
-    "write_model_card": (
+    "collect_findings": (
+        "ingest_bars",
+        "describe_sessions",
+        "engineer_features",
+        "engineer_forecast_features",
         "fit_forecaster",
+        "adapt_backtest",
+        "forecast_live_symbols",
         "evaluate_forecaster",
     ),
-    "write_report": (
-        "assess_quality",
-        "fit_estimator",
+    "write_model_card": (
+        "fit_forecaster",
         "evaluate_forecaster",
     ),
     "package_service": (
         "register_estimator",
         "register_snapshot",
         "register_forecaster",
+    ),
+    "write_report": (
+        "assess_quality",
+        "fit_estimator",
+        "fit_forecaster",
+        "evaluate_forecaster",
+        "collect_findings",
     ),
 }
 

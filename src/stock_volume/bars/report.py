@@ -1,17 +1,18 @@
 """The section on data quality of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stock_volume.bars.ledger import FileStatus
 from stock_volume.bars.quality import QualityReport
 from stock_volume.events.account import report_events
 
 
-def report_data(quality: QualityReport) -> str:
-    """Write the section on data quality.
+def report_data(quality: QualityReport, verdict: Sequence[str] = ()) -> str:
+    """Write the verdict and the section on data quality.
 
     Args:
         quality: The quality of the ingested data.
+        verdict: The verdict on the forecaster, in sentences.
 
     Returns:
         Markdown.
@@ -25,6 +26,7 @@ def report_data(quality: QualityReport) -> str:
         [
             "# Report",
             "",
+            *(["## In short", "", *verdict, ""] if verdict else []),
             "## Data",
             "",
             _summarize(quality),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from stock_volume.hooks.names import MANIFEST, MANIFESTS
 
 if TYPE_CHECKING:  # every command of Kedro loads this module
     from stock_volume.lineage.manifest import RunManifest
+
+_TAG: Final = re.compile(r"[\w.-]+:[\w.-]+")
+"""Name and version in the store."""
 
 RAW_LAYER: Final = "01_raw"
 WIDTH: Final = 2000
@@ -54,10 +58,11 @@ def lineage(
     from stock_volume.lineage.tree import draw
 
     logging.disable(logging.WARNING)
-    catalog = _catalog(metadata.project_path, data_root)
+    artefact = _resolve_latest(artefact)
+    catalog = _catalog(metadata.project_path, data_root or _recorded_data_root(artefact))
     history = History(read_manifests(catalog))
     try:
-        chain = history.trace(history.find(_resolve_latest(artefact), _current_sha256))
+        chain = history.trace(history.find(artefact, _current_sha256))
     except UnknownArtefactError as error:
         raise click.ClickException(str(error)) from error
     raw = _raw_datasets(catalog)
@@ -133,6 +138,25 @@ def _resolve_latest(artefact: str) -> str:
     if tag is None:
         raise click.ClickException(f"{artefact}: BentoML's store has no {name}")
     return tag
+
+
+def _recorded_data_root(artefact: str) -> str | None:
+    """Return the data root of the run that made a tag, if it was recorded and still exists."""
+    if _TAG.fullmatch(artefact) is None or not _is_stored(artefact):
+        return None
+    import bentoml
+
+    from stock_volume.datasets.bento import TAG_FILE
+
+    try:
+        models = [str(model.tag) for model in bentoml.bentos.get(artefact).info.models]
+    except bentoml.exceptions.NotFound:
+        models = [artefact]
+    for model in models:
+        tag_file = bentoml.models.get(model).info.metadata.get(TAG_FILE)
+        if isinstance(tag_file, str) and Path(tag_file).is_file():
+            return Path(tag_file).parents[1].as_posix()  # the file is in a layer of the data root
+    return None
 
 
 @cache

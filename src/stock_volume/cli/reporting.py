@@ -12,6 +12,7 @@ import yaml
 from kedro.framework.project import configure_logging, settings
 from kedro.utils import find_kedro_project
 
+from stock_volume.console import is_watched, watch, wrap
 from stock_volume.failures import explain, full_traceback, save_traceback
 from stock_volume.hooks.names import LOGS_FOLDER
 
@@ -24,7 +25,10 @@ _REPEATING_LOGGERS: Final = ("kedro.pipeline.node", "kedro.runner.sequential_run
 """Loggers of Kedro that repeat what the paragraph says."""
 
 VERBOSE_OPTION: Final = click.Option(
-    ["--verbose"], is_flag=True, envvar=VERBOSE, help="Show the traceback of an error, too."
+    ["--verbose"],
+    is_flag=True,
+    envvar=VERBOSE,
+    help="Show all messages in a terminal, and the traceback of an error.",
 )
 
 
@@ -33,7 +37,9 @@ class CommandError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the paragraph."""
-        click.echo(f"Error: {self.message}", file=file, err=file is None)
+        text = f"Error: {self.message}"
+        shown = "\n".join(wrap(text)) if is_watched() else text
+        click.echo(shown, file=file, err=file is None)
 
 
 class ReportingCommand(click.Command):
@@ -55,7 +61,10 @@ class ReportingCommand(click.Command):
         """Run the command."""
         for name in _REPEATING_LOGGERS:
             logging.getLogger(name).addFilter(_is_new_information)
-        with _reporting(verbose=ctx.params.pop("verbose")):
+        verbose = ctx.params.pop("verbose")
+        if not verbose:
+            watch()
+        with _reporting(verbose=verbose):
             return super().invoke(ctx)
 
 

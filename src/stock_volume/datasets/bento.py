@@ -33,6 +33,10 @@ _TAG: Final = "tag"
 BENTO_DESCRIPTION: Final = "bento.yaml"
 """BentoML's own file in the folder of a Bento."""
 
+TAG_FILE: Final = "tag_file"
+"""Metadata of a model: the absolute path of the file with its tag, which is below the data root of
+the run that made it. `kedro lineage` finds the run's manifest by it."""
+
 _Saved = TypeVar("_Saved")
 _Loaded = TypeVar("_Loaded")
 
@@ -157,7 +161,8 @@ class BentoModelDataset(StoreDataset[StoredModel, StoredModel]):
         import bentoml
         from bentoml._internal.configuration.containers import BentoMLContainer
 
-        metadata = drop_undefined(data.metadata)
+        place = {TAG_FILE: self._tag_file.absolute().as_posix()}
+        metadata = drop_undefined({**data.metadata, **place})
         store = BentoMLContainer.model_store.get()
         with (
             staging(store, self._name, MODEL_DESCRIPTION) as aside,

@@ -39,6 +39,7 @@ from stock_volume.forecaster.universe import (
     is_common_stock,
     variability_number,
 )
+from stock_volume.progress import progress
 from stock_volume.symbols import map_symbols
 
 logger = logging.getLogger(__name__)
@@ -380,20 +381,30 @@ def run_backtest(
     """
     check_windows(features, plan, parameters)
     parameters = _limit_history(parameters, plan)
-    for number, fold in enumerate(plan.folds):
-        logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
-        train = _train_rows(features, fold, parameters)
-        forecaster = train_forecaster(train, parameters)
-        test = _test_rows(features, fold, plan)
-        fold_model = _FoldModel(
-            number,
-            forecaster,
-            Baselines.fit(train),
-            HorizonBaselines.fit(train, parameters.all_horizons),
-            target_sessions(test)[:: plan.horizon_step],
-            parameters.num_threads,
-        )
-        yield from map_symbols(fold_model.forecast, test, rows=BLOCK_ROWS)
+    with progress("backtest", len(plan.folds), "folds") as advance:
+        for number, fold in enumerate(plan.folds):
+            logger.info("backtest, fold %d of %d: %s", number + 1, len(plan.folds), fold)
+            for rows in _run_fold(features, fold, number, plan, parameters):
+                yield rows
+                advance(0, rows.forecasts.height)
+            advance(1)
+
+
+def _run_fold(
+    features: pl.LazyFrame, fold: Fold, number: int, plan: Plan, parameters: ForecasterParameters
+) -> Iterator[BacktestRows]:
+    """Train the model of a fold and forecast its test window."""
+    train = _train_rows(features, fold, parameters)
+    test = _test_rows(features, fold, plan)
+    fold_model = _FoldModel(
+        number,
+        train_forecaster(train, parameters),
+        Baselines.fit(train),
+        HorizonBaselines.fit(train, parameters.all_horizons),
+        target_sessions(test)[:: plan.horizon_step],
+        parameters.num_threads,
+    )
+    yield from map_symbols(fold_model.forecast, test, rows=BLOCK_ROWS)
 
 
 class _FoldModel(NamedTuple):

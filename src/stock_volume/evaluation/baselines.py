@@ -35,6 +35,16 @@ BASELINES: Final = ("last_value", MA5, "ma20", "same_weekday", "har", "ols_tech"
 volume of a day, a week and a month (after Corsi, 2009); ``ols_tech`` on the 1, 5, 22 and
 252-day means of log dollar volume and of returns (Goyenko et al., 2024, their tech)."""
 
+DESCRIPTIONS: Final = {
+    "last_value": "the last session's volume",
+    MA5: "the mean of the last five sessions",
+    "ma20": "the mean of the last 20 sessions",
+    "same_weekday": "the volume of the same weekday a week before",
+    "har": "a regression on the volumes of a day, a week and a month",
+    "ols_tech": "a regression on past volumes and returns",
+}
+"""What each baseline is, in plain words."""
+
 
 class Baselines(NamedTuple):
     """The baselines of a training window.

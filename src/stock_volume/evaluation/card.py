@@ -5,6 +5,7 @@ from typing import Final
 
 from stock_volume.boosters import LIBRARY
 from stock_volume.evaluation.backtest import Fold
+from stock_volume.evaluation.equal_groups import merge_equal
 from stock_volume.evaluation.horizon_backtest import HAR, MA20
 from stock_volume.evaluation.results import (
     BacktestMetrics,
@@ -134,32 +135,27 @@ after it. The forecast is about the median; on half the days the volume is highe
 
 Mean dollar volume of the 22 sessions up to the origin.
 
-| dollars a day {_COLUMNS}
-{_group_rows(metrics.by_bucket)}
+{_group_table("dollars a day", metrics.by_bucket)}
 
 ## By occasion
 
 What is scheduled for the target session: the intervals must hold on these days too.
 
-| target session {_COLUMNS}
-{_group_rows(metrics.by_occasion)}
+{_group_table("target session", metrics.by_occasion)}
 
 ## By variability
 
 Standard deviation of the symbol's last 252 abnormal volumes, in logs.
 
-| standard deviation {_COLUMNS}
-{_group_rows(metrics.by_variability)}{_describe_horizons(metrics)}
+{_group_table("standard deviation", metrics.by_variability)}{_describe_horizons(metrics)}
 
 ## By kind of security
 
-| securities {_COLUMNS}
-{_group_rows(metrics.by_security)}
+{_group_table("securities", metrics.by_security)}
 
 ## By year
 
-| year {_COLUMNS}
-{_group_rows(metrics.by_year)}
+{_group_table("year", metrics.by_year)}
 
 ## Windows
 
@@ -191,11 +187,18 @@ def _baseline_rows(baselines: Mapping[str, PointMetrics]) -> str:
     return "\n".join(_row(name, measures) for name, measures in baselines.items())
 
 
+def _group_table(head: str, groups: Mapping[str, GroupMetrics]) -> str:
+    """Write a table of groups, each set of rows once; one group alone needs no table."""
+    distinct = merge_equal(groups)
+    if len(distinct) == 1:
+        return f"All rows are in one group: {next(iter(distinct))}."
+    return f"| {head} {_COLUMNS}\n{_group_rows(distinct)}"
+
+
 def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
     return "\n".join(
         _row(f"{name} | {group.n:,}", group) + f" {in_words(group.coverage_80, '.1f')} |"
         for name, group in groups.items()
-        if group.n
     )
 
 

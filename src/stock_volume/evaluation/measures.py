@@ -272,15 +272,25 @@ def _measure_numbered(
     }
 
 
-def _measure_securities(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:
+def security_kinds() -> dict[str, pl.Expr]:
+    """Define the kinds of security that errors are reported for.
+
+    Returns:
+        Conditions on rows of a backtest, by kind; the last is met by all rows.
+    """
     is_common_stock, is_etf = pl.col(COMMON_STOCK), pl.col(columns.ETF)
-    kinds = {
-        Universe.COMMON_STOCKS: is_common_stock,
+    return {
+        str(Universe.COMMON_STOCKS): is_common_stock,
         _OTHER_STOCKS: ~is_common_stock & ~is_etf,
         _ETFS: is_etf,
-        Universe.ALL_SYMBOLS: pl.lit(value=True),
+        str(Universe.ALL_SYMBOLS): pl.lit(value=True),
     }
-    return {str(kind): _measure_group(rows.filter(of), measures) for kind, of in kinds.items()}
+
+
+def _measure_securities(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:
+    return {
+        kind: _measure_group(rows.filter(of), measures) for kind, of in security_kinds().items()
+    }
 
 
 def _measure_years(rows: pl.DataFrame, measures: Sequence[pl.Expr]) -> dict[str, GroupMetrics]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.evaluation.equal_groups import MIN_SESSIONS_OF_MONTH
 from stock_volume.evaluation.headline import select_headline
 from stock_volume.evaluation.measures import PER_CENT, eta_of, eta_r2_of
 from stock_volume.features.registry import ETA
@@ -86,7 +87,7 @@ def plot_reliability(backtest: pl.LazyFrame) -> "Figure":
 
 
 def plot_errors(backtest: pl.LazyFrame) -> "Figure":
-    """Draw eta-R2 by month, one line per bucket of liquidity.
+    """Draw eta-R2 by month, one line per bucket of liquidity, without months of few sessions.
 
     Args:
         backtest: Rows of ``run_backtest``.
@@ -96,12 +97,12 @@ def plot_errors(backtest: pl.LazyFrame) -> "Figure":
     """
     rows = _headline(backtest)
     figure = _figure("eta-R² by month of the target session", "month", "eta-R², %")
-    month = pl.col(columns.TARGET_DATE).dt.truncate("1mo").alias("month")
+    rows = _without_short_months(rows.with_columns(_month_of_target().alias("month")))
     groups = [("all", rows)] + [
         (bucket, rows.filter(pl.col(BUCKET) == number)) for number, bucket in enumerate(BUCKETS)
     ]
     for name, of_group in groups:
-        months = of_group.group_by(month).agg(eta_r2_of(FORECAST)).sort("month")
+        months = of_group.group_by("month").agg(eta_r2_of(FORECAST)).sort("month")
         if months.height:
             figure.add_scatter(
                 x=months["month"].cast(pl.String).to_list(),
@@ -112,6 +113,17 @@ def plot_errors(backtest: pl.LazyFrame) -> "Figure":
             )
     figure.update_layout(legend_title_text="dollars a day")
     return figure
+
+
+def _month_of_target() -> pl.Expr:
+    return pl.col(columns.TARGET_DATE).dt.truncate("1mo")
+
+
+def _without_short_months(rows: pl.DataFrame) -> pl.DataFrame:
+    """Leave out months of few sessions, unless there are no others."""
+    sessions = pl.col(columns.TARGET_DATE).n_unique().over(_month_of_target())
+    whole = rows.filter(sessions >= MIN_SESSIONS_OF_MONTH)
+    return rows if whole.is_empty() else whole
 
 
 def plot_importance(importance: Mapping[str, float]) -> "Figure":
@@ -146,7 +158,7 @@ def plot_symbols(backtest: pl.LazyFrame) -> "Figure":
     from plotly.subplots import make_subplots
 
     rows = _headline(backtest)
-    symbols = _choose_symbols(rows)
+    symbols = choose_symbols(rows)
     figure = make_subplots(
         rows=len(symbols), cols=1, shared_xaxes=True, subplot_titles=symbols, vertical_spacing=0.06
     )
@@ -162,8 +174,15 @@ def plot_symbols(backtest: pl.LazyFrame) -> "Figure":
     return figure
 
 
-def _choose_symbols(rows: pl.DataFrame) -> list[str]:
-    """Choose symbols at even ranks of dollar volume that are scored to the end."""
+def choose_symbols(rows: pl.DataFrame) -> list[str]:
+    """Choose symbols at even ranks of dollar volume that are scored to the end.
+
+    Args:
+        rows: Rows of a backtest.
+
+    Returns:
+        At most four symbols, the most liquid first.
+    """
     dollars = pl.col(MA5) * pl.col(columns.CLOSE)
     ranked = (
         rows.filter(

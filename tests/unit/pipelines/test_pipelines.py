@@ -227,7 +227,7 @@ def test_domain_knows_neither_kedro_nor_bentoml() -> None:
     """Sources, bars, features, models, monitoring, metrics and lineage load no framework."""
     domain = (
         *("bars", "sources", "features", "estimator", "forecaster", "monitoring"),
-        *("metrics", "lineage", "columns"),
+        *("evaluation", "reporting", "metrics", "lineage", "columns"),
     )
     loaded = set(_loaded_by(*(f"stock_volume.{name}" for name in domain)))
     assert "polars" in loaded

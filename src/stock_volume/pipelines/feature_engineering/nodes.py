@@ -17,6 +17,7 @@ from stock_volume.features.schedule import (
 )
 from stock_volume.features.window import features_in_window
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
+from stock_volume.progress import watch_symbols
 from stock_volume.symbols import map_layer, map_symbols
 
 
@@ -25,7 +26,8 @@ def engineer_features(
 ) -> Iterator[pl.DataFrame]:
     """Add the estimator's features to the prices, a range of symbols at a time."""
     del events  # an input so that this stage begins when the ingestion of events has ended
-    yield from map_layer(partial(add_features, parameters=parameters), prices, rows=chunk_rows)
+    frames = map_layer(partial(add_features, parameters=parameters), prices, rows=chunk_rows)
+    yield from watch_symbols(frames, "features of the estimator", prices)
 
 
 def describe_sessions(
@@ -56,4 +58,5 @@ def engineer_forecast_features(  # noqa: PLR0913, PLR0917 (three layers go in)
     window = feature_window(sessions.collect(), forecaster, backtest)
     window = window._replace(calendar=sessions_around(earnings, exchange))
     compute = partial(features_in_window, window=window)
-    yield from map_layer(compute, prices, earnings, rows=chunk_rows)
+    frames = map_layer(compute, prices, earnings, rows=chunk_rows)
+    yield from watch_symbols(frames, "features of the forecaster", prices)

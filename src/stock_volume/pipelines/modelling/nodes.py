@@ -51,6 +51,10 @@ from stock_volume.forecaster.train import check_enough, latest_training_rows, tr
 from stock_volume.json_value import Json
 from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
+from stock_volume.reporting.find import ReportedLayers, find
+from stock_volume.reporting.findings import Findings, Provenance
+from stock_volume.reporting.html import ReportedResults, write_html
+from stock_volume.reporting.verdict import in_sentences, judge
 from stock_volume.snapshot.snapshot import take_snapshot
 from stock_volume.stored_model import (
     ESTIMATOR_FILE,
@@ -113,7 +117,7 @@ def _describe_origin(
     frames: dict[str, pl.LazyFrame] | None = None,
 ) -> StoredModel:
     """Add to a model which data, code and packages made it."""
-    data = fingerprint(files.select(columns.FILE, SHA256).collect().iter_rows())
+    data = _fingerprint_data(files)
     revision = git_revision(Path(__file__).parent)
     return StoredModel(
         files=texts,
@@ -126,6 +130,10 @@ def _describe_origin(
             "git_revision": revision,
         },
     )
+
+
+def _fingerprint_data(files: pl.LazyFrame) -> str:
+    return fingerprint(files.select(columns.FILE, SHA256).collect().iter_rows())
 
 
 def plan_windows(
@@ -281,17 +289,45 @@ def package_service(
     )
 
 
+def collect_findings(  # noqa: PLR0913, PLR0917 (seven layers go in)
+    backtest: pl.LazyFrame,
+    forecasts: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    features: pl.LazyFrame,
+    sessions: pl.LazyFrame,
+    files: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    forecaster: Forecaster,
+    metrics: BacktestMetrics,
+    parameters: BacktestParameters,
+) -> Findings:
+    """Find what the report shows beyond the measures."""
+    layers = ReportedLayers(
+        backtest, forecasts, forecast_features, features, sessions, files, quarantine
+    )
+    provenance = Provenance(
+        data_fingerprint=_fingerprint_data(files),
+        git_revision=git_revision(Path(__file__).parent),
+        versions=package_versions(),
+        exchange=forecaster.exchange,
+    )
+    return find(layers, metrics, forecaster.levels, parameters, provenance)
+
+
 def write_report(
     estimator_metrics: EstimatorMetrics,
     forecaster_metrics: BacktestMetrics,
     data_quality: QualityReport,
-) -> tuple[ModelMetrics, str]:
-    """Collect the errors of both models, as figures and as a report."""
+    findings: Findings,
+    forecaster: Forecaster,
+) -> tuple[ModelMetrics, str, str]:
+    """Collect the errors of both models, as figures and as a report in Markdown and HTML."""
     sections = [
-        report_data(data_quality),
+        report_data(data_quality, in_sentences(judge(forecaster_metrics, findings))),
         report_estimator(estimator_metrics),
         "\n",
         report_forecaster(forecaster_metrics),
     ]
     metrics = ModelMetrics(estimator=estimator_metrics, forecaster=forecaster_metrics)
-    return metrics, "".join(sections)
+    results = ReportedResults(metrics, data_quality, findings, forecaster.training)
+    return metrics, "".join(sections), write_html(results)
