@@ -28,7 +28,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-slow lint format viz viz-site notebook serve bench \
-  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc reference schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -115,6 +115,9 @@ lock: $(VENV)/.dev-installed ## Update all dependencies to new versions
 features-doc: $(VENV)/.dev-installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
+
+reference: $(VENV)/.dev-installed ## Generate docs/reference from the models of parameters, layers and routes
+	$(BIN)/python -m stock_volume.reference
 
 schemas: $(VENV)/.installed ## Generate docs/schemas from the models of the documents
 	$(BIN)/python -m stock_volume.document_schemas
