@@ -80,7 +80,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         configured = dict(_iterate_groups({**base, **chosen}))
         for group, model in models.items():
             configured |= dict(_iterate_fields(group, model))
-        return KnownParameters(self.find_placeholders(), configured)
+        texts = frozenset(_iterate_texts(models))
+        return KnownParameters(self.find_placeholders(), configured, texts)
 
     def find_unused(self) -> dict[str, str]:
         """Find the parameters that have no effect in this environment.
@@ -288,3 +289,11 @@ def _iterate_fields(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Js
             yield from _iterate_fields(f"{name}.{field}", info.annotation)
         else:
             yield f"{name}.{field}", None
+
+
+def _iterate_texts(models: Mapping[str, type[BaseModel]]) -> Iterator[str]:
+    """Yield the dotted names of fields that are text, or null."""
+    for name, model in models.items():
+        for field, info in model.model_fields.items():
+            if info.annotation in (str, str | None):
+                yield f"{name}.{field}"

@@ -16,8 +16,8 @@ from stock_volume.runtime_parameters import Placeholder
 _INTRODUCTION: Final = """# Parameters
 
 Written by `make reference` from the models of the parameters and from the catalogs.
-`kedro run --params name=value` sets one for a run, and `name` may be a field:
-`--params forecaster.max_rows=200000`. `conf/local/parameters.yml` sets it for all runs. An unknown
+`kedro run --params forecaster.max_rows=200000` sets one for a run, and
+`conf/local/parameters.yml` for all runs. An unknown
 name or a value out of bounds ends the command before anything runs.
 
 """
