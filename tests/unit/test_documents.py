@@ -113,7 +113,8 @@ def test_a_command_can_be_given(command: Command) -> None:
 def test_a_wrong_command_is_found(line: str) -> None:
     """Each check can fail."""
     program, *arguments = shlex.split(line)
-    with pytest.raises((AssertionError, pytest.fail.Exception, click.ClickException, StockVolumeError)):
+    errors = (AssertionError, pytest.fail.Exception, click.ClickException, StockVolumeError)
+    with pytest.raises(errors):
         CHECKS[program](arguments)
 
 
