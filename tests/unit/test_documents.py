@@ -181,8 +181,10 @@ def check_bentoml(arguments: Sequence[str]) -> None:
 
 def check_python(arguments: Sequence[str]) -> None:
     """The script exists, and names each option."""
-    if arguments[:1] == ["-m"]:
-        assert arguments[1] in ("pytest", "venv", "stock_volume.reference")
+    if not arguments:
+        return
+    if arguments[0] == "-m":
+        assert arguments[1] in ("pytest", "venv", "http.server", "stock_volume.reference")
         return
     script = PROJECT / arguments[0]
     text = script.read_text(encoding="utf-8")
@@ -209,7 +211,7 @@ def check_pip(arguments: Sequence[str]) -> None:
 
 def check_curl(arguments: Sequence[str]) -> None:
     """The service has the route, with these query parameters."""
-    address = urlsplit(f"http://{arguments[0]}")
+    address = urlsplit("http://" + next(word for word in arguments if not word.startswith("-")))
     if address.netloc != SERVICE:
         return
     operations = find_route(address.path)
