@@ -250,7 +250,8 @@ def _fit_quantiles(
 ) -> list[Booster]:
     # One sample for all levels, so that they cross as little as possible.
     seed = (parameters.random_state, Sample.QUANTILE)
-    early = training.subset(sample_positions(split.early, parameters.max_rows, *seed))
+    limit = min(parameters.quantile_rows, parameters.max_rows)
+    early = training.subset(sample_positions(split.early, limit, *seed))
     return [
         early.fit(quantile_settings(split.rows, level, parameters))
         for level in parameters.quantiles
