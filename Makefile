@@ -27,8 +27,8 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-slow lint format viz viz-site notebook serve bench \
-  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+.PHONY: help run dev test test-slow lint format viz viz-site notebook docs serve bench \
+  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc reference schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -63,6 +63,9 @@ viz-site: $(VENV)/.dev-installed ## Write the graph as a static site into build/
 
 notebook: $(VENV)/.notebook-installed ## Open the notebooks
 	$(BIN)/kedro jupyter lab
+
+docs: $(VENV)/.docs-installed ## Build the documentation site into build/docs, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
 	$(BIN)/bentoml serve stock_volume:latest
@@ -110,11 +113,16 @@ lock: $(VENV)/.dev-installed ## Update all dependencies to new versions
 	$(COMPILE) --constraint requirements.lock --group serve -o requirements-serve.lock
 	$(COMPILE) --constraint requirements.lock --constraint requirements-dev.lock --extra notebook \
 	  pyproject.toml $(ADDED_TO_RUN) -o requirements-notebook.lock
+	$(COMPILE) --constraint requirements.lock --constraint requirements-dev.lock --extra docs \
+	  pyproject.toml $(ADDED_TO_RUN) -o requirements-docs.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
 
 features-doc: $(VENV)/.dev-installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
 	  print(describe_features(), end='')" > docs/features.md
+
+reference: $(VENV)/.dev-installed ## Generate docs/reference from the models of parameters, layers and routes
+	$(BIN)/python -m stock_volume.reference
 
 schemas: $(VENV)/.installed ## Generate docs/schemas from the models of the documents
 	$(BIN)/python -m stock_volume.document_schemas
@@ -160,6 +168,10 @@ $(VENV)/.dev-installed: $(VENV)/.installed requirements-dev.lock
 
 $(VENV)/.notebook-installed: $(VENV)/.installed requirements-notebook.lock
 	$(call install,$(BIN),-r requirements.lock -r requirements-notebook.lock)
+	touch $@
+
+$(VENV)/.docs-installed: $(VENV)/.installed requirements-docs.lock
+	$(call install,$(BIN),-r requirements.lock -r requirements-docs.lock)
 	touch $@
 
 $(SERVE_VENV)/.installed: requirements-serve.lock

@@ -80,7 +80,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         configured = dict(_iterate_groups({**base, **chosen}))
         for group, model in models.items():
             configured |= dict(_iterate_fields(group, model))
-        return KnownParameters(self.find_placeholders(), configured)
+        texts = frozenset(_iterate_texts(models))
+        return KnownParameters(self.find_placeholders(), configured, texts)
 
     def find_unused(self) -> dict[str, str]:
         """Find the parameters that have no effect in this environment.
@@ -139,17 +140,27 @@ class ConfigurationHook:
         if not isinstance(loader, ProjectConfigLoader):
             return
         given = dict(flatten(loader.runtime_params or {}))
-        known = loader.find_parameters(_parameter_models())
+        known = loader.find_parameters(parameter_models())
         if unknown := [name for name in given if name not in known]:
             pipelines.set_requested(None)  # to know the parameters of all pipelines
             refuse_unknown(
-                unknown, loader.find_parameters(_parameter_models()), loader.find_unused()
+                unknown, loader.find_parameters(parameter_models()), loader.find_unused()
             )
         check_required(given, known)
         values = {name: read_value(name, value, known) for name, value in given.items()}
         loader.runtime_params = nest(values)
-        check_values(loader[PARAMETERS], _parameter_models())
+        check_values(loader[PARAMETERS], parameter_models())
         loader[CATALOG] = make_paths_absolute(loader[CATALOG], context.project_path)
+
+
+def parameter_models() -> dict[str, type[BaseModel]]:
+    """Find the models of the parameters that the pipelines use.
+
+    Returns:
+        Models by the name of their parameter.
+    """
+    types = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
+    return {name: one for name, one in types.items() if issubclass(one, BaseModel)}
 
 
 def environments(conf_source: str | Path) -> list[str]:
@@ -280,7 +291,9 @@ def _iterate_fields(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Js
             yield f"{name}.{field}", None
 
 
-def _parameter_models() -> dict[str, type[BaseModel]]:
-    """Return the models of the parameters that the pipelines use, by parameter."""
-    types = TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
-    return {name: one for name, one in types.items() if issubclass(one, BaseModel)}
+def _iterate_texts(models: Mapping[str, type[BaseModel]]) -> Iterator[str]:
+    """Yield the dotted names of fields that are text, or null."""
+    for name, model in models.items():
+        for field, info in model.model_fields.items():
+            if info.annotation in (str, str | None):
+                yield f"{name}.{field}"

@@ -27,6 +27,7 @@ _ELEMENT: Final = re.compile(r"""\s*(?P<value>'[^']*'|"[^"]*"|[^,]*?)\s*(?:,|$)"
 _PLACEHOLDER: Final = re.compile(
     rf"\$\{{runtime_params:\s*(?P<name>{_NAME})\s*(?:(?P<end>\}})|,(?P<default>[^{{}}]*)\}}|,)"
 )
+_NULLS: Final = ("null", "~")
 _INTERPOLATION: Final = re.compile(r"(\\*)\$\{")
 
 RENAMED: Final = {
@@ -85,10 +86,12 @@ class KnownParameters:
     Attributes:
         placeholders: Placeholders by the name of their parameter.
         configured: Values of the configured parameters by dotted name, groups included.
+        texts: Dotted names of the fields of models that are text, or null.
     """
 
     placeholders: Mapping[str, Placeholder]
     configured: Mapping[str, Json]
+    texts: frozenset[str] = frozenset()
 
     def __contains__(self, name: str) -> bool:
         """Return whether a parameter exists, or is a field of one that is not a group."""
@@ -268,6 +271,8 @@ def read_value(name: str, value: Any, known: KnownParameters) -> Any:
         ParameterError: The value is not text although the parameter is, or does not have the
             type of the default.
     """
+    if name in known.texts and isinstance(value, RawValue) and value not in _NULLS:
+        return _escape(_unquote(value))  # %m/%d/%Y is not YAML
     placeholder = known.placeholders.get(name)
     if placeholder is None or placeholder.kind is Kind.VALUE:
         # Fields of a group are validated by its model, not by the type of a default.

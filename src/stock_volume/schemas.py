@@ -49,6 +49,12 @@ from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.occasion import OCCASION
 from stock_volume.forecaster.universe import BUCKET, VARIABILITY
 
+MAY_BE_NULL: Final = "may be null"
+"""Metadata of columns whose nulls one check of the whole frame finds."""
+
+IS_FEATURE: Final = "is a feature"
+"""Metadata of the columns that the registry of features describes."""
+
 
 def _check(name: str, holds: pl.Expr) -> pa.Check:
     """Check all rows of a frame in one query; a check a column would cost one each."""
@@ -65,7 +71,10 @@ def _schema(
 ) -> pa.DataFrameSchema:
     required = [pl.col(column).is_not_null() for column in types if column not in nullable]
     return pa.DataFrameSchema(
-        {column: pa.Column(dtype, nullable=True) for column, dtype in types.items()},
+        {
+            column: pa.Column(dtype, nullable=True, metadata={MAY_BE_NULL: column in nullable})
+            for column, dtype in types.items()
+        },
         checks=[_check("has no null", pl.all_horizontal(required)), *checks],
         strict=True,
         name=name,
@@ -232,7 +241,9 @@ def _feature_columns(
 ) -> dict[str, pa.Column]:
     """Make the columns of features: optional where not every exchange has the feature."""
     return {
-        feature.name: pa.Column(dtype, nullable=True, required=feature.event is None)
+        feature.name: pa.Column(
+            dtype, nullable=True, required=feature.event is None, metadata={IS_FEATURE: True}
+        )
         for feature in features
     }
 

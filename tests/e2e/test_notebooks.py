@@ -1,6 +1,6 @@
 """The notebooks run from a clean kernel on the run of the sample."""
 
-import time
+import resource
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,13 @@ from tests.e2e.runs import PROJECT, Run, environment
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 LOAD = "%load_ext kedro.ipython"
 SECONDS = 60
+"""Of computing; a busy machine may take several times as long."""
+
+
+def seconds_of_kernels() -> float:
+    """Return the seconds that ended processes, and those they started, have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_there_are_notebooks() -> None:
@@ -41,10 +48,10 @@ def test_a_notebook_runs_in_a_minute(
     line = f"%reload_kedro --params data_root={sample_run.data_root}"
     reload = new_code_cell(line)  # type: ignore[no-untyped-call]
     notebook.cells.insert(places[0] + 1, reload)
-    started = time.perf_counter()
+    before = seconds_of_kernels()
     NotebookClient(
-        notebook, timeout=SECONDS, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=5 * SECONDS, resources={"metadata": {"path": str(path.parent)}}
     ).execute()
-    assert time.perf_counter() - started < SECONDS
+    assert 1 < seconds_of_kernels() - before < SECONDS
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any(output.output_type == "execute_result" for output in shown)

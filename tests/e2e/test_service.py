@@ -26,6 +26,7 @@ from tests.e2e.runs import (
     served,
     serving,
 )
+from tests.unit.document_commands import find_commands
 
 VALID = {"vol_moving_avg": "12345", "adj_close_rolling_med": "25"}
 
@@ -157,6 +158,17 @@ def test_examples_of_clients_run(client: httpx.Client) -> None:
         )
         assert run.returncode == 0, run.stderr
         assert re.search(r"\d", run.stdout), run.stdout
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+def test_examples_of_curl_are_answered(client: httpx.Client, document: str) -> None:
+    """Every address that a document requests has an answer."""
+    commands = [one.words for one in find_commands(document) if one.words[0] == "curl"]
+    addresses = [word for words in commands for word in words if word.startswith("localhost:3000")]
+    assert len(addresses) >= 2
+    for address in addresses:
+        answer = client.get(address.removeprefix("localhost:3000"))
+        assert answer.status_code == httpx.codes.OK, address
 
 
 def test_other_paths_and_methods_are_client_errors(client: httpx.Client) -> None:

@@ -244,3 +244,14 @@ def test_a_notebook_gets_the_same_and_the_error_itself(monkeypatch: pytest.Monke
     assert place == Path("/home/of-mine/bars #2/02_intermediate/prices.parquet")
     with pytest.raises(ParameterError, match="no parameter sourse"):
         KedroSession.create(PROJECT, runtime_params={"sourse": "X"}).load_context()
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("%m/%d/%Y", "%m/%d/%Y"), ("'%d.%m.%Y'", "%d.%m.%Y"), ("null", None)]
+)
+def test_fields_that_are_text_are_taken_as_typed(
+    conf: Path, typed: str, expected: str | None
+) -> None:
+    """The format of a date, which is no YAML, needs no second pair of quotes."""
+    parameters = loaded(conf, ingestion={"date_format": RawValue(typed)})["parameters"]
+    assert parameters["ingestion"]["date_format"] == expected

@@ -57,7 +57,7 @@ _REPLACED_OPTIONS: Final = {
 
 
 def _run(**options: Any) -> Any:
-    _check_names(cast("RunOptions", options))
+    check_names(cast("RunOptions", options))
     return kedro_run.callback(**options)  # type: ignore[misc]
 
 
@@ -73,8 +73,11 @@ run: Final = ReportingCommand(
 )
 
 
-def _check_names(options: RunOptions) -> None:
+def check_names(options: RunOptions) -> None:
     """Refuse pipelines and environments that do not exist, before anything is loaded.
+
+    Args:
+        options: The command's options.
 
     Raises:
         UnknownNameError: A name does not exist; the message suggests the closest name and

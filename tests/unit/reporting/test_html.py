@@ -168,3 +168,11 @@ def test_the_glossary_has_every_term() -> None:
     for term in TERMS:
         word = re.escape(term.partition(" (")[0])
         assert re.search(rf"^- \*\*{word}\*\*", glossary, re.MULTILINE), term
+
+
+def test_nothing_set_aside_is_said_in_words() -> None:
+    """Without rejected rows there is no file, line and rule to speak of."""
+    assert "8 were set aside, each with its file, line and rule." in HTML
+    rows = RESULTS.quality.rows.model_copy(update={"quarantined": 0})
+    clean = RESULTS.quality.model_copy(update={"rows": rows})
+    assert "and none was set aside." in write_html(RESULTS._replace(quality=clean))

@@ -1,0 +1,1 @@
+"""Reference pages made from the models themselves: parameters, layers, REST."""
