@@ -11,7 +11,7 @@ AIRFLOW_DAGS := deploy/airflow/dags
 # The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
-export SOURCE DATA_ROOT ARTEFACT TRIES
+export SOURCE DATA_ROOT ARTEFACT TRIES TAG
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
@@ -21,6 +21,8 @@ ADDED_TO_RUN = $$(sed -n '/ ; /d; s/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
+BANDIT = $(BIN)/bandit --quiet --recursive --configfile pyproject.toml src service.py deploy/airflow/dags
+
 export DO_NOT_TRACK := 1
 export BENTOML_DO_NOT_TRACK := True
 # LightGBM's threads sleep while they wait: on a busy machine, spinning threads stall each other.
@@ -28,7 +30,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-slow lint format viz viz-site notebook serve bench \
-  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc schemas airflow-dags airflow-check \
+  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz reproduce container-check tune lineage lock sbom audit features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -45,10 +47,11 @@ test: $(VENV)/.dev-installed ## Run the test suite
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
 	$(BIN)/pytest -m slow
 
-lint: $(VENV)/.dev-installed ## Check style and types
+lint: $(VENV)/.dev-installed ## Check style, types and safety
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BANDIT)
 
 format: $(VENV)/.dev-installed ## Fix style issues automatically
 	$(BIN)/ruff check --fix
@@ -94,6 +97,10 @@ fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with
 crash-check: $(VENV)/.dev-installed ## Kill runs at random moments, complete them and compare every file (TRIES=30)
 	$(BIN)/python tests/robustness/crash_check.py $${TRIES:+--tries "$$TRIES"}
 
+reproduce: $(VENV)/.installed ## Rebuild a Bento in a clean clone of its revision and compare digests (TAG=, SOURCE=, DATA_ROOT=)
+	$(BIN)/python -m tests.robustness.reproduce $${TAG:+"$$TAG"} $${SOURCE:+--source "$$SOURCE"} \
+	  $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
+
 container-check: $(VENV)/.dev-installed ## Build an image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
 
@@ -111,6 +118,14 @@ lock: $(VENV)/.dev-installed ## Update all dependencies to new versions
 	$(COMPILE) --constraint requirements.lock --constraint requirements-dev.lock --extra notebook \
 	  pyproject.toml $(ADDED_TO_RUN) -o requirements-notebook.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
+
+sbom: $(VENV)/.dev-installed ## Generate docs/sbom (CycloneDX) and docs/licences.md from the lock files
+	$(BIN)/python -m stock_volume.dependencies
+
+# pip-audit asks a public database for the packages of each lock file.
+audit: $(VENV)/.dev-installed ## Look for packages with known vulnerabilities (network)
+	for lock in requirements*.lock deploy/airflow/requirements.lock; do \
+	  $(BIN)/uv tool run pip-audit==2.10.1 --disable-pip --require-hashes --requirement $$lock || exit; done
 
 features-doc: $(VENV)/.dev-installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \
