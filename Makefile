@@ -11,7 +11,7 @@ AIRFLOW_DAGS := deploy/airflow/dags
 # The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
-export SOURCE DATA_ROOT ARTEFACT TRIES TAG
+export SOURCE DATA_ROOT ARTEFACT TRIES TAG MUTANTS
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
@@ -29,7 +29,7 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-slow lint format viz viz-site notebook serve bench \
+.PHONY: help run dev test test-slow coverage mutation lint format viz viz-site notebook serve bench \
   bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz reproduce container-check tune lineage lock sbom audit features-doc schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
@@ -46,6 +46,12 @@ test: $(VENV)/.dev-installed ## Run the test suite
 
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
 	$(BIN)/pytest -m slow
+
+coverage: $(VENV)/.dev-installed ## Run the test suite and measure the branches that it covers, at least 95 %
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
+
+mutation: $(VENV)/.dev-installed ## Mutate bars, features and forecaster; count the mutants that their tests find (MUTANTS=150)
+	$(BIN)/python -m tests.robustness.mutate $${MUTANTS:+--mutants "$$MUTANTS"}
 
 lint: $(VENV)/.dev-installed ## Check style, types and safety
 	$(BIN)/ruff check
@@ -94,8 +100,8 @@ soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service for te
 fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with bounds on time and memory (TRIES=1000)
 	$(BIN)/python -m tests.robustness.fuzz $${TRIES:+--tries "$$TRIES"}
 
-crash-check: $(VENV)/.dev-installed ## Kill runs at random moments, complete them and compare every file (TRIES=30)
-	$(BIN)/python tests/robustness/crash_check.py $${TRIES:+--tries "$$TRIES"}
+crash-check: $(VENV)/.dev-installed ## Kill runs and updates, fill the disk, complete them and compare every file (TRIES=30)
+	$(BIN)/python -m tests.robustness.crash_check $${TRIES:+--tries "$$TRIES"}
 
 reproduce: $(VENV)/.installed ## Rebuild a Bento in a clean clone of its revision and compare digests (TAG=, SOURCE=, DATA_ROOT=)
 	$(BIN)/python -m tests.robustness.reproduce $${TAG:+"$$TAG"} $${SOURCE:+--source "$$SOURCE"} \
