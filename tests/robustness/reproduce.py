@@ -115,7 +115,7 @@ def choose_parameters(
     place = source or given.get("source") or (None if is_sample or raw is None else raw.place)
     given["source"] = _make_absolute(place)
     given["events"] = _make_absolute(given.get("events"))
-    return {name: value for name, value in given.items() if value is not None or "." in name}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _make_absolute(place: JsonValue) -> JsonValue:
