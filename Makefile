@@ -11,7 +11,7 @@ AIRFLOW_DAGS := deploy/airflow/dags
 # The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
-export SOURCE DATA_ROOT ARTEFACT TRIES TAG MUTANTS
+export SOURCE DATA_ROOT ARTEFACT TRIES TAG MUTANTS MINUTES CONNECTIONS RESTARTS
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
@@ -94,8 +94,9 @@ bench-update: $(VENV)/.dev-installed ## Compare an update with a run on all bars
 bench-serve: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Compare the service with Flask and FastAPI under load (wrk, DATA_ROOT=)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
-soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
-	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
+soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service with good and bad input (wrk, MINUTES=10, CONNECTIONS=8, RESTARTS=0)
+	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak $${MINUTES:-10} \
+	  $${CONNECTIONS:+--connections "$$CONNECTIONS"} $${RESTARTS:+--restarts "$$RESTARTS"}
 
 fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with bounds on time and memory (TRIES=1000)
 	$(BIN)/python -m tests.robustness.fuzz $${TRIES:+--tries "$$TRIES"}
