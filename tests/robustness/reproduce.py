@@ -35,6 +35,8 @@ PLACES: Final = ("data_root", "source", "events")
 
 MISSING: Final = "missing"
 REPORTING: Final = "08_reporting"
+NAMES_TAGS: Final = "src/bentofile.yaml"
+"""File of a Bento with the tags of its models, which are random."""
 
 
 class ReproductionError(StockVolumeError):
@@ -184,14 +186,14 @@ def _digest_values(parameters: Mapping[str, JsonValue]) -> str:
 
 
 def _digest_version(store: Path, tag: str) -> str:
-    """Digest the checksums of a version: it has all files except the store's description."""
+    """Digest the checksums of a version, without files that have tags or the time."""
     name, _, version = tag.partition(":")
     kind = "models" if name in SERVED_NAMES else "bentos"
     path = store / kind / name / version / CHECKSUMS_FILE
     if not path.is_file():
         return ""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return fingerprint((file, sha256) for sha256, _, file in (one.partition("  ") for one in lines))
+    lines = (one.partition("  ") for one in path.read_text(encoding="utf-8").splitlines())
+    return fingerprint((file, sha256) for sha256, _, file in lines if file != NAMES_TAGS)
 
 
 def print_table(rows: list[Row]) -> bool:
