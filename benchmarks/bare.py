@@ -13,16 +13,20 @@ _WINDOW = timedelta(days=30)
 
 
 def ingest(source: Path, target: Path) -> dict[str, Any]:
-    """Scan every CSV file, derive the symbol from its name, and write one Parquet file."""
+    """Scan every CSV file, derive the symbol from its name, and write one Parquet file.
+
+    What is not a number or a date becomes null.
+    """
     figures: dict[str, Any] = {}
     with measured(figures):
         pl.scan_csv(
             [*sorted(source.glob("stocks/*.csv")), *sorted(source.glob("etfs/*.csv"))],
             include_file_paths="path",
             schema_overrides={columns.DATE: pl.String},
+            ignore_errors=True,
         ).with_columns(
             pl.col("path").str.extract(r"([^/]+)\.csv$").alias(columns.SYMBOL),
-            pl.col(columns.DATE).str.to_date("%Y-%m-%d"),
+            pl.col(columns.DATE).str.to_date("%Y-%m-%d", strict=False),
         ).drop("path").sink_parquet(target)
     return {**figures, "rows": _height(target)}
 

@@ -1,9 +1,10 @@
 """Measure the whole product on a market of the full archive's size, beside other methods.
 
-Usage: python benchmarks/full.py ARCHIVE.zip [--files 8049] [--without-others]
+Usage: python benchmarks/full.py ARCHIVE.zip [--files 8049] [--without-others] [--stages FILE]
 
 Makes the market (see market.py), runs each stage of each method once in a separate process, then
-`kedro run` from the zip to the Bento, and writes benchmarks/RESULTS.md.
+`kedro run` from the zip to the Bento, and writes benchmarks/RESULTS.md. With --stages, the figures
+of the methods are kept in a file, and another method that it has is not measured again.
 """
 
 import argparse
@@ -59,13 +60,16 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--files", type=int, default=FULL_ARCHIVE_FILES)
     parser.add_argument("--without-others", action="store_true", help="only kedro run")
+    parser.add_argument("--stages", type=Path, help="JSON file that keeps the figures of methods")
     parser.add_argument("--scratch", type=Path, help="folder for the market and the layers")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         folder = Path(scratch)
         market = folder / "market.zip"
         make_market(arguments.archive, market, arguments.files)
-        stages = {} if arguments.without_others else measure_stages(market, folder)
+        stages = {}
+        if not arguments.without_others:
+            stages = measure_stages(market, folder, arguments.stages or folder / "stages.json")
         whole = run_kedro(market, folder / "layers", to_nodes=None)
         nodes = read_nodes(folder / "layers")
     text = write_results(arguments.files, stages, whole, nodes)
@@ -73,12 +77,13 @@ def main() -> None:
     RESULTS.write_text(text, encoding="utf-8")
 
 
-def measure_stages(market: Path, folder: Path) -> dict[str, dict[str, Figures]]:
-    """Run the stages of each method.
+def measure_stages(market: Path, folder: Path, kept: Path) -> dict[str, dict[str, Figures]]:
+    """Run our stages, and the stages of each other method that has not been measured.
 
     Args:
         market: The zip.
         folder: Folder for their files.
+        kept: JSON file of the figures, which is written after each method.
 
     Returns:
         Figures by method and stage; a stage that failed has an ``error``.
@@ -93,13 +98,17 @@ def measure_stages(market: Path, folder: Path) -> dict[str, dict[str, Figures]]:
     ]
     prices = {way: folder / way / "prices.parquet" for way in script}
     features = {way: folder / way / "features.parquet" for way in script}
-    prices["mlforecast"] = prices["ours"]
     results: dict[str, dict[str, Figures]] = {}
+    if kept.exists():
+        results = json.loads(kept.read_text("utf-8"))
     for way, command in script.items():
+        if way in results and way != "ours":
+            continue
         (folder / way).mkdir()
         paths = {
             "ingest": (unpacked, prices[way]),
-            "features": (prices[way], features[way]),
+            # All but the original compute the features of the same bars.
+            "features": (prices["original" if way == "original" else "ours"], features[way]),
             "train": (features[way], folder / way / "model"),
         }
         stages = {"bare": ("ingest", "features"), "mlforecast": ("features",)}
@@ -107,6 +116,7 @@ def measure_stages(market: Path, folder: Path) -> dict[str, dict[str, Figures]]:
             stage: run_process([*command, stage, *paths[stage]])
             for stage in stages.get(way, tuple(paths))
         }
+        kept.write_text(json.dumps(results, indent=1), "utf-8")
     return results
 
 

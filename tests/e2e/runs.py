@@ -27,6 +27,8 @@ SMALL_FORECASTER = {
     "forecaster.num_leaves": 15,
     "forecaster.learning_rate": 0.1,
     "forecaster.quantile_trees": 20,
+    "forecaster.horizons": "[2]",
+    "forecaster.totals": "[5]",
     "backtest.resamples": 50,
 }
 

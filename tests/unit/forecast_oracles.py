@@ -73,7 +73,7 @@ def _bars_of(
     ).with_columns(pl.col(columns.OPEN).fill_nan(None))
 
 
-def random_bars(seed: int) -> pl.DataFrame:
+def random_bars(seed: int, first_day: date = FIRST) -> pl.DataFrame:
     """Make bars of irregular symbols, sorted by symbol and date.
 
     Days are missing, one symbol starts late, one pauses for a month and then for eleven
@@ -82,14 +82,15 @@ def random_bars(seed: int) -> pl.DataFrame:
 
     Args:
         seed: Of the random numbers.
+        first_day: First day of the bars.
 
     Returns:
-        The bars, of ``FIRST`` to ``LAST``.
+        The bars, up to ``LAST``.
     """
     random = np.random.default_rng(seed)
-    sessions = trading_calendar(FIRST, LAST, NYSE)[columns.DATE].to_list()
+    sessions = trading_calendar(first_day, LAST, NYSE)[columns.DATE].to_list()
     sessions.remove(MOURNING)
-    weekdays = pd.bdate_range(FIRST, LAST).date.tolist()
+    weekdays = pd.bdate_range(first_day, LAST).date.tolist()
     first = random.integers(200, 600)
     pauses = {*range(first, first + 22), *range(first + 122, first + 177)}
     symbols = {

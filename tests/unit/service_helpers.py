@@ -92,7 +92,7 @@ AAA,2018-03-29,post,2018-03-20,yes
 BBB,2018-07-05,,,
 CCC,2018-07-03,pre,2018-06-30,yes
 """
-"""Events of which those of AAA and BBB were known and ahead at the last bar."""
+"""Events; at the last bar, the ones of AAA and BBB were known and ahead."""
 
 
 @cache

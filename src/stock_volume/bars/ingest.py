@@ -139,12 +139,11 @@ def _make_chunks(
     judge: Judge,
     batches: Iterable[Sequence[SettledFile]],
 ) -> Iterator[IngestedChunk]:
+    make = partial(_ingest_files, read, judge)
     workers = current_workers()
     if isinstance(workers, Threads):
-        # One thread reads and parses, the caller's judges and writes: about equal shares.
-        return map(partial(_judge_files, judge), map_ahead(read, batches, workers=1))
-    stay = ("prices", "quarantine")
-    return workers.map_frames(partial(_ingest_files, read, judge), batches, stay)
+        return map_ahead(make, batches)
+    return workers.map_frames(make, batches, ("prices", "quarantine"))
 
 
 def _ingest_files(

@@ -258,7 +258,7 @@ class ParquetPartsDataset(DescribedDataset, AbstractDataset[Rows, pl.LazyFrame])
         _write_bytes(self._folder, CONTENTS_FILE, content, self._fs_args)
 
     def _delete_others(self, contents: Contents) -> None:
-        """Delete the parts that are not listed: the previous ones, and those of failed runs."""
+        """Delete the parts that are not listed: of the previous contents and of failed runs."""
         file_system, folder = _open_folder(self._folder, self._fs_args)
         file_system.invalidate_cache()
         listed = {part.file for part in contents.parts}

@@ -152,8 +152,9 @@ def feature_window(
     Returns:
         The window.
     """
-    last = sessions[columns.TARGET_DATE].to_list()[-1]
-    first = first_session_wanted(last, forecaster, backtest)
+    targets = sessions[columns.TARGET_DATE].to_list()
+    wanted = first_session_wanted(targets[-1], forecaster, backtest)
+    first = next(target for target in targets if target >= wanted)
     return FeatureWindow(sessions, first, horizons=forecaster.all_horizons)
 
 

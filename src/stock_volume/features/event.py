@@ -86,9 +86,9 @@ def _row(weeks: int) -> str:
 
 
 FRAME_ROW: Final = "frame_row"
-"""Index of a row in the frame of all symbols, which the steps below need."""
+"""Index of a row in the frame of all symbols."""
 
-EVENT_STEPS: Final = (
+SCORE_STEPS: Final = (
     [(pl.col(RETURN) - pl.col(MARKET_RETURN)).alias(_RELATIVE_RETURN)],
     [
         pl.col(_RELATIVE_RETURN)
@@ -98,16 +98,19 @@ EVENT_STEPS: Final = (
         .alias(_TYPICAL_RETURN)
     ],
     _scores(),
-    [
-        *(expression.alias(_around(name)) for name, (_, expression) in _AROUND.items()),
-        *(
-            (row_weeks_before(weeks, _REACH) + pl.col(FRAME_ROW).first()).alias(_row(weeks))
-            for weeks in _WEEKS
-        ),
-    ],
 )
 """Columns that the features below are computed from, over the bars of a symbol; each step needs
 the previous ones."""
+
+AROUND_EARLIER: Final = (
+    *(expression.alias(_around(name)) for name, (_, expression) in _AROUND.items()),
+    *(
+        (row_weeks_before(weeks, _REACH) + pl.col(FRAME_ROW).first()).alias(_row(weeks))
+        for weeks in _WEEKS
+    ),
+)
+"""Columns that ``EARLIER_EVENTS`` look up, over the bars of a symbol: what to look at around each
+bar, and the rows of the bars some weeks before the target."""
 
 
 def _value_before(name: str, weeks: int) -> pl.Expr:
@@ -160,7 +163,7 @@ EVENT_FEATURES: Final = (
         )
         for bars in (5, 10, 20, 40)
     ),
-    *(one._replace(expression=pl.col(one.name)) for one in EARLIER_EVENTS),
+    *(one.as_column() for one in EARLIER_EVENTS),
     Feature(
         "event_overdue_13",
         "event score of the 10 bars before the day 13 weeks ago, over that of the last 10",
@@ -175,6 +178,7 @@ EVENT_FEATURES: Final = (
         "bars_since_event",
         "bars since the event score was above 1.2 and the greatest of 20",
         rows_since((_SCORE > _EVENT) & (_max_score(20) <= _SCORE)),
+        sees_all=True,
     ),
 )
 """Whether the symbol's past suggests an event on the target session."""

@@ -20,6 +20,8 @@ class Feature(NamedTuple):
             same values in them.
         event: The scheduled event that it is about: exchanges without that event do not have
             the feature. Null for a feature that every exchange has.
+        sees_all: Whether it sees all earlier bars of a symbol; the others see those from
+            ``first_bar`` on.
     """
 
     name: str
@@ -27,6 +29,11 @@ class Feature(NamedTuple):
     expression: pl.Expr
     by: tuple[str, ...] = ()
     event: ScheduledEvent | None = None
+    sees_all: bool = False
+
+    def as_column(self) -> "Feature":
+        """Return the feature over rows that have its column already."""
+        return self._replace(expression=pl.col(self.name))
 
 
 def columns_of(features: Iterable[Feature], *by: str) -> list[pl.Expr]:

@@ -5,7 +5,7 @@ To add a feature, add an entry to the tuple of its kind: ``calendar``, ``market`
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final, NamedTuple, Self
 
 import polars as pl
@@ -13,7 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
 from stock_volume.features.calendar import CALENDAR_FEATURES
-from stock_volume.features.event import EARLIER_EVENTS, EVENT_FEATURES, EVENT_STEPS, FRAME_ROW
+from stock_volume.features.event import (
+    AROUND_EARLIER,
+    EARLIER_EVENTS,
+    EVENT_FEATURES,
+    FRAME_ROW,
+    SCORE_STEPS,
+)
 from stock_volume.features.feature import Feature, columns_of, select_features
 from stock_volume.features.horizon import SESSION_NUMBER, Horizon, outcomes
 from stock_volume.features.market import MARKET_FEATURES
@@ -49,16 +55,19 @@ SESSION_FEATURES: Final = (*CALENDAR_FEATURES, *MARKET_FEATURES, *PEER_FEATURES)
 FORECAST_FEATURES: Final = (*BAR_FEATURES, *SESSION_FEATURES)
 """All features of the forecaster; an exchange without some scheduled events has fewer."""
 
-_EVERY_ROW: Final = pl.lit(True)  # noqa: FBT003 (a literal of Polars)
+HISTORY_YEARS: Final = 4
+"""Years before that of the first target whose bars a feature sees, unless it sees all. Features of
+earlier events look back three years."""
 
 ETA: Final = "eta"
 NEXT_VOLUME: Final = "next_volume"
 
 _INTRODUCTION: Final = """\
 Written by `make features-doc` from the registry of features. A bar's features see bars up to
-its own, and the calendar of the session after it, the target. The base is the mean log dollar
-volume of a symbol's last five bars; abnormal volume is a log dollar volume over the base of the
-bar before, a volume surprise one over the median of the 22 bars before.
+its own, and the calendar of the session after it, the target. Responses and bars since an event
+see all of them; the other features see {years} years before the year of the layer's first target.
+The base is the mean log dollar volume of a symbol's last five bars; abnormal volume is a log dollar
+volume over the base of the bar before, a volume surprise one over the median of the 22 bars before.
 
 The forecaster has {count} features on an exchange with all scheduled events, such as NYSE, and with
 dates of earnings ([Events](events.md)). The column `event` names the event that a feature is about:
@@ -176,10 +185,24 @@ class FeatureSet(NamedTuple):
         return tuple(feature.name for feature in (*self.bar, *self.session))
 
 
+def first_bar(first_target: date) -> date:
+    """Find the first day whose bars features see, unless they see all.
+
+    It moves once a year: the last digits of a rolling sum depend on where it begins.
+
+    Args:
+        first_target: First target session of the rows that are kept.
+
+    Returns:
+        A first of January.
+    """
+    return date(first_target.year - HISTORY_YEARS, 1, 1)
+
+
 def forecast_features(
     bars: pl.DataFrame,
     sessions: pl.DataFrame,
-    wanted: pl.Expr = _EVERY_ROW,
+    first_target: date | None = None,
     schedule: Schedule = NO_EVENTS,
     horizons: Sequence[Horizon] = (),
 ) -> pl.DataFrame:
@@ -189,41 +212,58 @@ def forecast_features(
         bars: Bars of any number of symbols, all bars of each, sorted by symbol and date.
         sessions: Rows of ``market_sessions``; their exchange, and whether they have columns of
             ``add_to_sessions``, determine the features.
-        wanted: Selects the rows to return by their origin, such as ``TargetDate``.
+        first_target: First target session of the rows to return, which determines
+            ``first_bar``; None for all rows, whose features see all bars.
         schedule: The scheduled events of the same symbols.
         horizons: What is forecast beyond the next session.
 
     Returns:
-        One row per bar that is wanted, in the same order: the origin (symbol, dates, Close,
-        Volume, base, bars so far), the target (``next_volume`` and ``eta``), that of each
+        One row per bar from ``first_target`` on, in the same order: the origin (symbol, dates,
+        Close, Volume, base, bars so far), the target (``next_volume`` and ``eta``), that of each
         horizon, and the features as float32, null where they are unknown or not finite. The
         target is null where the symbol has no bar on the next session.
     """
     features = FeatureSet.of_layer(sessions.columns)
+    frame = _add_far_features(bars, sessions, schedule, features)
+    if first_target is not None:
+        frame = frame.filter(pl.col(columns.DATE) >= first_bar(first_target))
+    near = (one.as_column() if one.sees_all else one for one in features.bar)
+    computed = _add_earlier_events(frame).select(
+        *_origin(),
+        *outcomes(horizons),
+        *columns_of(near, columns.SYMBOL),
+        *(pl.col(feature.name) for feature in features.session),
+    )
+    if first_target is not None:
+        computed = computed.filter(pl.col(columns.TARGET_DATE) >= first_target)
+    # The conversion uses its value twice: of an expression, Polars would compute it twice.
+    return computed.with_columns(_as_float32(pl.col(name)) for name in features.names)
+
+
+def _add_far_features(
+    bars: pl.DataFrame, sessions: pl.DataFrame, schedule: Schedule, features: FeatureSet
+) -> pl.DataFrame:
+    """Add what is computed from all bars: quantities, scores, and the features that see all."""
+    numbered = sessions.with_row_index(SESSION_NUMBER)
     frame = (
         add_quantities(bars)
-        .with_row_index(FRAME_ROW)
-        .join(
-            sessions.with_row_index(SESSION_NUMBER),
-            on=columns.DATE,
-            how="left",
-            maintain_order="left",
-        )
+        .join(numbered, on=columns.DATE, how="left", maintain_order="left")
         .with_columns(columns_of(NEXT, columns.SYMBOL))
     )
     if GROUP_COLUMNS[0] in sessions.columns:
         frame = add_schedule(frame, schedule)
-    for step in EVENT_STEPS:
+    for step in SCORE_STEPS:
         frame = frame.with_columns(expression.over(columns.SYMBOL) for expression in step)
-    computed = frame.with_columns(columns_of(EARLIER_EVENTS)).select(
-        *_origin(),
-        *outcomes(horizons),
-        *columns_of(features.bar, columns.SYMBOL),
-        *(pl.col(feature.name) for feature in features.session),
-    )
-    # The conversion uses its value twice: of an expression, Polars would compute it twice.
-    return computed.filter(wanted).with_columns(
-        _as_float32(pl.col(name)) for name in features.names
+    far = [feature for feature in features.bar if feature.sees_all]
+    return frame.with_columns(columns_of(far, columns.SYMBOL))
+
+
+def _add_earlier_events(frame: pl.DataFrame) -> pl.DataFrame:
+    around = (expression.over(columns.SYMBOL) for expression in AROUND_EARLIER)
+    return (
+        frame.with_row_index(FRAME_ROW)
+        .with_columns(around)
+        .with_columns(columns_of(EARLIER_EVENTS))
     )
 
 
@@ -282,7 +322,11 @@ def describe_features() -> str:
     Returns:
         The text of docs/features.md.
     """
-    parts = ["# Features", "", _INTRODUCTION.format(count=len(FORECAST_FEATURES))]
+    parts = [
+        "# Features",
+        "",
+        _INTRODUCTION.format(count=len(FORECAST_FEATURES), years=HISTORY_YEARS),
+    ]
     kinds = {"The estimator's": estimator_features(FeatureParameters()), **FEATURE_KINDS}
     for kind, of_kind in kinds.items():
         parts += ["", f"## {kind}", "", *_table(of_kind)]

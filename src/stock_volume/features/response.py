@@ -46,6 +46,7 @@ def _response(
         f"mean abnormal volume on the last {times} targets {what}",
         pl.col(following).shift(1).rolling_mean(times, min_samples=min_samples),
         by,
+        sees_all=True,
     )
 
 

@@ -215,16 +215,19 @@ VOLUME_FEATURES: Final = (
         "bars_since_spike",
         "bars since abnormal volume above 1 came with a return above 1.5 volatilities",
         rows_since((_ABNORMAL > 1) & (pl.col(RETURN_SCORE) > _UNUSUAL_RETURN)),
+        sees_all=True,
     ),
     Feature(
         "bars_since_surprise",
         "bars since a volume surprise above 2 of its standard deviations",
         rows_since(pl.col(SURPRISE) > 2 * pl.col(SURPRISE_STD)),
+        sees_all=True,
     ),
     Feature(
         "bars_since_large_return",
         "bars since an absolute return above 3 volatilities",
         rows_since(pl.col(RETURN_SCORE) > _LARGE_RETURN),
+        sees_all=True,
     ),
 )
 """How much of a symbol was traded."""

@@ -12,6 +12,7 @@ from stock_volume.features.registry import (
     FORECAST_FEATURES,
     FeatureSet,
     changed_sessions,
+    first_bar,
     forecast_features,
 )
 from stock_volume.features.schedule import NO_EVENTS, REACTION, Schedule
@@ -56,7 +57,7 @@ def features_in_window(
         Rows of ``forecast_features``.
     """
     schedule = Schedule(events, window.calendar)
-    return forecast_features(bars, window.sessions, window.includes(), schedule, window.horizons)
+    return forecast_features(bars, window.sessions, window.first_target, schedule, window.horizons)
 
 
 def renew_features(
@@ -101,21 +102,32 @@ def stale_symbols(
         The changed symbols, and every symbol with a row on a session whose market or
         calendar has changed: each row repeats them. Symbols that have events, or had some: what
         others of their group did may have been restated. All symbols, if the layer has other
-        features or horizons than before.
+        features or horizons than before, or features that see bars from another day on.
     """
-    names, sessions = held.collect_schema().names(), window.sessions
-    features = {feature.name for feature in FORECAST_FEATURES}
-    has_features = features.intersection(names)
-    has_outcomes = {name for name in names if re.match(f"{NEXT_VOLUMES}|{ETAS}", name)}
-    if has_features != {*FeatureSet.of_layer(sessions.columns).names} or has_outcomes != {
-        name for horizon in window.horizons for name in (horizon.volume, horizon.eta)
-    }:
+    if not _has_columns_of(held, window) or not _sees_bars_of(held, window):
         return _unique_symbols(held, changed)
+    names, sessions = held.collect_schema().names(), window.sessions
     is_changed = pl.col(columns.DATE).is_in(changed_sessions(held, sessions).implode())
     had_events = pl.col(REACTION).is_not_null() if REACTION in names else pl.lit(value=False)
     affected = held.filter(is_changed | had_events)
     with_events = events.select(pl.col(columns.SYMBOL).unique()).collect()[columns.SYMBOL]
     return _unique_symbols(affected, pl.concat([changed, with_events]))
+
+
+def _has_columns_of(held: pl.LazyFrame, window: FeatureWindow) -> bool:
+    """Return whether a layer has the features and horizons of a window, and no others."""
+    names = held.collect_schema().names()
+    features = {feature.name for feature in FORECAST_FEATURES}.intersection(names)
+    outcomes = {name for name in names if re.match(f"{NEXT_VOLUMES}|{ETAS}", name)}
+    return features == {*FeatureSet.of_layer(window.sessions.columns).names} and outcomes == {
+        name for horizon in window.horizons for name in (horizon.volume, horizon.eta)
+    }
+
+
+def _sees_bars_of(held: pl.LazyFrame, window: FeatureWindow) -> bool:
+    """Return whether the features of a layer see bars from the same day on as a window's."""
+    first = held.select(pl.col(columns.TARGET_DATE).min()).collect(engine="streaming").item()
+    return first is None or first_bar(first) == first_bar(window.first_target)
 
 
 def expired_symbols(held: pl.LazyFrame, window: FeatureWindow) -> pl.Series:

@@ -47,8 +47,8 @@ class AdaptedForecasts(NamedTuple):
     """Forecasts adapted to past errors.
 
     Attributes:
-        forecasts: The columns of ``Forecaster.predict`` and, not adapted, those of
-            ``Forecaster.predict_horizons``.
+        forecasts: The columns of ``Forecaster.predict``, adapted, and of
+            ``Forecaster.predict_horizons``, not adapted.
         bias: Rows of ``measure_bias`` after the latest session: one per bucket of liquidity with
             past forecasts.
     """

@@ -43,6 +43,7 @@ class ForecasterParameters(BaseModel):
             calibration of the quantiles.
         early_stopping_rounds: Trees without progress before training stops.
         quantiles: Levels of the quantiles, ascending, 0.1, 0.5 and 0.9 among them.
+        quantile_rows: Maximum number of rows that each quantile's booster is trained on.
         quantile_trees: Trees of each quantile's booster.
         quantile_learning_rate: Shrinkage of its trees.
         quantile_leaves: Maximum number of leaves of its trees.
@@ -79,12 +80,13 @@ class ForecasterParameters(BaseModel):
     validation_share: Level = 0.2
     early_stopping_rounds: int = Field(default=50, ge=1)
     quantiles: tuple[Level, ...] = (0.05, 0.1, 0.5, 0.9, 0.95)
+    quantile_rows: int = Field(default=250_000, ge=100)
     quantile_trees: int = Field(default=100, ge=1)
     quantile_learning_rate: float = Field(default=0.1, gt=0)
     quantile_leaves: int = Field(default=31, ge=2)
     horizons: tuple[Annotated[int, Field(ge=2, le=20)], ...] = (2, 3, 4, 5)
     totals: tuple[Annotated[int, Field(ge=2, le=20)], ...] = (5, 20)
-    horizon_rows: int = Field(default=300_000, ge=100)
+    horizon_rows: int = Field(default=150_000, ge=100)
     random_state: int = 42
     num_threads: int = Field(default=0, ge=0)
     live_sessions: int = Field(default=5, ge=1)

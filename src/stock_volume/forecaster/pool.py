@@ -2,11 +2,11 @@
 
 Three years of 8,000 symbols are five million rows, and their features 4 GB. Only the few columns
 that training needs as such are in memory; the features are read block by block where they are
-needed.
+needed. Binning needs them twice and calibration once more, so those of a sample are kept.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,10 @@ from stock_volume.symbols import SymbolRange, symbol_ranges
 
 BLOCK_ROWS: Final = 100_000
 """Minimum number of rows of a block, before any sampling; the last may have fewer."""
+
+
+_KEPT_BYTES: Final = 1280 * 2**20
+"""Most bytes of features that are kept: the rows of the default parameters need 1,016 MiB."""
 
 
 class Pool(NamedTuple):
@@ -70,10 +74,11 @@ def pool_rows(
     ranges = list(symbol_ranges(rows.lazy(), rows=BLOCK_ROWS))
     chosen = sample_positions(np.arange(rows.height), limit, seed)
     wide = layer.select(columns.SYMBOL, *features)
+    keep = cache if kept_bytes(len(chosen), len(features)) else _read_again
     return Pool(
         known=rows[chosen],
         blocks=tuple(
-            Block(len(local), partial(_read_features, wide, symbols, local))
+            Block(len(local), keep(partial(_read_features, wide, symbols, local)))
             for symbols, local in zip(
                 ranges,
                 split_by_block(_count_rows(rows[columns.SYMBOL], ranges), chosen),
@@ -81,6 +86,24 @@ def pool_rows(
             )
         ),
     )
+
+
+def kept_bytes(rows: int, features: int) -> int:
+    """Compute how much memory the features of a pool take for as long as it is used.
+
+    Args:
+        rows: Rows of the pool.
+        features: Number of features.
+
+    Returns:
+        Bytes; 0 for a pool so large that its features are read each time.
+    """
+    needed = rows * features * np.dtype(np.float32).itemsize
+    return needed if needed <= _KEPT_BYTES else 0
+
+
+def _read_again(read: Callable[[], Matrix]) -> Callable[[], Matrix]:
+    return read
 
 
 def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:

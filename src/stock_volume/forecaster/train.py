@@ -22,7 +22,13 @@ from stock_volume.forecaster.calibrate import conformal_offsets, shared_spreads
 from stock_volume.forecaster.model import Forecaster, TrainingSummary, predict_each
 from stock_volume.forecaster.occasion import OCCASION_FEATURES, find_occasions
 from stock_volume.forecaster.parameters import ForecasterParameters
-from stock_volume.forecaster.pool import BLOCK_ROWS, Pool, pool_rows, sample_positions
+from stock_volume.forecaster.pool import (
+    BLOCK_ROWS,
+    Pool,
+    kept_bytes,
+    pool_rows,
+    sample_positions,
+)
 from stock_volume.forecaster.settings import (
     AnyTrainingSet,
     Sample,
@@ -205,7 +211,7 @@ def _read_pool(layer: pl.LazyFrame, names: Sequence[str], parameters: Forecaster
 def _warn_if_memory_is_short(rows: int, features: int, parameters: ForecasterParameters) -> None:
     sample = min(rows, parameters.max_rows)
     warn_if_short(
-        estimate_memory(rows, sample, features, BLOCK_ROWS),
+        estimate_memory(rows, sample, features, BLOCK_ROWS) + kept_bytes(rows, features),
         f"training the forecaster on {rows} rows of {features} features",
         f"lower forecaster.max_rows, which is {parameters.max_rows}, or forecaster.train_years",
     )
@@ -244,7 +250,8 @@ def _fit_quantiles(
 ) -> list[Booster]:
     # One sample for all levels, so that they cross as little as possible.
     seed = (parameters.random_state, Sample.QUANTILE)
-    early = training.subset(sample_positions(split.early, parameters.max_rows, *seed))
+    limit = min(parameters.quantile_rows, parameters.max_rows)
+    early = training.subset(sample_positions(split.early, limit, *seed))
     return [
         early.fit(quantile_settings(split.rows, level, parameters))
         for level in parameters.quantiles

@@ -100,7 +100,7 @@ def calibrate_horizons(
     Args:
         boosters: What ``fit_horizons`` returned.
         late: The rows that calibrate, with ``Horizon.eta`` and the feature ``LIQUIDITY``.
-        predicted: Their quantiles, those of each horizon after one another, shape (n, all).
+        predicted: Their quantiles, one horizon after the other, shape (n, all).
 
     Returns:
         The models.

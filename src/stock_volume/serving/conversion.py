@@ -74,7 +74,7 @@ def bars_frame(request: BarsRequest) -> pl.DataFrame:
 
 
 def events_frame(request: BarsRequest, exchange: Exchange) -> pl.DataFrame:
-    """Judge the events of a request as those of a file.
+    """Judge the events of a request by the rules for files.
 
     Args:
         request: A validated request.

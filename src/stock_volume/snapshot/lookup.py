@@ -75,7 +75,7 @@ class SymbolLookup:
     ) -> None:
         """Read the small frames; bars and past forecasts are read on request.
 
-        The forecasts are those of the snapshot: the forecaster answers bars, and explains.
+        Forecasts come from the snapshot. The forecaster answers users' own bars and explains.
 
         Args:
             forecaster: The trained forecaster.
@@ -348,7 +348,7 @@ class SymbolLookup:
         ]
 
     def _horizons_from(self, target: date) -> list[tuple[Horizon, date]]:
-        """List the horizons with their last sessions, those of the calendar."""
+        """List the horizons with their last sessions in the calendar."""
         targets = self._sessions[columns.TARGET_DATE]
         place = targets.search_sorted(target)
         return [

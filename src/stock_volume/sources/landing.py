@@ -49,7 +49,7 @@ def name_member(symbol: str, *, is_etf: bool) -> str:
 def land(files: Iterable[tuple[str, bytes]], folder: Path) -> Path:
     """Write fetched files to a zip whose name is a digest of its content.
 
-    The same files in the same order make the same bytes and thus the same name: repeated
+    The same files in the same order make the same bytes and so the same name: repeated
     fetches leave one copy, and no run's input is ever overwritten.
 
     Args:

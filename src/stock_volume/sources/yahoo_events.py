@@ -96,7 +96,7 @@ class YahooEvents:
                     # A new object for each page: yfinance keeps answers without regard to the page.
                     return Ticker(symbol).get_earnings_dates(limit=PAGE_ROWS, offset=offset)
         except Exception as error:
-            # yfinance raises many types, and those of its dependencies.
+            # yfinance raises many types, some defined by its dependencies.
             raise SourceError(f"Yahoo's dates of earnings of {symbol}: {error}") from error
         raise AssertionError("unreachable")
 

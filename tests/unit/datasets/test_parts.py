@@ -226,7 +226,7 @@ def test_parts_with_rows_that_left_the_window_are_not_kept(tmp_path: Path) -> No
     is_late = pl.col("Symbol") == "LATE"
     bars = random_bars(3).filter(~is_late | (pl.col("Date") >= date(2018, 1, 1)))
     sessions = sessions_of(bars)
-    held = features_in_window(bars, NO_EVENTS.events, FeatureWindow(sessions, date(2016, 6, 1)))
+    held = features_in_window(bars, NO_EVENTS.events, FeatureWindow(sessions, date(2017, 1, 3)))
     dataset = saved(tmp_path / "features", *(remote(one) for one in held.partition_by("Symbol")))
     files = files_frame({"Symbol": "THIN", "pending": True}).lazy()
     forecaster = ForecasterParameters(train_years=1.0, feature_years=2.0, horizons=(), totals=())

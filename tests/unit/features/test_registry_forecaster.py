@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
+from functools import cache
 from math import log
 from pathlib import Path
 from statistics import fmean
@@ -68,9 +69,14 @@ def _as_floats(parts: Iterable[Any]) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-@pytest.fixture(scope="module", params=range(2))
+@pytest.fixture(params=range(2))
 def case(request: pytest.FixtureRequest) -> Case:
-    bars = random_bars(request.param)
+    return _make_case(request.param)
+
+
+@cache  # a fixture with parameters would be made for each group of tests
+def _make_case(seed: int) -> Case:
+    bars = random_bars(seed)
     sessions = sessions_of(bars)
     frames, days = pasts(bars, sessions), [market_days(bars)]
     return Case(

@@ -406,8 +406,8 @@ def test_events_of_symbols_without_bars_do_no_harm(bars: pl.DataFrame) -> None:
 
 @pytest.mark.parametrize("cut", [*CUTS[1:], LAST])
 @pytest.mark.parametrize("seed", [5, 6])
-def test_next_events_are_those_known_ahead(seed: int, cut: date) -> None:
-    """Each symbol's next event within twenty sessions of the target is told, and no other."""
+def test_next_events_are_known_ahead(seed: int, cut: date) -> None:
+    """The next event of each symbol within twenty sessions of the target is found, and no other."""
     bars = random_bars(seed)
     events = random_events(bars, seed)
     rows = features_with(bars, events).filter(pl.col(columns.DATE) <= cut)
@@ -438,17 +438,17 @@ def test_next_events_are_those_known_ahead(seed: int, cut: date) -> None:
 
 
 def test_next_events_agree_with_the_features() -> None:
-    """What is told of an event is what the features of the same origin are made of."""
+    """The next event agrees with the features of the same origin."""
     bars = random_bars(7)
     events = random_events(bars, 7)
     rows = features_with(bars, events)
     latest = rows.group_by(columns.SYMBOL, maintain_order=True).last()
     found = next_events(latest, schedule_of(events))
     joined = latest.select(columns.SYMBOL, UNTIL).join(
-        found.select(columns.SYMBOL, told=UNTIL), on=columns.SYMBOL, how="left"
+        found.select(columns.SYMBOL, found=UNTIL), on=columns.SYMBOL, how="left"
     )
     assert joined[UNTIL].is_not_null().any()
-    assert joined[UNTIL].cast(pl.Int64).to_list() == joined["told"].to_list()
+    assert joined[UNTIL].cast(pl.Int64).to_list() == joined["found"].to_list()
 
 
 def test_sums_of_responses_do_not_depend_on_chunks() -> None:

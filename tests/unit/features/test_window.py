@@ -1,13 +1,14 @@
 """The window of the forecaster's features, and their renewal in an update."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
-from stock_volume.features.registry import forecast_features
+from stock_volume.features.quantities import BARS_SO_FAR
+from stock_volume.features.registry import FORECAST_FEATURES, first_bar, forecast_features
 from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.features.window import (
     FeatureWindow,
@@ -31,6 +32,34 @@ def test_rows_before_the_window_are_left_out() -> None:
     assert_frame_equal(HELD, every.filter(pl.col(columns.TARGET_DATE) >= FIRST_TARGET))
     assert HELD[columns.TARGET_DATE].min() == FIRST_TARGET
     assert 0 < HELD.height < every.height
+
+
+def test_features_see_some_years_or_all() -> None:
+    """Without the bars before the first that all features see, only those that see all differ."""
+    bars = random_bars(3, date(2008, 1, 2))
+    window = FeatureWindow(sessions_of(bars), date(2017, 6, 1))
+    made = features_in_window(bars, NO_EVENTS.events, window)
+    every = forecast_features(bars, window.sessions).filter(window.includes())
+    assert_frame_equal(made, every, rel_tol=1e-4, abs_tol=1e-5)
+
+    assert first_bar(window.first_target) == date(2013, 1, 1)
+    late = bars.filter(pl.col(columns.DATE) >= first_bar(window.first_target))
+    other = features_in_window(late, NO_EVENTS.events, window)
+    far = {feature.name for feature in FORECAST_FEATURES if feature.sees_all}
+    near = [name for name in made.columns if name not in {*far, "age", BARS_SO_FAR}]
+    assert_frame_equal(made[near], other[near], rel_tol=1e-4, abs_tol=1e-5)
+    assert not made["response_kind_month"].equals(other["response_kind_month"])
+
+
+def test_all_symbols_are_stale_when_features_see_other_bars() -> None:
+    """A window that begins in another year makes every symbol stale, even with no change."""
+    later = WINDOW._replace(first_target=FIRST_TARGET.replace(year=FIRST_TARGET.year + 1))
+    no_events = NO_EVENTS.events.lazy()
+    same_year = WINDOW._replace(first_target=FIRST_TARGET + timedelta(days=1))
+    assert first_bar(same_year.first_target) == first_bar(FIRST_TARGET)
+    assert stale_symbols(HELD.lazy(), SYMBOLS[:0], same_year, no_events).is_empty()
+    stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], later, no_events)
+    assert stale.sort().to_list() == SYMBOLS.to_list()
 
 
 @pytest.mark.parametrize("stale", [SYMBOLS[:0], SYMBOLS[:1], SYMBOLS[1:3], SYMBOLS])

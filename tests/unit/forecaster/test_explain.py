@@ -47,7 +47,7 @@ def test_factors_make_the_forecast(forecaster: Forecaster) -> None:
 
 
 def test_features_are_of_their_kind_and_in_order(forecaster: Forecaster) -> None:
-    """Each feature stands under its kind with its value, the largest effect first."""
+    """Each feature is listed under its kind with its value, the largest effect first."""
     row = ROWS.tail(1)
     explained = explain_forecast(forecaster, row, forecast_of(forecaster, row), 1)
     for kind in explained.kinds:
@@ -81,7 +81,7 @@ def test_feature_that_no_tree_uses_has_no_effect(forecaster: Forecaster) -> None
     ],
 )
 def test_effects_are_put_in_words(factor: float, text: str) -> None:
-    """A factor is told as a change in per cent."""
+    """A factor is described as a change in per cent."""
     assert describe_kind("Volume", factor) == text
 
 

@@ -45,6 +45,7 @@ def test_defaults_are_valid(model: type[BaseModel]) -> None:
         (ForecasterParameters, "early_stopping_rounds", 0),
         (ForecasterParameters, "quantiles", [0.0, 0.1, 0.5, 0.9]),
         (ForecasterParameters, "quantiles", [0.1, 0.5, 0.9, 1.0]),
+        (ForecasterParameters, "quantile_rows", 99),
         (ForecasterParameters, "quantile_trees", 0),
         (ForecasterParameters, "quantile_learning_rate", 0),
         (ForecasterParameters, "quantile_leaves", 1),

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from stock_volume import columns
 from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster import pool as pool_module
-from stock_volume.forecaster.pool import Pool, pool_rows, sample_positions
+from stock_volume.forecaster.pool import Pool, kept_bytes, pool_rows, sample_positions
 from tests.unit.forecast_helpers import forecast_frame
 
 FRAME: Final = forecast_frame().filter(pl.col(ETA).is_not_null())
@@ -81,3 +81,14 @@ def test_samples_are_ascending_and_without_repeats() -> None:
     counts = np.bincount(np.concatenate(samples), minlength=60)[10:]
     assert counts.sum() == 200 * 20
     assert (np.abs(counts - 80) < 40).all()
+
+
+@pytest.mark.parametrize("share", [1, 2])
+def test_small_pools_are_read_once(monkeypatch: pytest.MonkeyPatch, share: int) -> None:
+    """The features of a pool are kept if they are no larger than the bound."""
+    size = FRAME.height * len(NAMES) * 4
+    monkeypatch.setattr(pool_module, "_KEPT_BYTES", size // share)
+    pool = _pool(FRAME.height)
+    is_kept = share == 1
+    assert kept_bytes(FRAME.height, len(NAMES)) == (size if is_kept else 0)
+    assert all((block.read() is block.read()) == is_kept for block in pool.blocks)

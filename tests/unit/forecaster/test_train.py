@@ -137,6 +137,19 @@ def test_each_booster_has_its_own_sample(rows: pl.DataFrame) -> None:
     assert whole.training.rows == rows.height
 
 
+def test_quantiles_have_a_smaller_sample(rows: pl.DataFrame) -> None:
+    """Boosters of quantiles see at most ``quantile_rows`` rows, the mean's booster all."""
+    parameters = small_parameters(quantile_rows=150, bagging_fraction=1.0)
+    trained = train_forecaster(rows, parameters)
+    assert set(map(_rows_trained_on, trained.quantile_boosters)) == {150}
+    assert list(map(_rows_trained_on, trained.boosters)) == [rows.height]
+
+
+def _rows_trained_on(text: str) -> int:
+    root = Booster(model_str=text).dump_model()["tree_info"][0]["tree_structure"]
+    return int(root["internal_count"])
+
+
 def test_samples_are_reproducible(rows: pl.DataFrame) -> None:
     """Equal rows and seeds give equal samples, and so equal forecasters."""
     parameters = small_parameters(max_rows=300)

@@ -33,7 +33,7 @@ def test_rows_columns_and_size_are_recorded(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_replaced(tmp_path: Path) -> None:
-    """What cannot be read is written anew, and a folder counts as all its files."""
+    """An unreadable file is replaced, and a folder counts as all its files."""
     stats = tmp_path / ".viz/stats.json"
     stats.parent.mkdir()
     stats.write_text("[", encoding="utf-8")

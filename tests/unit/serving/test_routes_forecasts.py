@@ -142,8 +142,8 @@ def test_all_forecasts_are_listed(client: "TestClient", tags: dict[str, str]) ->
         assert row["vol_moving_avg"] == history["vol_moving_avg"]
         assert row["mdape"] == record.get("mdape")
         forecast = client.get(f"/forecast/{symbol}").json()
-        told = ("session", "stale", "forecast", "quantiles", "event")
-        assert {name: row[name] for name in told} == {name: forecast.get(name) for name in told}
+        shared = ("session", "stale", "forecast", "quantiles", "event")
+        assert {name: row[name] for name in shared} == {name: forecast.get(name) for name in shared}
         volumes = [bar["Volume"] for bar in history["bars"][-60:]]
         if symbol == "GONE":
             assert row["recent_sessions"] is row["busier_sessions"] is None
@@ -156,7 +156,7 @@ def test_all_forecasts_are_listed(client: "TestClient", tags: dict[str, str]) ->
 def test_list_is_written_again_when_a_session_is_over(
     client: "TestClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list is written once, and anew when the session's closing time has passed."""
+    """The list is written once, and again when the session's closing time has passed."""
     from stock_volume.serving import conversion, listing, service
 
     assert client.get("/readyz").status_code == 200
