@@ -11,7 +11,7 @@ AIRFLOW_DAGS := deploy/airflow/dags
 # The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
-export SOURCE DATA_ROOT ARTEFACT TRIES
+export SOURCE DATA_ROOT ARTEFACT TRIES TAG MUTANTS MINUTES CONNECTIONS RESTARTS
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
@@ -21,14 +21,17 @@ ADDED_TO_RUN = $$(sed -n '/ ; /d; s/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
+BANDIT = $(BIN)/bandit --quiet --recursive --configfile pyproject.toml src service.py deploy/airflow/dags
+
 export DO_NOT_TRACK := 1
 export BENTOML_DO_NOT_TRACK := True
 # LightGBM's threads sleep while they wait: on a busy machine, spinning threads stall each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-slow lint format viz viz-site notebook docs serve bench \
-  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz container-check tune lineage lock features-doc reference schemas airflow-dags airflow-check \
+.PHONY: help run dev test test-slow coverage mutation lint format viz viz-site notebook docs serve bench \
+  bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz reproduce container-check tune lineage lock sbom audit \
+  features-doc reference schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -45,10 +48,17 @@ test: $(VENV)/.dev-installed ## Run the test suite
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
 	$(BIN)/pytest -m slow
 
-lint: $(VENV)/.dev-installed ## Check style and types
+coverage: $(VENV)/.dev-installed ## Run the test suite and measure the branches that it covers, at least 95 %
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
+
+mutation: $(VENV)/.dev-installed ## Mutate bars, features and forecaster; count the mutants that their tests find (MUTANTS=150)
+	$(BIN)/python -m tests.robustness.mutate $${MUTANTS:+--mutants "$$MUTANTS"}
+
+lint: $(VENV)/.dev-installed ## Check style, types and safety
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BANDIT)
 
 format: $(VENV)/.dev-installed ## Fix style issues automatically
 	$(BIN)/ruff check --fix
@@ -88,14 +98,19 @@ bench-update: $(VENV)/.dev-installed ## Compare an update with a run on all bars
 bench-serve: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Compare the service with Flask and FastAPI under load (wrk, DATA_ROOT=)
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
-soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service for ten minutes, including bad input (needs wrk)
-	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak 10
+soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service with good and bad input (wrk, MINUTES=10, CONNECTIONS=8, RESTARTS=0)
+	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak $${MINUTES:-10} \
+	  $${CONNECTIONS:+--connections "$$CONNECTIONS"} $${RESTARTS:+--restarts "$$RESTARTS"}
 
 fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with bounds on time and memory (TRIES=1000)
 	$(BIN)/python -m tests.robustness.fuzz $${TRIES:+--tries "$$TRIES"}
 
-crash-check: $(VENV)/.dev-installed ## Kill runs at random moments, complete them and compare every file (TRIES=30)
-	$(BIN)/python tests/robustness/crash_check.py $${TRIES:+--tries "$$TRIES"}
+crash-check: $(VENV)/.dev-installed ## Kill runs and updates, fill the disk, complete them and compare every file (TRIES=30)
+	$(BIN)/python -m tests.robustness.crash_check $${TRIES:+--tries "$$TRIES"}
+
+reproduce: $(VENV)/.installed ## Rebuild a Bento in a clean clone of its revision and compare digests (TAG=, SOURCE=, DATA_ROOT=)
+	$(BIN)/python -m tests.robustness.reproduce $${TAG:+"$$TAG"} $${SOURCE:+--source "$$SOURCE"} \
+	  $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
 
 container-check: $(VENV)/.dev-installed ## Build an image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
@@ -116,6 +131,14 @@ lock: $(VENV)/.dev-installed ## Update all dependencies to new versions
 	$(COMPILE) --constraint requirements.lock --constraint requirements-dev.lock --extra docs \
 	  pyproject.toml $(ADDED_TO_RUN) -o requirements-docs.lock
 	$(COMPILE) --upgrade deploy/airflow/requirements.in -o deploy/airflow/requirements.lock
+
+sbom: $(VENV)/.dev-installed ## Generate docs/sbom (CycloneDX) and docs/licences.md from the lock files
+	$(BIN)/python -m stock_volume.dependencies
+
+# pip-audit asks a public database for the packages of each lock file.
+audit: $(VENV)/.dev-installed ## Look for packages with known vulnerabilities (network)
+	for lock in requirements*.lock deploy/airflow/requirements.lock; do \
+	  $(BIN)/uv tool run pip-audit==2.10.1 --disable-pip --require-hashes --requirement $$lock || exit; done
 
 features-doc: $(VENV)/.dev-installed ## Generate docs/features.md from the registry
 	$(BIN)/python -c "from stock_volume.features.registry import describe_features; \

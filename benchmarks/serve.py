@@ -1,12 +1,14 @@
 """Compare the service with the original's server and with bare FastAPI, in one session.
 
-Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N] [--soak MINUTES]
+Usage: python benchmarks/serve.py [--serve-python PYTHON] [--rounds N]
+       python benchmarks/serve.py [--serve-python PYTHON] --soak MINUTES
+                                  [--connections N] [--restarts N]
 
 Serves the latest Bento of the store, with its snapshot expanded to as many symbols as the full
 archive has. wrk loads the servers in turn over 8 connections, and then the Bento with batches,
 with forecasts of symbols, their explanations and the list of all forecasts and, over 40
 connections, with forecasts from 3,000 bars. With --soak, only the Bento is loaded, with good and
-bad requests, for the given time.
+bad requests, for the given time; with --restarts, the server is stopped and started under load.
 """
 
 import argparse
@@ -70,21 +72,29 @@ class Server:
         return float(sum(process.memory_info().rss for process in self._tree())) / MIB
 
 
+def find_free_port() -> str:
+    """Find a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
 @contextmanager
-def served(command: Sequence[str], environment: dict[str, str], ready: str) -> Iterator[Server]:
-    """Start a server on a free port and stop it at the end.
+def served(
+    command: Sequence[str], environment: dict[str, str], ready: str, port: str | None = None
+) -> Iterator[Server]:
+    """Start a server and stop it at the end.
 
     Args:
         command: Its command; ``{port}`` is replaced by the port.
         environment: Variables in addition to the inherited ones.
         ready: Path that responds once the server is ready.
+        port: Its port; by default a free one.
 
     Yields:
         The server.
     """
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
+    port = port or find_free_port()
     start = time.perf_counter()
     process = subprocess.Popen(
         [part.replace("{port}", port) for part in command],
@@ -340,50 +350,69 @@ def print_comparison(results: Any) -> None:
     print(json.dumps(_rounded(results["alone"]), indent=2))
 
 
-def soak(store: Path, serve_python: Path, minutes: float) -> Any:
+def soak(
+    store: Path, serve_python: Path, minutes: float, connections: int, restarts: int
+) -> dict[str, Any]:
     """Load the Bento with good and bad requests and record its memory.
 
     Args:
         store: BentoML's home.
         serve_python: Interpreter with the requirements of serving.
         minutes: Duration.
+        connections: Number of concurrent requests.
+        restarts: How often the server is stopped and started again under load.
 
     Returns:
-        Number of responses by kind, and resident MiB over time.
+        Number of responses by kind, and resident MiB over time for each start of the server.
     """
     bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
-    with (
-        served(
-            [*bento, "--port", "{port}"], bento_environment(store) | QUIET_THREADS, "/readyz"
-        ) as server,
-        tempfile.TemporaryDirectory() as scratch,
-    ):
-        environment = _mixed_input(server, Path(scratch))
-        wrk = subprocess.Popen(
-            [
-                *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(60 * minutes)}s"),
-                *("--timeout", "20s", "-s", str(HERE / "mixed.lua"), server.url),
-            ],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    command = [*bento, "--port", "{port}"]
+    environment = bento_environment(store) | QUIET_THREADS
+    port = find_free_port()
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as scratch:
+        with served(command, environment, "/readyz", port) as server:
+            inputs = _mixed_input(server, Path(scratch))
         memory = []
+        load_seconds = round(60 * minutes)
+        with served(command, environment, "/readyz", port) as server:
+            wrk = subprocess.Popen(
+                [
+                    *("wrk", "-t1", f"-c{connections}", f"-d{load_seconds}s", "--latency"),
+                    *("--timeout", "30s", "-s", str(HERE / "mixed.lua"), url),
+                ],
+                env={**os.environ, **inputs},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
         while wrk.poll() is None:
-            time.sleep(min(10, 6 * minutes))
-            memory.append(round(server.resident_mib(), 1))
+            with served(command, environment, "/readyz", port) as server:
+                memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
         output = wrk.communicate()[0]
-    answered, refused, server_errors = map(int, re.findall(r"counted\s+(.*)", output)[0].split())
-    tail = len(memory) // 2
+    counts = [map(int, line.split()) for line in re.findall(r"counted\s+(.*)", output)]
+    totals = [sum(column) for column in zip(*counts, strict=True)]
     return {
-        "answered": answered,
-        "refused": refused,
-        "server_errors": server_errors,
+        **dict(zip(("answered", "refused", "busy", "server_errors"), totals, strict=True)),
         "socket_errors": sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", output))),
         "rps": _number(r"Requests/sec:\s+([\d.]+)", output),
+        "p50": _milliseconds(r"50%\s+([\d.]+)(\w+)", output),
+        "p99": _milliseconds(r"99%\s+([\d.]+)(\w+)", output),
         "mib": memory,
-        "mib_grown_in_second_half": round(memory[-1] - memory[tail], 1),
+        "mib_grown_in_second_half": [
+            round(one[-1] - one[len(one) // 2], 1) for one in memory if one
+        ],
     }
+
+
+def _watch(server: Server, wrk: "subprocess.Popen[str]", seconds: float) -> list[float]:
+    """Sample the memory of a server until the load or the time ends."""
+    end = time.monotonic() + seconds
+    memory = []
+    while wrk.poll() is None and time.monotonic() < end:
+        time.sleep(min(10, seconds / 10))
+        memory.append(round(server.resident_mib(), 1))
+    return memory
 
 
 def _mixed_input(server: Server, folder: Path) -> dict[str, str]:
@@ -404,6 +433,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--soak", type=float, metavar="MINUTES")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="of --soak")
+    parser.add_argument("--restarts", type=int, default=0, help="under the load of --soak")
     arguments = parser.parse_args()
     joblib_file = arguments.data_root.absolute() / "06_models" / "lightgbm_predictor.joblib"
     if not arguments.soak and not joblib_file.is_file():
@@ -417,7 +448,13 @@ def main() -> None:
         shutil.copytree(arguments.store, store)
         blow_up(pinned(store, "stock_volume_snapshot"), arguments.symbols)
         if arguments.soak:
-            results = soak(store, arguments.serve_python.absolute(), arguments.soak)
+            results = soak(
+                store,
+                arguments.serve_python.absolute(),
+                arguments.soak,
+                arguments.connections,
+                arguments.restarts,
+            )
             print(json.dumps(results, indent=2))
         else:
             results = compare(

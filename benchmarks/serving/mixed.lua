@@ -44,9 +44,11 @@ request = function()
   return kinds[number % #kinds + 1](number)
 end
 
-server_errors, refused, answered = 0, 0, 0
+server_errors, busy, refused, answered = 0, 0, 0, 0
 response = function(status)
-  if status >= 500 then
+  if status == 503 then
+    busy = busy + 1
+  elseif status >= 500 then
     server_errors = server_errors + 1
   elseif status >= 400 then
     refused = refused + 1
@@ -59,6 +61,6 @@ local threads = {}
 setup = function(thread) threads[#threads + 1] = thread end
 done = function()
   for _, thread in ipairs(threads) do
-    print("counted", thread:get("answered"), thread:get("refused"), thread:get("server_errors"))
+    print("counted", thread:get("answered"), thread:get("refused"), thread:get("busy"), thread:get("server_errors"))
   end
 end

@@ -134,7 +134,7 @@ def split(text: str) -> dict[str, RawValue]:
                 "and an equals sign in it: source='a,b=c.zip'"
             )
         value = _QUOTED.match(text, begin.end()) or _UNQUOTED.match(text, begin.end())
-        assert value is not None  # noqa: S101 - the plain pattern matches any text
+        assert value is not None  # noqa: S101  # any text matches  # nosec B101
         found[begin["name"]] = RawValue(value["value"])
         position = value.end()
     return found

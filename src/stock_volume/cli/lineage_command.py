@@ -58,8 +58,8 @@ def lineage(
     from stock_volume.lineage.tree import draw
 
     logging.disable(logging.WARNING)
-    artefact = _resolve_latest(artefact)
-    catalog = _catalog(metadata.project_path, data_root or _recorded_data_root(artefact))
+    artefact = resolve_latest(artefact)
+    catalog = _catalog(metadata.project_path, data_root or find_recorded_data_root(artefact))
     history = History(read_manifests(catalog))
     try:
         chain = history.trace(history.find(artefact, _current_sha256))
@@ -129,8 +129,18 @@ def _current_sha256(path: str) -> str | None:
     return digest_file(Path(path)).sha256 if Path(path).is_file() else None
 
 
-def _resolve_latest(artefact: str) -> str:
-    """Replace ``latest`` in a tag by the latest version in the store."""
+def resolve_latest(artefact: str) -> str:
+    """Replace ``latest`` in a tag by the latest version in the store.
+
+    Args:
+        artefact: What a user typed; anything but such a tag stays as it is.
+
+    Returns:
+        The tag.
+
+    Raises:
+        ClickException: The store has no version of this name.
+    """
     name, _, version = artefact.partition(":")
     if version != "latest":
         return artefact
@@ -140,8 +150,15 @@ def _resolve_latest(artefact: str) -> str:
     return tag
 
 
-def _recorded_data_root(artefact: str) -> str | None:
-    """Return the data root of the run that made a tag, if it was recorded and still exists."""
+def find_recorded_data_root(artefact: str) -> str | None:
+    """Find the data root of the run that made a Bento or a model.
+
+    Args:
+        artefact: A tag in the store, or anything else.
+
+    Returns:
+        The data root, if it was recorded and still exists.
+    """
     if _TAG.fullmatch(artefact) is None or not _is_stored(artefact):
         return None
     import bentoml

@@ -92,6 +92,7 @@ def shared_spreads(errors: Floats, sessions: pl.Series, occasions: Groups) -> tu
         rows.filter(pl.col("occasion") != OCCASIONS.index(Occasion.EARNINGS))
         .group_by("session", "occasion")
         .agg(pl.col("error").median().pow(2))
+        .sort("session", "occasion")  # sums depend on the order in the last digit
     )
     by_occasion = [
         squares.filter(pl.col("occasion") == number)["error"].to_numpy()

@@ -13,7 +13,12 @@ from kedro.pipeline import Node, Pipeline
 
 from stock_volume.errors import StockVolumeError
 from stock_volume.files import replace_unsafe_characters
-from stock_volume.hooks.manifest import read_content, recorded_parameters
+from stock_volume.hooks.manifest import (
+    load_manifests,
+    next_sequence,
+    read_content,
+    recorded_parameters,
+)
 from stock_volume.hooks.names import MANIFESTS, RunParams, pipeline_names
 from stock_volume.lineage.digests import Environment
 from stock_volume.lineage.freshness import Present, Step, find_stale, find_unfinished
@@ -58,12 +63,12 @@ class FreshnessHook:
         self._verified = None
         if MANIFESTS not in catalog:
             return
-        history = History(_load_manifests(catalog))
+        history = History(load_manifests(catalog))
         unfinished = find_unfinished(history.runs, pipeline_names(run_params))
         if not run_params.get("only_missing_outputs"):
             _check_finished(unfinished, run_params, pipeline)
         elif not self._hide_stale(pipeline, catalog, history) and unfinished:
-            self._verified = _record_check(run_params, pipeline)
+            self._verified = _record_check(run_params, pipeline, next_sequence(catalog))
 
     @hook_impl
     def after_pipeline_run(self, catalog: DataCatalog) -> None:
@@ -106,12 +111,6 @@ def _read_existing(catalog: DataCatalog, name: str) -> Content | None:
     return read_content(catalog, name) if catalog.exists(name) else None
 
 
-def _load_manifests(catalog: DataCatalog) -> list[RunManifest]:
-    if not catalog.exists(MANIFESTS):
-        return []
-    return [load() for load in catalog.load(MANIFESTS).values()]
-
-
 def _check_finished(
     unfinished: RunManifest | None, run_params: RunParams, pipeline: Pipeline
 ) -> None:
@@ -127,10 +126,11 @@ def _check_finished(
     logger.warning(message)
 
 
-def _record_check(run_params: RunParams, pipeline: Pipeline) -> RunManifest:
+def _record_check(run_params: RunParams, pipeline: Pipeline, sequence: int) -> RunManifest:
     """Make a manifest of a run that found all its outputs current and ran no node."""
     return RunManifest(
         run_id=run_params["run_id"],
+        sequence=sequence,
         finished_at=datetime.now(tz=UTC).replace(microsecond=0),
         pipelines=pipeline_names(run_params),
         planned=tuple(node.name for node in pipeline.nodes),

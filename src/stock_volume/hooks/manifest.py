@@ -75,6 +75,7 @@ class RunManifestHook:
         self._paths = {name: _fixed_path(catalog.get(name)) for name in self._pipeline.datasets()}
         self._environment: Environment | None = None
         self._is_begun = False
+        self._sequence = 0
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, dict[str, int]] = defaultdict(dict)
@@ -128,6 +129,7 @@ class RunManifestHook:
         self._used.add(dataset_name)
         if not self._is_begun:
             self._is_begun = True
+            self._sequence = next_sequence(self._catalog)
             self._keep_progress()
 
     def _keep_progress(self) -> None:
@@ -181,6 +183,7 @@ class RunManifestHook:
         environment = self._environment = self._environment or Environment.of(self._project_path)
         return RunManifest(
             run_id=self._run_params["run_id"],
+            sequence=self._sequence,
             finished_at=datetime.now(tz=UTC).replace(microsecond=0),
             is_complete=is_complete,
             pipelines=pipeline_names(self._run_params),
@@ -223,6 +226,29 @@ class RunManifestHook:
             return content
         folder = path.absolute()
         return tuple(one for one in content if _is_partition(folder, one.path, saved))
+
+
+def load_manifests(catalog: DataCatalog) -> list[RunManifest]:
+    """Load the manifests of all runs.
+
+    Args:
+        catalog: The catalog of a run.
+
+    Returns:
+        The manifests, in any order; none if there are none yet.
+    """
+    if MANIFESTS not in catalog or not catalog.exists(MANIFESTS):
+        return []
+    return [load() for load in catalog.load(MANIFESTS).values()]
+
+
+def next_sequence(catalog: DataCatalog) -> int:
+    """Return the number of a run that is about to leave a manifest.
+
+    Args:
+        catalog: The catalog of the run.
+    """
+    return 1 + max((run.sequence for run in load_manifests(catalog)), default=0)
 
 
 def read_content(catalog: DataCatalog, name: str) -> Content | None:

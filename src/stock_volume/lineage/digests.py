@@ -160,7 +160,7 @@ def git_revision(folder: Path) -> str:
         ``unknown`` outside a checkout.
     """
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # nosec B607
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607
             cwd=folder,
             capture_output=True,

@@ -103,7 +103,7 @@ class History:
         Args:
             manifests: The manifests, in any order.
         """
-        self.runs = sorted(manifests, key=lambda run: (run.finished_at, run.run_id))
+        self.runs = sorted(manifests, key=lambda run: (run.sequence, run.finished_at, run.run_id))
         self._makers = [run.makers() for run in self.runs]
         self._outputs: dict[str, list[_Output]] = defaultdict(list)
         for index, makers in enumerate(self._makers):

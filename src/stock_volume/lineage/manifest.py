@@ -73,6 +73,10 @@ class RunManifest(BaseModel):
     run_id: str
     """Kedro's identifier of the run."""
 
+    sequence: int = 0
+    """Number of the run in its data root, from 1: it orders runs also if the clock was set back.
+    Zero in manifests of earlier versions."""
+
     finished_at: Timestamp
     """When the run ended; if it is not complete, when its latest node did."""
 

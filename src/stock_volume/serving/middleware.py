@@ -134,7 +134,7 @@ class _Answer:
     def begin_within(self, seconds: float) -> None:
         """Cancel an answer that begins too late; asyncio.timeout costs three times as much."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a coroutine runs in one
+        assert task is not None  # noqa: S101  # a coroutine runs in one  # nosec B101
         self.task = task
         self._timer = asyncio.get_running_loop().call_later(seconds, self._time_out)
 

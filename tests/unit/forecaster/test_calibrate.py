@@ -156,6 +156,19 @@ def test_spread_is_what_sessions_share_beyond_other_sessions() -> None:
     assert spreads == pytest.approx(list(expected.values()))
 
 
+def test_spread_does_not_depend_on_the_order_of_rows() -> None:
+    """Not even in the last digit: models are equal byte for byte."""
+    chance = np.random.default_rng(0)
+    shared = {
+        Occasion.NONE: chance.normal(size=300).tolist(),
+        Occasion.EARLY_CLOSE: chance.normal(size=100).tolist(),
+    }
+    errors, sessions, occasions = _held_out(shared, rows=2)
+    orders = [chance.permutation(len(errors)) for _ in range(20)]
+    spreads = {shared_spreads(errors[rows], sessions[rows], occasions[rows]) for rows in orders}
+    assert len(spreads) == 1
+
+
 @pytest.mark.parametrize(
     "shared",
     [

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -195,3 +196,19 @@ def test_run_that_does_not_finish_a_killed_one_is_warned(
     with caplog.at_level(logging.WARNING):
         project.run()
     assert "did not finish" not in caplog.text
+
+
+def test_clock_that_is_set_back_does_not_hide_a_killed_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs are ordered by their number: the killed run is the latest, whatever its time."""
+    project.run()
+    clock = SimpleNamespace(now=lambda tz: datetime(2001, 1, 1, tzinfo=tz))
+    monkeypatch.setattr("stock_volume.hooks.manifest.datetime", clock)
+    project.kill("c", suffix="-")
+    project.verb = "update"
+    with pytest.raises(UnfinishedRunError, match="run-2 did not finish"):
+        project.run(pipelines=("update",))
+    project.verb = "make"
+    assert project.run(suffix="-", only_missing=True) == ["make_c"]
+    assert [project.manifest(number)["sequence"] for number in (1, 2, 4)] == [1, 2, 3]

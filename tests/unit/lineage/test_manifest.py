@@ -11,6 +11,7 @@ from stock_volume.lineage.manifest import RunManifest, StoredTag, is_parameter
 from tests.unit.lineage_helpers import PRICES, first_run, sha
 
 OPTIONAL = (
+    "sequence",
     "seconds",
     "is_complete",
     "pipelines",
@@ -24,7 +25,7 @@ OPTIONAL = (
 
 def on_disk() -> dict[str, Any]:
     """A manifest with all fields but ``failed``, in the order in which they are written."""
-    run = first_run() | {"seconds": 1.5}
+    run = first_run() | {"sequence": 3, "seconds": 1.5}
     run["parameters"]["date_format"] = None
     order = [name for name in RunManifest.model_fields if name != "failed"]
     return {name: run[name] for name in order}
