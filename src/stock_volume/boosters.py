@@ -9,7 +9,7 @@ LightGBM takes a second to import, and most runs need none of it: it is imported
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
@@ -343,25 +343,33 @@ def bin_rows(
 
 def _as_sequences(blocks: Sequence[Block]) -> "list[lightgbm.Sequence]":
     """Let LightGBM read blocks. It asks for a few rows at a time, so the latest block is kept."""
-    from lightgbm import Sequence as RowSequence
 
     @lru_cache(maxsize=1)
     def read(number: int) -> Matrix:
         return blocks[number].read()
 
+    make = _sequence_class()
+    return [make(partial(read, n), block.rows) for n, block in enumerate(blocks) if block.rows]
+
+
+@cache  # a class for each training set would keep its rows until Python looks for cycles
+def _sequence_class() -> "Callable[[Callable[[], Matrix], int], lightgbm.Sequence]":
+    from lightgbm import Sequence as RowSequence
+
     class ReadBlock(RowSequence):
-        def __init__(self, number: int) -> None:
-            self._number = number
+        def __init__(self, read: Callable[[], Matrix], rows: int) -> None:
+            self._read = read
+            self._rows = rows
 
         def __getitem__(self, rows: "int | slice | list[int]") -> Matrix:
-            matrix = read(self._number)
+            matrix = self._read()
             # Single rows are the sample that bins are chosen for, which must be of doubles.
             return matrix[rows] if isinstance(rows, slice) else matrix[rows].astype(np.float64)
 
         def __len__(self) -> int:
-            return blocks[self._number].rows
+            return self._rows
 
-    return [ReadBlock(number) for number, block in enumerate(blocks) if block.rows]
+    return ReadBlock
 
 
 def _common_parameters(settings: BoosterSettings) -> dict[str, Setting]:

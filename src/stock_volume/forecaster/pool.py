@@ -5,7 +5,7 @@ that training needs as such are in memory; the features are read block by block 
 needed. Binning needs them twice and calibration once more, so those of a sample are kept.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Final, NamedTuple
 
@@ -74,18 +74,17 @@ def pool_rows(
     ranges = list(symbol_ranges(rows.lazy(), rows=BLOCK_ROWS))
     chosen = sample_positions(np.arange(rows.height), limit, seed)
     wide = layer.select(columns.SYMBOL, *features)
-    keep = cache if kept_bytes(len(chosen), len(features)) else _read_again
-    return Pool(
-        known=rows[chosen],
-        blocks=tuple(
-            Block(len(local), keep(partial(_read_features, wide, symbols, local)))
-            for symbols, local in zip(
-                ranges,
-                split_by_block(_count_rows(rows[columns.SYMBOL], ranges), chosen),
-                strict=True,
-            )
-        ),
+    blocks = tuple(
+        Block(len(local), partial(_read_features, wide, symbols, local))
+        for symbols, local in zip(
+            ranges,
+            split_by_block(_count_rows(rows[columns.SYMBOL], ranges), chosen),
+            strict=True,
+        )
     )
+    if kept_bytes(len(chosen), len(features)):
+        blocks = _keep(blocks, len(features))
+    return Pool(known=rows[chosen], blocks=blocks)
 
 
 def kept_bytes(rows: int, features: int) -> int:
@@ -102,8 +101,22 @@ def kept_bytes(rows: int, features: int) -> int:
     return needed if needed <= _KEPT_BYTES else 0
 
 
-def _read_again(read: Callable[[], Matrix]) -> Callable[[], Matrix]:
-    return read
+def _keep(blocks: Sequence[Block], features: int) -> tuple[Block, ...]:
+    """Read each block once, when it is first needed.
+
+    All are in one array: many small ones would leave holes in the memory when they are freed.
+    """
+    kept = np.empty((sum(block.rows for block in blocks), features), np.float32)
+    ends = np.cumsum([block.rows for block in blocks])
+
+    @cache
+    def read(number: int) -> Matrix:
+        block = blocks[number]
+        rows: Matrix = kept[ends[number] - block.rows : ends[number]]
+        rows[:] = block.read()
+        return rows
+
+    return tuple(Block(block.rows, partial(read, n)) for n, block in enumerate(blocks))
 
 
 def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:

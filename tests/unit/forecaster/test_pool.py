@@ -1,5 +1,7 @@
 """The pool: which rows are trained on, and how their features are read."""
 
+import gc
+import weakref
 from typing import Final
 
 import numpy as np
@@ -8,10 +10,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.boosters import bin_rows
 from stock_volume.features.registry import ETA, FeatureSet
 from stock_volume.forecaster import pool as pool_module
 from stock_volume.forecaster.pool import Pool, kept_bytes, pool_rows, sample_positions
-from tests.unit.forecast_helpers import forecast_frame
+from stock_volume.forecaster.settings import mean_settings
+from tests.unit.forecast_helpers import forecast_frame, small_parameters
 
 FRAME: Final = forecast_frame().filter(pl.col(ETA).is_not_null())
 NAMES: Final = FeatureSet.of_layer(FRAME.columns).names
@@ -92,3 +96,19 @@ def test_small_pools_are_read_once(monkeypatch: pytest.MonkeyPatch, share: int) 
     is_kept = share == 1
     assert kept_bytes(FRAME.height, len(NAMES)) == (size if is_kept else 0)
     assert all((block.read() is block.read()) == is_kept for block in pool.blocks)
+
+
+def test_kept_features_are_freed_with_the_training_set() -> None:
+    """Nothing refers to the rows once they are trained on: memory is freed without a search."""
+    pool = _pool(FRAME.height)
+    settings = mean_settings(FRAME.height, small_parameters())
+    target = pool.known[ETA].to_numpy()
+    training = bin_rows(pool.blocks, target, np.ones(len(target)), NAMES, settings)
+    kept = weakref.ref(pool.blocks[0].read().base)
+    assert kept() is not None
+    gc.disable()
+    try:
+        del pool, training
+        assert kept() is None
+    finally:
+        gc.enable()
