@@ -7,6 +7,7 @@ import tomllib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -105,6 +106,7 @@ def test_a_command_can_be_given(command: Command) -> None:
         "bentoml serve --nothing",
         "python benchmarks/monitoring.py --nothing",
         "pytest tests/nothing",
+        "pytest -m nothing",
         "pip install 'stock_volume[nothing]'",
         "curl 'localhost:3000/symbols?nothing=1'",
         "curl localhost:3000/nothing",
@@ -193,9 +195,15 @@ def check_python(arguments: Sequence[str]) -> None:
             assert f'"{word}"' in text, f"{arguments[0]} has no option {word}"
 
 
-def check_paths(arguments: Sequence[str]) -> None:
-    for word in arguments:
-        assert word.startswith("-") or (PROJECT / word.split("::")[0]).exists(), word
+def check_pytest(arguments: Sequence[str]) -> None:
+    """Markers and paths exist."""
+    options = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    markers = {one.split(":")[0] for one in options["pytest"]["ini_options"]["markers"]}
+    for before, word in pairwise(["", *arguments]):
+        if before == "-m":
+            assert word in markers, f"no marker {word}"
+        elif not word.startswith("-"):
+            assert (PROJECT / word.split("::")[0]).exists(), word
 
 
 def check_pip(arguments: Sequence[str]) -> None:
@@ -225,7 +233,7 @@ CHECKS: Final[Mapping[str, Callable[[Sequence[str]], None]]] = {
     "stock_volume": check_run,
     "bentoml": check_bentoml,
     "python": check_python,
-    "pytest": check_paths,
+    "pytest": check_pytest,
     "pip": check_pip,
     "curl": check_curl,
 }
