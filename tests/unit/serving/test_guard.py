@@ -249,32 +249,43 @@ def test_patience_has_an_end(
     assert int(headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize(("requests", "refused"), [(4, 0), (5, 1), (7, 3)])
-def test_as_many_wait_as_may(monkeypatch: pytest.MonkeyPatch, requests: int, refused: int) -> None:
-    """With one slot and room for three to wait, four requests are accepted and no more."""
+@pytest.mark.parametrize(
+    ("slots", "waiting", "requests", "refused"),
+    [(1, 3, 4, 0), (1, 3, 5, 1), (1, 3, 7, 3), (None, None, 66, 0), (None, None, 67, 1)],
+)
+def test_as_many_wait_as_may(
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int | None,
+    waiting: int | None,
+    requests: int,
+    refused: int,
+) -> None:
+    """With room for three to wait for a slot, four are accepted; by default, 2 and 64 (docs)."""
     from fastapi import HTTPException
 
     from stock_volume.serving import guard
 
-    monkeypatch.setattr(guard, "SLOTS", 1)
-    monkeypatch.setattr(guard, "MAX_WAITING", 3)
+    monkeypatch.setattr(guard, "WAIT_SECONDS", 600)  # no machine is so busy
+    if slots and waiting:
+        monkeypatch.setattr(guard, "SLOTS", slots)
+        monkeypatch.setattr(guard, "MAX_WAITING", waiting)
 
     async def run() -> list[bool]:
-        slots, end = guard.Slots(), asyncio.Event()
+        guarded, end = guard.Slots(), asyncio.Event()
 
         async def ask() -> bool:
             try:
-                async with slots.one():
+                async with guarded.one():
                     await end.wait()
             except HTTPException:
                 return False
             return True
 
-        first = asyncio.create_task(ask())
-        await asyncio.sleep(0)  # it has the slot
-        others = [asyncio.create_task(ask()) for _ in range(requests - 1)]
+        first = [asyncio.create_task(ask()) for _ in range(guard.SLOTS)]
+        await asyncio.sleep(0)  # they have the slots
+        others = [asyncio.create_task(ask()) for _ in range(requests - guard.SLOTS)]
         await asyncio.sleep(0)
         end.set()
-        return await asyncio.gather(first, *others)
+        return await asyncio.gather(*first, *others)
 
     assert asyncio.run(run()).count(False) == refused
