@@ -11,8 +11,10 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.arrays import Floats
 from stock_volume.bars.ledger import ROWS_QUARANTINED, ROWS_READ
+from stock_volume.evaluation.baselines import BASELINES
 from stock_volume.evaluation.equal_groups import MIN_SESSIONS_OF_MONTH, SAME_ROWS, merge_equal
 from stock_volume.evaluation.headline import select_universe
+from stock_volume.evaluation.horizon_backtest import HAR
 from stock_volume.evaluation.measures import (
     PER_CENT,
     bootstrap_intervals,
@@ -26,7 +28,7 @@ from stock_volume.evaluation.plots import choose_symbols
 from stock_volume.evaluation.results import BacktestMetrics, GroupMetrics
 from stock_volume.features.calendar import KIND, SessionKind
 from stock_volume.features.quantities import BARS_SO_FAR
-from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, quantile_name
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantile_name
 from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import (
@@ -113,9 +115,7 @@ def find(
     Returns:
         The findings.
     """
-    kinds = layers.sessions.select(columns.TARGET_DATE, pl.col(KIND).cast(pl.String)).collect()
-    scored = layers.backtest.collect(engine="streaming")
-    every = scored.join(kinds, on=columns.TARGET_DATE, how="left", maintain_order="left")
+    every = _read_backtest(layers)
     rows = select_universe(every, metrics.universe)
     measure = _Measurement(levels, parameters)
     of_month, short = _split_months(rows)
@@ -134,10 +134,18 @@ def find(
         unusual_sessions=find_unusual_sessions(rows),
         examples=_find_examples(rows, names, measure),
         next_session=find_next_session(layers),
-        young=find_young(layers.forecast_features, scored, metrics.plan.min_sessions),
+        young=find_young(layers.forecast_features, every, metrics.plan.min_sessions),
         worst_files=find_worst_files(layers.files, layers.quarantine),
         provenance=provenance,
     )
+
+
+def _read_backtest(layers: ReportedLayers) -> pl.DataFrame:
+    """Read the backtest with the kinds of its sessions, without what nothing here looks at."""
+    unused = [name for name in BASELINES if name not in {MA5, HAR}]
+    rows = layers.backtest.drop(unused, strict=False).collect(engine="streaming")
+    kinds = layers.sessions.select(columns.TARGET_DATE, pl.col(KIND).cast(pl.String)).collect()
+    return rows.join(kinds, on=columns.TARGET_DATE, how="left", maintain_order="left")
 
 
 class _Measurement(NamedTuple):
@@ -186,7 +194,8 @@ def _split_months(rows: pl.DataFrame) -> tuple[pl.DataFrame, tuple[ShortMonth, .
     rows = rows.with_columns(target.dt.strftime("%Y-%m").alias(_MONTH))
     sessions = rows.group_by(_MONTH).agg(target.n_unique()).sort(_MONTH)
     short = sessions.filter(target < MIN_SESSIONS_OF_MONTH)
-    return rows.join(short, on=_MONTH, how="anti", maintain_order="left"), tuple(
+    is_long = ~pl.col(_MONTH).is_in(short[_MONTH].implode())
+    return rows.filter(is_long) if short.height else rows, tuple(
         ShortMonth(month=month, sessions=count) for month, count in short.rows()
     )
 
@@ -339,8 +348,14 @@ def _add_usual_volume(forecasts: pl.DataFrame, layers: ReportedLayers) -> pl.Dat
     """Add name, liquidity and the mean volume of 30 days to forecasts."""
     origin = [columns.SYMBOL, columns.DATE]
     wanted = forecasts.lazy()
-    known = layers.forecast_features.select(*origin, columns.SECURITY_NAME, LIQUIDITY)
-    usual = layers.features.select(*origin, pl.col(columns.VOL_MOVING_AVG).alias(_USUAL))
+    # A filter that readers of Parquet apply; a join would read all rows first.
+    is_origin = pl.col(columns.DATE).is_in(forecasts[columns.DATE].unique().implode())
+    known = layers.forecast_features.filter(is_origin).select(
+        *origin, columns.SECURITY_NAME, LIQUIDITY
+    )
+    usual = layers.features.filter(is_origin).select(
+        *origin, pl.col(columns.VOL_MOVING_AVG).alias(_USUAL)
+    )
     return (
         wanted.join(known, on=origin, how="inner", maintain_order="left")
         .join(usual, on=origin, how="inner", maintain_order="left")
