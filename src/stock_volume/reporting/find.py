@@ -1,7 +1,7 @@
 """Find what the report shows: when, where and on which symbols the forecaster fails."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -107,7 +107,7 @@ def find(
 
     Args:
         layers: The layers of a run.
-        metrics: Measures of its backtest; here, the universe and the history required.
+        metrics: Measures of its backtest.
         levels: Levels of the quantiles, ascending.
         parameters: Parameters of the bootstrap.
         provenance: What the results were made from.
@@ -121,10 +121,14 @@ def find(
     of_month, short = _split_months(rows)
     names = _read_names(layers.forecast_features)
     return Findings(
-        by_bucket=measure.groups(rows, _numbered(BUCKET, BUCKETS)),
-        by_occasion=measure.apart().groups(rows, _numbered(OCCASION, OCCASIONS)),
-        by_variability=measure.groups(rows, _numbered(VARIABILITY, VARIABILITIES)),
-        by_security=measure.groups(every, security_kinds()),
+        by_bucket=measure.add_intervals(rows, _numbered(BUCKET, BUCKETS), metrics.by_bucket),
+        by_occasion=measure.apart().add_intervals(
+            rows, _numbered(OCCASION, OCCASIONS), metrics.by_occasion
+        ),
+        by_variability=measure.add_intervals(
+            rows, _numbered(VARIABILITY, VARIABILITIES), metrics.by_variability
+        ),
+        by_security=measure.add_intervals(every, security_kinds(), metrics.by_security),
         by_month=measure.groups(of_month, _equal_to(_MONTH, of_month)),
         by_session=measure.apart().groups(
             rows, {kind.value: pl.col(KIND) == kind.value for kind in SessionKind}
@@ -168,6 +172,15 @@ class _Measurement(NamedTuple):
     ) -> tuple[MeasuredGroup, ...]:
         """Measure groups of rows, each set of rows once."""
         measured = {name: self.measure(rows.filter(of)) for name, of in conditions.items()}
+        return self.add_intervals(rows, conditions, measured)
+
+    def add_intervals(
+        self,
+        rows: pl.DataFrame,
+        conditions: Mapping[str, pl.Expr],
+        measured: Mapping[str, GroupMetrics],
+    ) -> tuple[MeasuredGroup, ...]:
+        """Add intervals to the measures of groups, each set of rows once."""
         return tuple(
             self._with_interval(name, group, rows.filter(conditions[name.split(SAME_ROWS)[0]]))
             for name, group in merge_equal(measured).items()
