@@ -124,7 +124,7 @@ def ingest(
     any_known = False
     problem = ""
     batches = _batches(files, parameters.chunk_mib * 2**20)
-    for chunk in _make_chunks(partial(_read_files, archive, known, parameters), judge, batches):
+    for chunk in _make_chunks(partial(_ingest_files, archive, judge, known, parameters), batches):
         kept += chunk.prices.height
         any_known |= bool((chunk.files[STATUS] == FileStatus.KNOWN).any())
         problem = problem or _first_problem(chunk)
@@ -135,11 +135,9 @@ def ingest(
 
 
 def _make_chunks(
-    read: Callable[[Sequence[SettledFile]], _ReadFiles],
-    judge: Judge,
+    make: Callable[[Sequence[SettledFile]], IngestedChunk],
     batches: Iterable[Sequence[SettledFile]],
 ) -> Iterator[IngestedChunk]:
-    make = partial(_ingest_files, read, judge)
     workers = current_workers()
     if isinstance(workers, Threads):
         return map_ahead(make, batches)
@@ -147,11 +145,13 @@ def _make_chunks(
 
 
 def _ingest_files(
-    read: Callable[[Sequence[SettledFile]], _ReadFiles],
+    archive: BarArchive,
     judge: Judge,
+    known: AbstractSet[tuple[str, str]],
+    parameters: ParseParameters,
     files: Sequence[SettledFile],
 ) -> IngestedChunk:
-    return _judge_files(judge, read(files))
+    return _judge_files(judge, _read_files(archive, known, parameters, files))
 
 
 def _warn_of_unlisted(files: Sequence[SettledFile], listing: Listing) -> None:
