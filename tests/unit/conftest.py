@@ -11,8 +11,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 @pytest.fixture(autouse=True)
 def enabled_loggers() -> None:
-    """Undo what Kedro's logging configuration, applied by another test, does to loggers."""
+    """Enable the package's loggers, which commands of BentoML disable for the whole process."""
     for name, logger in logging.root.manager.loggerDict.items():
         if isinstance(logger, logging.Logger) and name.partition(".")[0] == "stock_volume":
             logger.disabled = False
-            logger.propagate = True
