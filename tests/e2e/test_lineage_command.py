@@ -78,7 +78,7 @@ def test_bento_is_traced_to_the_raw_files(sample_run: Run, which: str) -> None:
 
 @pytest.mark.parametrize("name", ["stock_volume", "stock_volume_forecaster"])
 def test_a_tag_knows_its_data_root(sample_run: Run, name: str) -> None:
-    """Without --data-root, the layers are those of the run that made the tag."""
+    """Without --data-root, the layers of the run that made the tag are used."""
     answer = lineage(sample_run, f"{name}:latest", named=False)
     assert answer.returncode == 0, answer.stderr
     assert str(sample_run.path("02_intermediate", "prices.parquet")) in answer.stdout

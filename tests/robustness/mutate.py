@@ -118,7 +118,7 @@ def mutate(
 
 
 def is_killed(mutant: Mutant, project: Path) -> bool:
-    """Run the tests of the mutant's module, and then those of its package, in a copy."""
+    """Run the tests of the mutant's module in a copy, then the tests of its package."""
     path = project / mutant.module
     before = path.read_text(encoding="utf-8")
     path.write_text(mutant.code, encoding="utf-8")

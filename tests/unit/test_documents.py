@@ -253,7 +253,7 @@ CHECKS: Final[Mapping[str, Callable[[Sequence[str]], None]]] = {
 
 
 def parse(command: click.Command | None, words: Sequence[str]) -> None:
-    """Parse a command's options, and those of its subcommands, without running anything."""
+    """Parse the options of a command and its subcommands without running anything."""
     while isinstance(command, click.Group) and words:
         name, *words = words
         command = command.get_command(click.Context(command), name)

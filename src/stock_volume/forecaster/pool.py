@@ -2,7 +2,7 @@
 
 Three years of 8,000 symbols are five million rows, and their features 4 GB. Only the few columns
 that training needs as such are in memory; the features are read block by block where they are
-needed. Binning needs them twice and calibration once more, so those of a sample are kept.
+needed. Binning reads them twice and calibration once, so a pool that is small enough keeps them.
 """
 
 from collections.abc import Iterator, Sequence

@@ -34,7 +34,7 @@ def test_every_parameter_has_a_meaning(pages: dict[str, str]) -> None:
 
 
 def test_a_parameter_has_its_bounds_and_its_default(pages: dict[str, str]) -> None:
-    """Types, defaults and bounds are the model's, also those of nested and inherited fields."""
+    """Types, defaults and bounds come from the model, for nested and inherited fields too."""
     text = pages["parameters.md"]
     assert "| `forecaster.max_bin` | integer | `127` | ≥ 2, ≤ 255 |" in text
     assert "| `monitor.exit_codes.watch` | integer | `0` | ≥ 0, ≤ 255 |" in text
