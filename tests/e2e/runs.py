@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ import pandas as pd
 import pytest
 
 from stock_volume.stored_model import SERVED_NAMES
+from tests.e2e.commands import run_kedro
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+SMALL_ESTIMATOR = {"estimator.n_estimators": 100}
 SMALL_FORECASTER = {
     "forecaster.num_threads": 1,
     "forecaster.n_estimators": 60,
@@ -64,6 +67,12 @@ class Run:
         return json.loads(self.path("08_reporting", name).read_text(encoding="utf-8"))
 
 
+def copy_store(run: Run, folder: Path) -> Run:
+    """Give a run a copy of its store, without what servers of the store write meanwhile."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.log")
+    return replace(run, store=shutil.copytree(run.store, folder / "store", ignore=ignored))
+
+
 def environment(store: Path) -> dict[str, str]:
     return {
         **os.environ,
@@ -81,22 +90,14 @@ def kedro_run(
 ) -> Run:
     """Run the project; its layers go below ``data_root``, its models into ``store``.
 
-    The forecaster's boosters are small and use one thread, unless ``params`` change that.
+    The boosters are small and use one thread, unless ``params`` change that.
     """
-    given = {"data_root": data_root, **SMALL_FORECASTER, **(params or {})}
-    process = subprocess.run(
-        [
-            BIN / "kedro",
-            "run",
-            *arguments,
-            "--params",
-            ",".join(f"{key}={value}" for key, value in given.items()),
-        ],
-        cwd=PROJECT,
-        env=environment(store),
-        capture_output=True,
-        text=True,
-        check=False,
+    given = {"data_root": data_root, **SMALL_ESTIMATOR, **SMALL_FORECASTER, **(params or {})}
+    process = run_kedro(
+        *("run", *arguments),
+        *("--params", ",".join(f"{key}={value}" for key, value in given.items())),
+        folder=PROJECT,
+        variables=environment(store),
     )
     return Run(data_root, store, process)
 

@@ -70,6 +70,7 @@ def test_bars_on_holidays_of_the_exchange_are_flagged(london_run: Run) -> None:
     assert files["exchange_closed"].sum() == closed.height > 0
 
 
+@pytest.mark.slow
 def test_the_service_answers_on_the_clock_of_the_exchange(london_run: Run, tmp_path: Path) -> None:
     """The service forecasts the next session of London, stale by its close."""
     with serving(london_run, tmp_path, "stock_volume:latest") as client:

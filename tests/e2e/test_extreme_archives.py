@@ -47,6 +47,8 @@ TINY: Final[dict[str, Any]] = {
         "early_stopping_rounds": 3,
         "quantile_trees": 5,
         "boosters": 1,
+        "horizons": [2],
+        "totals": [5],
     },
     "backtest": {"resamples": 20},
 }

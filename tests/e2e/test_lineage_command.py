@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stock_volume.lineage.digests import digest_file
+from tests.e2e.commands import run_kedro
 from tests.e2e.runs import BIN, PROJECT, Run, environment
 
 RAW_FILES = [
@@ -25,13 +26,8 @@ def lineage(
     run: Run, artefact: str, *options: str, data_root: Path | None = None, named: bool = True
 ) -> subprocess.CompletedProcess[str]:
     root = ["--data-root", str(data_root or run.data_root)] if named else []
-    return subprocess.run(
-        [BIN / "kedro", "lineage", artefact, *root, *options],
-        cwd=PROJECT,
-        env=environment(run.store),
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_kedro(
+        *("lineage", artefact, *root, *options), folder=PROJECT, variables=environment(run.store)
     )
 
 

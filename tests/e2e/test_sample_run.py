@@ -111,7 +111,7 @@ def test_metrics_are_those_of_the_saved_model(sample_run: Run) -> None:
     assert random_split["r2"] == pytest.approx(r2_score(test["Volume"], predicted))
     assert (random_split["n_train"], random_split["n_test"]) == (len(train), len(test))
     assert type(model).__name__ == "LGBMRegressor"
-    assert model.get_params()["n_estimators"] == 500
+    assert model.get_params()["n_estimators"] == 100
     assert model.get_params()["num_leaves"] == 31
 
 
@@ -147,7 +147,7 @@ def test_manifest_links_inputs_to_outputs(sample_run: Run) -> None:
         assert digest["sha256"] == hashlib.sha256(content).hexdigest()
         assert digest["size"] == len(content)
     assert manifest["outputs"]["service_bento"]["tag"].startswith("stock_volume:")
-    assert manifest["parameters"]["estimator"]["n_estimators"] == 500
+    assert manifest["parameters"]["estimator"]["n_estimators"] == 100
     assert "lightgbm" in manifest["versions"]
 
 

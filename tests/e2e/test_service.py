@@ -20,6 +20,7 @@ from tests.e2e.runs import (
     Run,
     add_foreign_models,
     bentoml_command,
+    copy_store,
     environment,
     free_port,
     pinned,
@@ -119,7 +120,7 @@ def test_the_api_keeps_to_its_description(client: httpx.Client) -> None:
     found = subprocess.run(
         [
             *(str(BIN / "schemathesis"), "--config-file", str(PROJECT / "tests/schemathesis.toml")),
-            *("run", str(client.base_url.join("/openapi.json")), "--max-examples", "25"),
+            *("run", str(client.base_url.join("/openapi.json")), "--max-examples", "10"),
             *("--seed", "1"),
         ],
         capture_output=True,
@@ -180,8 +181,7 @@ def test_other_paths_and_methods_are_client_errors(client: httpx.Client) -> None
 @pytest.fixture(scope="module")
 def busy_store(sample_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The run, its store copied, with newer models in it that no Bento pins."""
-    run = replace(sample_run, store=tmp_path_factory.mktemp("busy") / "store")
-    shutil.copytree(sample_run.store, run.store)
+    run = copy_store(sample_run, tmp_path_factory.mktemp("busy"))
     add_foreign_models(run.store)
     return run
 
@@ -193,6 +193,7 @@ def test_project_serves_the_latest_complete_run(busy_store: Run) -> None:
         assert client.get("/predict", params=VALID).json()["volume"] > 0
 
 
+@pytest.mark.slow
 def test_bento_serves_its_own_models_from_an_archive(busy_store: Run, tmp_path: Path) -> None:
     """Exported and imported into a store with newer models, a Bento serves those that it pins."""
     tag = busy_store.report("run_manifest.json")["outputs"]["service_bento"]["tag"]
@@ -210,8 +211,7 @@ def test_bento_serves_its_own_models_from_an_archive(busy_store: Run, tmp_path: 
 
 def test_bento_without_its_models_is_not_served(busy_store: Run, tmp_path: Path) -> None:
     """If a model that a Bento pins is gone, the server ends, and names it."""
-    store = tmp_path / "store"
-    shutil.copytree(busy_store.store, store)
+    store = copy_store(busy_store, tmp_path).store
     gone = pinned(busy_store)["forecaster"]
     shutil.rmtree(store / "models" / gone.replace(":", "/"))
     for folder, what in ((tmp_path, ["stock_volume:latest"]), (PROJECT, [])):
@@ -259,12 +259,10 @@ def test_bento_is_served_by_its_own_sources(
     sample_run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Served by its tag, the Bento runs its copy: BentoML finds the installed one first."""
-    store = tmp_path / "store"
-    shutil.copytree(sample_run.store, store)
-    (app,) = store.glob("bentos/stock_volume/*/src/src/stock_volume/serving/app.py")
+    run = copy_store(sample_run, tmp_path)
+    (app,) = run.store.glob("bentos/stock_volume/*/src/src/stock_volume/serving/app.py")
     text = app.read_text(encoding="utf-8")
     app.write_text(text.replace('title="stock_volume"', 'title="the copy"'), encoding="utf-8")
-    run = replace(sample_run, store=store)
     with serving(run, tmp_path_factory.mktemp("away"), "stock_volume:latest") as client:
         assert client.get("/openapi.json").json()["info"]["title"] == "the copy"
 
