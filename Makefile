@@ -29,7 +29,7 @@ export BENTOML_DO_NOT_TRACK := True
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-slow coverage mutation lint format viz viz-site notebook docs serve bench \
+.PHONY: help run dev test test-slow coverage mutation lint format viz viz-site notebook build docs serve bench \
   bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz reproduce container-check tune lineage lock sbom audit \
   features-doc reference schemas airflow-dags airflow-check \
   airflow-picture clean clean-data
@@ -45,7 +45,7 @@ dev: $(VENV)/.dev-installed ## Install the tools of development, the graph and a
 test: $(VENV)/.dev-installed ## Run the test suite
 	$(BIN)/pytest -n auto --dist loadfile
 
-test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes: models and updates on Dask
+test-slow: $(VENV)/.dev-installed ## Run the tests that take longer: models on Dask, exported Bentos, nginx
 	$(BIN)/pytest -m slow
 
 coverage: $(VENV)/.dev-installed ## Run the test suite and measure the branches that it covers, at least 95 %
@@ -73,6 +73,9 @@ viz-site: $(VENV)/.dev-installed ## Write the graph as a static site into build/
 
 notebook: $(VENV)/.notebook-installed ## Open the notebooks
 	$(BIN)/kedro jupyter lab
+
+build: $(VENV)/.installed ## Build a wheel into dist/, which runs without a checkout
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 docs: $(VENV)/.docs-installed ## Build the documentation site into build/docs, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

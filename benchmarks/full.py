@@ -93,7 +93,16 @@ def measure_stages(market: Path, folder: Path, kept: Path) -> dict[str, dict[str
         packed.extractall(unpacked)
     script = {way: [sys.executable, HERE / f"{way}.py"] for way in ("ours", "bare", "original")}
     script["mlforecast"] = [
-        *("uv", "run", "--isolated", "--no-project", "--with", MLFORECAST, "--with", "polars"),
+        *(
+            Path(sys.executable).with_name("uv"),
+            "run",
+            "--isolated",
+            "--no-project",
+            "--with",
+            MLFORECAST,
+            "--with",
+            "polars",
+        ),
         *("python", HERE / "with_mlforecast.py"),
     ]
     prices = {way: folder / way / "prices.parquet" for way in script}

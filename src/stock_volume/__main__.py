@@ -1,19 +1,28 @@
-"""Entry point of the packaged project: ``python -m stock_volume`` is ``kedro run``."""
+"""``stock_volume``, also ``python -m stock_volume``: the project's commands without a checkout."""
 
-import sys
+import os
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
+from stock_volume.project import project_file
+
+COMMAND: Final = "stock_volume"
+STORE: Final = "BENTOML_HOME"
 
 
-def main(*args: Any, **kwargs: Any) -> Any:
-    """Run the project."""
-    package_name = Path(__file__).parent.name
-    configure_project(package_name)
-    kwargs["standalone_mode"] = not hasattr(sys, "ps1")
-    return find_run_command(package_name)(*args, **kwargs)
+def main() -> None:
+    """Run a command."""
+    # Kedro reads this when it is imported, and otherwise looks in the current folder.
+    os.environ.setdefault("KEDRO_LOGGING_CONFIG", project_file("conf/logging.yml"))
+    from kedro.framework.project import configure_project
+
+    if store := os.environ.get(STORE):
+        # The current folder changes while a Bento is built.
+        os.environ[STORE] = str(Path(store).expanduser().absolute())
+    configure_project(COMMAND)
+    from stock_volume.cli import cli
+
+    cli(prog_name=COMMAND)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 
 from stock_volume.json_value import Json
+from stock_volume.project import project_file
 from stock_volume.runtime_parameters import (
     RENAMED,
     KnownParameters,
@@ -51,6 +52,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def __init__(self, conf_source: str | Path, *args: Any, **kwargs: Any) -> None:
         """Create the loader with Kedro's arguments; files are read on demand."""
         self._unresolved: dict[str, tuple[Entries, Entries]] = {}
+        kwargs.setdefault("custom_resolvers", {"project_file": project_file})
         super().__init__(conf_source, *args, **kwargs)
 
     def read_unresolved(self, key: str) -> tuple[Entries, Entries]:

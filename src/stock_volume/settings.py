@@ -14,7 +14,9 @@ from stock_volume.hooks import (
     VerdictHook,
     VizStatsHook,
 )
+from stock_volume.project import configuration_folder
 
+CONF_SOURCE = configuration_folder()
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 HOOKS = (
     ConfigurationHook(),

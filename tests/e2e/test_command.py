@@ -50,7 +50,7 @@ def test_a_run_from_a_subfolder_with_paths_as_typed(tmp_path: Path, sample_run: 
     assert "chunk_mib=2.5" in lineage.stdout
 
 
-@pytest.mark.parametrize("start", [[BIN / "kedro", "run"], [BIN / "python", "-m", "stock_volume"]])
+@pytest.mark.parametrize("start", [[BIN / "kedro", "run"], [BIN / "stock_volume", "run"]])
 def test_a_known_error_is_one_paragraph(tmp_path: Path, start: list[str | Path]) -> None:
     """It names file and node, its traceback is in the log, and the exit code is 1."""
     root = tmp_path / "data"

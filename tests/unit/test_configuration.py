@@ -87,7 +87,6 @@ def test_relative_paths_mean_the_project(conf: Path) -> None:
         },
         "metadata": None,
     }
-    assert catalog["service_bento"]["path"] == f"{root}/bentofile.yaml"
     assert catalog["tuned_parameters"]["filepath"].startswith(f"{root}/conf/tuned/")
     asked = loaded(conf, "yahoo", symbols=RawValue("lists/a b.csv"))["catalog"]["raw_bars"]
     assert asked["source"]["symbols"] == f"{root}/lists/a b.csv"

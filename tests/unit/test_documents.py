@@ -19,6 +19,7 @@ from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 
+from stock_volume import __version__
 from stock_volume.cli import lineage, run
 from stock_volume.cli.run_command import RunOptions, check_names
 from stock_volume.configuration import ProjectConfigLoader, check_values, parameter_models
@@ -55,6 +56,9 @@ LATER: Final = ("tuned", "bucket")
 """Environments that a search, or the reader, makes."""
 
 SERVICE: Final = "localhost:3000"
+WHEEL: Final = f"dist/stock_volume-{__version__}-py3-none-any.whl"
+"""What `make build` writes."""
+
 FILE: Final = re.compile(
     r"(?!data/|\.venv|/|0\d_|conf/(?:local|bucket|NAME)/)[\w./-]+/[\w.-]+\.(?:py|toml|sh|lock|html|js|j2|yml)"
 )
@@ -109,6 +113,7 @@ def test_a_command_can_be_given(command: Command) -> None:
         "pytest tests/nothing",
         "pytest -m nothing",
         "pip install 'stock_volume[nothing]'",
+        "pip install dist/stock_volume-9.9.9-py3-none-any.whl",
         "curl 'localhost:3000/symbols?nothing=1'",
         "curl localhost:3000/nothing",
     ],
@@ -223,9 +228,11 @@ def check_pip(arguments: Sequence[str]) -> None:
     """Extras and files of requirements exist."""
     about = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for word in arguments:
-        extras = re.fullmatch(r"stock_volume\[([\w,]+)\]", word)
+        extras = re.fullmatch(rf"(?:stock_volume|{re.escape(WHEEL)})\[([\w,]+)\]", word)
         if extras:
             assert set(extras[1].split(",")) <= set(about["optional-dependencies"])
+        elif ".whl" in word:
+            pytest.fail(f"{word} is not {WHEEL}")
         if word.endswith(".lock"):
             assert (PROJECT / word).exists(), word
 
@@ -243,7 +250,7 @@ def check_curl(arguments: Sequence[str]) -> None:
 CHECKS: Final[Mapping[str, Callable[[Sequence[str]], None]]] = {
     "make": check_make,
     "kedro": check_kedro,
-    "stock_volume": check_run,
+    "stock_volume": check_kedro,
     "bentoml": check_bentoml,
     "python": check_python,
     "pytest": check_pytest,

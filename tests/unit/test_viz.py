@@ -4,7 +4,6 @@ import inspect
 from pathlib import Path
 
 import pytest
-from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -14,6 +13,7 @@ from kedro_viz.models.flowchart.model_utils import GraphNodeType
 from kedro_viz.models.flowchart.node_metadata import DataNodeMetadata, TaskNodeMetadata
 from kedro_viz.models.flowchart.nodes import DataNode, TaskNode
 
+from stock_volume.configuration import ProjectConfigLoader
 from stock_volume.pipeline_registry import register_pipelines
 from tests.unit.helpers import LAYERS
 
@@ -46,7 +46,7 @@ def viz(
     pipelines: dict[str, Pipeline], tmp_path_factory: pytest.TempPathFactory
 ) -> DataAccessManager:
     empty = {"data_root": str(tmp_path_factory.mktemp("data"))}
-    config = OmegaConfigLoader(
+    config = ProjectConfigLoader(
         str(CONF), base_env="base", default_run_env="base", runtime_params=empty
     )
     entries = {name: entry for name, entry in config["catalog"].items() if name[0] != "_"}

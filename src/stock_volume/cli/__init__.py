@@ -2,6 +2,7 @@
 
 import click
 
+from stock_volume import __version__
 from stock_volume.cli.lineage_command import lineage
 from stock_volume.cli.run_command import run
 
@@ -9,8 +10,9 @@ __all__ = ["cli", "lineage", "run"]
 
 
 @click.group(name="stock_volume")
+@click.version_option(__version__)
 def cli() -> None:
-    """Commands of the project stock_volume."""
+    """Forecast daily stock-market trading volume, from raw bars to a service."""
 
 
 cli.add_command(run)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import ProjectMetadata
 from kedro.io import DataCatalog, DatasetError
 
-from stock_volume.cli.reporting import VERBOSE_OPTION, ReportingCommand
+from stock_volume.cli.reporting import VERBOSE_OPTION, ReportingCommand, project_folder
 from stock_volume.hooks.names import MANIFEST, MANIFESTS
 
 if TYPE_CHECKING:  # every command of Kedro loads this module
@@ -32,9 +31,7 @@ WIDTH: Final = 2000
 @click.option("--data-root", metavar="DIR", help="Folder of the layers, as for kedro run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole chain as JSON.")
 @click.option("--files", is_flag=True, help="Name every file of a folder, follow every run.")
-@click.pass_obj
 def lineage(
-    metadata: ProjectMetadata,
     artefact: str,
     data_root: str | None,
     as_json: bool,  # noqa: FBT001
@@ -59,7 +56,7 @@ def lineage(
 
     logging.disable(logging.WARNING)
     artefact = resolve_latest(artefact)
-    catalog = _catalog(metadata.project_path, data_root or find_recorded_data_root(artefact))
+    catalog = _catalog(data_root or find_recorded_data_root(artefact))
     history = History(read_manifests(catalog))
     try:
         chain = history.trace(history.find(artefact, _current_sha256))
@@ -81,9 +78,9 @@ def lineage(
     console.print(draw(chain, history, states, raw, in_full=files))
 
 
-def _catalog(project: Path, data_root: str | None) -> DataCatalog:
+def _catalog(data_root: str | None) -> DataCatalog:
     runtime_params = {"data_root": data_root} if data_root else {}
-    session: Any = KedroSession.create(project, runtime_params=runtime_params)
+    session: Any = KedroSession.create(project_folder(), runtime_params=runtime_params)
     catalog: DataCatalog = session.load_context().catalog
     return catalog
 

@@ -7,9 +7,13 @@ Imports of BentoML are local, because importing it takes over a second and most 
 """
 
 import json
+import sys
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
@@ -19,6 +23,7 @@ from stock_volume.checksums import DamagedFolderError, verify_checksums, write_c
 from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
 from stock_volume.datasets.store import staging
 from stock_volume.files import write_atomically
+from stock_volume.project import PACKAGE, build_context
 from stock_volume.stored_model import (
     MODEL_DESCRIPTION,
     BentoContents,
@@ -57,6 +62,25 @@ def _require_hashes(requirements: Path) -> None:
     if f"\n{own} \\\n" in f"\n{text}":
         text = text.rstrip().removesuffix(f"\n{own}").rstrip() + "\n"
     requirements.write_text(f"--require-hashes\n{text}", encoding="utf-8")
+
+
+@contextmanager
+def _keeping_modules() -> Iterator[None]:
+    """Keep this package's modules: BentoML imports the service, which imports its own sources."""
+    path, before = list(sys.path), dict(_own_modules())
+    try:
+        yield
+    finally:
+        for name, module in _own_modules():
+            if not Path(str(module.__file__)).is_relative_to(PACKAGE):
+                del sys.modules[name]
+        sys.modules.update(before)
+        sys.path[:] = path
+
+
+def _own_modules() -> list[tuple[str, ModuleType]]:
+    modules = sys.modules.items()
+    return [(name, module) for name, module in modules if name.partition(".")[0] == PACKAGE.name]
 
 
 class StoreDataset(DescribedDataset, AbstractDataset[_Saved, _Loaded]):
@@ -221,18 +245,22 @@ class BentoDataset(StoreDataset[BentoContents, str]):
         options = OmegaConf.merge(OmegaConf.load(self._bentofile), {"models": list(data.models)})
         store = BentoMLContainer.bento_store.get()
         with (
-            staging(store, self._name, BENTO_DESCRIPTION) as aside,
+            # BentoML builds from no hidden folder, such as the one where the store stages.
             TemporaryDirectory() as folder,
+            staging(store, self._name, BENTO_DESCRIPTION) as aside,
         ):
+            context = build_context(self._bentofile.parent, Path(folder))
             completed = Path(folder, self._bentofile.name)
             OmegaConf.save(options, completed)
-            bento = bentoml.bentos.build_bentofile(
-                str(completed),
-                name=self._name,
-                labels=data.labels,
-                build_ctx=str(self._bentofile.parent),
-                _bento_store=aside,
-            )
+            # BentoML reads no files outside the current folder.
+            with chdir(context), _keeping_modules():
+                bento = bentoml.bentos.build_bentofile(
+                    str(completed),
+                    name=self._name,
+                    labels=data.labels,
+                    build_ctx=str(context),
+                    _bento_store=aside,
+                )
             _require_hashes(Path(bento.path, _REQUIREMENTS))
             write_checksums(Path(bento.path), exclude=[BENTO_DESCRIPTION])
         self._write_tag(str(bento.tag))

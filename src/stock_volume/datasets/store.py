@@ -50,7 +50,7 @@ def staging(store: StoreT, name: str, description: str) -> Iterator[StoreT]:
     """
     from filelock import FileLock, Timeout
 
-    target: Path = store._path  # noqa: SLF001 (BentoML has no public name for it)
+    target = Path(store._path).absolute()  # noqa: SLF001 (BentoML has no public name for it)
     aside = target.with_name(f".{target.name}.partial")
     target.mkdir(parents=True, exist_ok=True)
     try:

@@ -3,10 +3,8 @@
 import logging
 from datetime import UTC, datetime
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, Final
 
-from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
@@ -39,14 +37,8 @@ class FreshnessHook:
     """Runs nodes again whose outputs are out of date, and refuses to build on a half-done run."""
 
     def __init__(self) -> None:
-        """Start without a project."""
-        self._project_path = Path()
+        """Start without a verified manifest."""
         self._verified: RunManifest | None = None
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember the project's folder."""
-        self._project_path = Path(context.project_path)
 
     @hook_impl
     def before_pipeline_run(
@@ -80,7 +72,7 @@ class FreshnessHook:
 
     def _hide_stale(self, pipeline: Pipeline, catalog: DataCatalog, history: History) -> bool:
         """Let Kedro find that stale outputs are missing; their files stay until replaced."""
-        environment = Environment.of(self._project_path)
+        environment = Environment.current()
         present = Present(
             contents=cache(partial(_read_existing, catalog)),
             parameters=recorded_parameters(catalog),

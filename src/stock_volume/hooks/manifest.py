@@ -9,7 +9,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
-from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
@@ -59,7 +58,6 @@ class RunManifestHook:
 
     def __init__(self) -> None:
         """Start with empty records."""
-        self._project_path = Path()
         self._reset(DataCatalog())
 
     def _reset(
@@ -83,11 +81,6 @@ class RunManifestHook:
         self._partitions: dict[str, set[str]] = defaultdict(set)
         self._known: dict[str, Content | None] = {}
         self._used: set[str] = set()
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember the project's folder."""
-        self._project_path = Path(context.project_path)
 
     @hook_impl
     def before_pipeline_run(
@@ -180,7 +173,7 @@ class RunManifestHook:
         nodes = [node for node in self._pipeline.nodes if node.name in self._saved]
         outputs = {name for node in nodes for name in self._saved[node.name]}
         inputs = {name for node in nodes for name in node.inputs} - outputs
-        environment = self._environment = self._environment or Environment.of(self._project_path)
+        environment = self._environment = self._environment or Environment.current()
         return RunManifest(
             run_id=self._run_params["run_id"],
             sequence=self._sequence,

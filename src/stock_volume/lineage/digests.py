@@ -11,9 +11,10 @@ from typing import Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from stock_volume.project import PACKAGE, modules
+
 UNKNOWN_REVISION: Final = "unknown"
 _CHUNK_BYTES: Final = 2**20
-_PACKAGE: Final = Path(__file__).parents[1]
 _PACKAGES: Final = (
     "stock_volume",
     "kedro",
@@ -45,13 +46,9 @@ class Environment(NamedTuple):
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, project: Path) -> Self:
-        """Describe the present environment.
-
-        Args:
-            project: Folder of the project.
-        """
-        return cls(git_revision(project), code_digest(), package_versions())
+    def current(cls) -> Self:
+        """Describe the present environment."""
+        return cls(git_revision(PACKAGE), code_digest(), package_versions())
 
 
 class FileDigest(BaseModel):
@@ -130,8 +127,9 @@ def code_digest() -> str:
     Returns:
         Fingerprint of its modules, in hexadecimal; equal for equal code, wherever it is.
     """
-    files = sorted(_PACKAGE.rglob("*.py"))
-    return fingerprint((f.relative_to(_PACKAGE).as_posix(), digest_file(f).sha256) for f in files)
+    return fingerprint(
+        (module.relative_to(PACKAGE).as_posix(), digest_file(module).sha256) for module in modules()
+    )
 
 
 def package_versions() -> dict[str, str]:
@@ -156,10 +154,16 @@ def git_revision(folder: Path) -> str:
         folder: A folder of the checkout.
 
     Returns:
-        The commit, with ``-dirty`` appended if tracked files differ from it;
-        ``unknown`` outside a checkout.
+        The commit, with ``-dirty`` appended if tracked files differ from it; ``unknown`` outside
+        a checkout, and for a folder that the checkout does not track, as an environment in it.
     """
     try:
+        subprocess.run(  # nosec B607
+            ["git", "ls-files", "--error-unmatch", "."],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            check=True,
+        )
         answer = subprocess.run(  # nosec B607
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607
             cwd=folder,

@@ -23,7 +23,7 @@ def given(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
 
 
 def test_kedro_runs_ours() -> None:
-    """Also ``python -m stock_volume`` does."""
+    """Also the command ``stock_volume`` does."""
     assert find_run_command("stock_volume") is run
     assert cli.commands["run"] is run
 

@@ -143,6 +143,8 @@ def _commit(folder: Path) -> None:
 def test_revision_of_a_clean_checkout_is_its_commit(checkout: Path) -> None:
     """The revision is the full commit, from any folder of the checkout."""
     (checkout / "sub").mkdir()
+    (checkout / "sub" / "module.py").write_text("1\n")
+    _commit(checkout)
     commit = _git(checkout, "rev-parse", "HEAD")
     assert len(commit) == 40
     assert git_revision(checkout) == commit
@@ -175,6 +177,14 @@ def test_revision_outside_a_checkout_is_unknown(checkout: Path) -> None:
     outside = checkout.parent / "outside"
     outside.mkdir()
     assert git_revision(outside) == "unknown"
+
+
+def test_revision_of_an_untracked_folder_is_unknown(checkout: Path) -> None:
+    """An environment inside somebody's checkout does not have the checkout's revision."""
+    installed = checkout / ".venv" / "stock_volume"
+    installed.mkdir(parents=True)
+    (installed / "module.py").write_text("1\n")
+    assert git_revision(installed) == "unknown"
 
 
 def test_revision_without_a_commit_is_unknown(checkout: Path) -> None:

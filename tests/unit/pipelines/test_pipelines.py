@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from pydantic import BaseModel
 from stock_volume import pipelines as package
 from stock_volume.bars.ingest import IngestionParameters
 from stock_volume.bars.update import UpdateParameters
+from stock_volume.configuration import ProjectConfigLoader
 from stock_volume.estimator.train import EstimatorParameters
 from stock_volume.features.registry import FeatureParameters
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
@@ -77,12 +77,12 @@ def pipelines() -> dict[str, Pipeline]:
 
 
 @pytest.fixture(scope="module")
-def config() -> OmegaConfigLoader:
-    return OmegaConfigLoader(str(CONF), base_env="base", default_run_env="base")
+def config() -> ProjectConfigLoader:
+    return ProjectConfigLoader(str(CONF), base_env="base", default_run_env="base")
 
 
 @pytest.fixture(scope="module")
-def catalog(config: OmegaConfigLoader) -> dict[str, Any]:
+def catalog(config: ProjectConfigLoader) -> dict[str, Any]:
     return {name: entry for name, entry in config["catalog"].items() if not name.startswith("_")}
 
 
@@ -130,7 +130,7 @@ def test_every_dataset_is_in_the_catalog(
 
 
 def test_every_parameter_is_in_the_configuration(
-    pipelines: dict[str, Pipeline], config: OmegaConfigLoader
+    pipelines: dict[str, Pipeline], config: ProjectConfigLoader
 ) -> None:
     """The nodes use every parameter that is configured, and no others."""
     used = {name.removeprefix("params:") for name in _datasets(pipelines) if ":" in name}
@@ -171,7 +171,7 @@ def test_every_dataset_is_described(catalog: dict[str, Any]) -> None:
 
 def test_layers_move_with_the_data_root() -> None:
     """The run's parameter data_root moves every file of the catalog, and source the input."""
-    moved = OmegaConfigLoader(
+    moved = ProjectConfigLoader(
         str(CONF),
         base_env="base",
         default_run_env="base",
@@ -190,7 +190,7 @@ def test_layers_move_with_the_data_root() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_configured_parameters_are_the_defaults(name: str, config: OmegaConfigLoader) -> None:
+def test_configured_parameters_are_the_defaults(name: str, config: ProjectConfigLoader) -> None:
     """Configuration spells out each default of the model, except values of the clock."""
     model, configured = MODELS[name], config["parameters"][name]
     fixed = {key for key, field in model.model_fields.items() if field.default_factory is None}
@@ -200,13 +200,13 @@ def test_configured_parameters_are_the_defaults(name: str, config: OmegaConfigLo
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_unknown_parameters_are_refused(name: str, config: OmegaConfigLoader) -> None:
+def test_unknown_parameters_are_refused(name: str, config: ProjectConfigLoader) -> None:
     """A mistyped key is refused rather than ignored."""
     with pytest.raises(ValueError, match="mistyped"):
         MODELS[name].model_validate({**config["parameters"][name], "mistyped": 1})
 
 
-def test_chunks_of_features_have_rows(config: OmegaConfigLoader) -> None:
+def test_chunks_of_features_have_rows(config: ProjectConfigLoader) -> None:
     """The one parameter without a model is a positive whole number."""
     rows = config["parameters"]["feature_chunk_rows"]
     assert isinstance(rows, int)
