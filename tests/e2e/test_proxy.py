@@ -1,20 +1,15 @@
 """The proxy's configuration, against clients that keep connections without requests."""
 
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.runs import PROJECT, free_port
+from tests.e2e.proxy import NGINX, nginx
 from tests.unit.servers import Answer, answering
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-CONFIGURATION = PROJECT / "deploy/nginx/stock_volume.conf"
 AT_ONCE = 20
 """Connections of an address; docs/service.md."""
 
@@ -27,36 +22,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Port of nginx with the shipped configuration, in front of a server that is slow to answer."""
-    folder = tmp_path_factory.mktemp("nginx")
-    with answering(lambda *_: Answer(b"ok", pause=lambda: time.sleep(1))) as server:
-        port = free_port()
-        text = CONFIGURATION.read_text(encoding="utf-8")
-        text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
-        (folder / "site.conf").write_text(text.replace("http://127.0.0.1:3000", server.url))
-        (folder / "nginx.conf").write_text(
-            f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-            "events { worker_connections 256; }\n"
-            f"http {{ access_log off; include {folder}/site.conf; }}\n"
-        )
-        options = ["-e", f"{folder}/error.log", "-p", f"{folder}", "-c", f"{folder}/nginx.conf"]
-        with subprocess.Popen([str(NGINX), *options]) as nginx:
-            try:
-                wait_until_open(port, folder / "error.log")
-                yield port
-            finally:
-                nginx.terminate()
-
-
-def wait_until_open(port: int, log: Path) -> None:
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(log.read_text(encoding="utf-8"))
+    with (
+        answering(lambda *_: Answer(b"ok", pause=lambda: time.sleep(1))) as server,
+        nginx(tmp_path_factory.mktemp("nginx"), server.url) as port,
+    ):
+        yield port
 
 
 def seconds_until_closed(port: int, send: Callable[[socket.socket, int], object]) -> float:
