@@ -54,6 +54,9 @@ logger = logging.getLogger(__name__)
 
 
 _SHOWN: Final = 10
+_MAX_THREADS: Final = 8
+"""Twice as many chunks are in memory."""
+
 _MAX_BATCH_FILES: Final = 4_096
 """Files of a chunk, however small they are; of daily bars, a chunk has about 30."""
 
@@ -126,8 +129,9 @@ def ingest(
     batches = _batches(files, parameters.chunk_mib * 2**20)
     for chunk in _make_chunks(partial(_ingest_files, archive, judge, known, parameters), batches):
         kept += chunk.prices.height
-        any_known |= bool((chunk.files[STATUS] == FileStatus.KNOWN).any())
-        problem = problem or _first_problem(chunk)
+        if not kept:  # a query, however small, waits until the threads of the workers are free
+            any_known |= bool((chunk.files[STATUS] == FileStatus.KNOWN).any())
+            problem = problem or _first_problem(chunk)
         yield chunk
         del chunk  # before the next one is made
     if not kept and not any_known:
@@ -140,7 +144,9 @@ def _make_chunks(
 ) -> Iterator[IngestedChunk]:
     workers = current_workers()
     if isinstance(workers, Threads):
-        return map_ahead(make, batches)
+        # Threads wait for each other while they run Python's own code: one more than cores.
+        threads = min(pl.thread_pool_size() + 1, _MAX_THREADS)
+        return map_ahead(make, batches, threads, ahead=2 * threads)
     return workers.map_frames(make, batches, ("prices", "quarantine"))
 
 

@@ -24,6 +24,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from stock_volume import columns
+from stock_volume.arrays import Mask
 from stock_volume.bars.dates import check_format, is_ambiguous, read_date
 from stock_volume.bars.layout import Layout, Line, find_layout, lines_of, several_symbols
 from stock_volume.bars.text import plain_text
@@ -150,19 +151,20 @@ def read_rows(content: bytes, parameters: ParseParameters | None = None) -> CsvR
         notes.append("no line end after the last row, the file may be cut short")
         text += b"\n"
     header, _, body = text.partition(b"\n")
-    count = _count_lines(body)
+    line_feeds = np.frombuffer(body, dtype=np.uint8) == ord("\n")
+    count = int(np.count_nonzero(line_feeds))  # bytes.count is made for rare characters, and slower
     if count > parameters.max_rows:
         raise UnreadableFileError(
             f"has {count:,} lines after the first, more than ingestion.max_rows = "
             f"{parameters.max_rows:,} allows: one bar a day is expected"
         )
-    if header == _HEADER and _is_plain(body):
+    if header == _HEADER and _is_plain(body, line_feeds):
         lines = range(_FIRST_ROW_LINE, _FIRST_ROW_LINE + count)
         return CsvRows(body, lines, "; ".join(notes))
     return _rewrite(text.decode(), parameters, notes)
 
 
-def _is_plain(body: bytes) -> bool:
+def _is_plain(body: bytes, line_feeds: Mask) -> bool:
     """Return whether rows, each ended by a line feed, can go to the parser as they are.
 
     Plain rows begin with an ISO date, have no quotes and no blanks, and no empty field beyond
@@ -171,7 +173,7 @@ def _is_plain(body: bytes) -> bool:
     if not body or not body.isascii() or any(mark in body for mark in _NEVER_PLAIN):
         return False
     characters = np.frombuffer(body, dtype=np.uint8)
-    line_feeds, commas = characters == ord("\n"), characters == ord(",")
+    commas = characters == ord(",")
     ends = np.flatnonzero(line_feeds)
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).min() <= _DATE_WIDTH:
@@ -182,11 +184,6 @@ def _is_plain(body: bytes) -> bool:
     return all(
         (characters[starts + place] == ord(mark)).all() for place, mark in _DATE_MARKS.items()
     )
-
-
-def _count_lines(body: bytes) -> int:
-    """Count line feeds; ``bytes.count`` is made for rare characters, and slower."""
-    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == ord("\n")))
 
 
 def _rewrite(text: str, parameters: ParseParameters, notes: list[str]) -> CsvRows:

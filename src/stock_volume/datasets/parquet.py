@@ -51,7 +51,8 @@ class ChunkedParquetDataset(
         self.path = Path(filepath)
         self.metadata = metadata
         self._writer: pq.ParquetWriter | None = None
-        self._waiting: list[pa.Table] = []
+        self._schema: pl.Schema | None = None
+        self._waiting: list[pl.DataFrame] = []
 
     def load(self) -> pl.LazyFrame:
         """Scan the file lazily."""
@@ -70,13 +71,13 @@ class ChunkedParquetDataset(
             if self.path.is_file():
                 return
             data = data.collect()
-        table = frame_to_table(data)
         if self._writer is None:
-            self._writer = self._open(table.schema)
-        if table.schema != self._writer.schema:
+            self._schema = data.schema
+            self._writer = self._open(frame_to_table(data.clear()).schema)
+        if data.schema != self._schema:
             raise DatasetError(f"{self.path}: a chunk has other columns than those before it")
-        self._waiting.append(table)
-        if sum(waiting.num_rows for waiting in self._waiting) >= MIN_ROW_GROUP_ROWS:
+        self._waiting.append(data)
+        if sum(waiting.height for waiting in self._waiting) >= MIN_ROW_GROUP_ROWS:
             self._write(self._writer)
 
     def confirm(self) -> None:
@@ -109,11 +110,13 @@ class ChunkedParquetDataset(
             partial_path(self.path).unlink(missing_ok=True)
 
     def _write(self, writer: pq.ParquetWriter) -> None:
-        filled = [table for table in self._waiting if table.num_rows]
+        filled = [frame for frame in self._waiting if frame.height]
         self._waiting.clear()
         if filled:
+            table = frame_to_table(pl.concat(filled))
+            filled.clear()
             with self._naming_the_file():
-                writer.write_table(pa.concat_tables(filled))
+                writer.write_table(table)
 
     @contextmanager
     def _naming_the_file(self) -> Iterator[None]:

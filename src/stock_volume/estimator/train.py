@@ -4,12 +4,11 @@ import logging
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stock_volume import columns
-from stock_volume.arrays import Floats, Indices
+from stock_volume.arrays import Floats, Indices, Mask
 from stock_volume.boosters import (
     MAX_LEVELS,
     FittedRegressor,
@@ -20,8 +19,6 @@ from stock_volume.boosters import (
 from stock_volume.errors import TooFewRowsError
 from stock_volume.estimator.grid import Cells, Grid, fold, make_grid
 from stock_volume.metrics import in_words, point_errors
-
-Mask = npt.NDArray[np.bool_]
 
 logger = logging.getLogger(__name__)
 
