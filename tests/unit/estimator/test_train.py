@@ -12,11 +12,10 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
 
 from stock_volume import columns
-from stock_volume.arrays import Floats
+from stock_volume.arrays import Floats, Mask
 from stock_volume.errors import StockVolumeError, TooFewRowsError
 from stock_volume.estimator.train import (
     EstimatorParameters,
-    Mask,
     SplitMetrics,
     TrainedEstimator,
     late_test,
