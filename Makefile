@@ -25,8 +25,6 @@ BANDIT = $(BIN)/bandit --quiet --recursive --configfile pyproject.toml src servi
 
 export DO_NOT_TRACK := 1
 export BENTOML_DO_NOT_TRACK := True
-# LightGBM's threads sleep while they wait: on a busy machine, spinning threads stall each other.
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-slow coverage mutation lint format viz viz-site notebook build docs serve bench \

@@ -97,7 +97,7 @@ def run(what: str, source: Path, root: Path, models: tuple[str, ...], *arguments
     with subprocess.Popen(
         [kedro, "run", *arguments, "--params", ",".join(params)],
         cwd=PROJECT,
-        env={**os.environ, **bento_environment(root / "store"), "OMP_WAIT_POLICY": "PASSIVE"},
+        env={**os.environ, **bento_environment(root / "store")},
         stdout=subprocess.DEVNULL,
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)

@@ -6,6 +6,7 @@ the package knows boosters by their text, their predictions and the functions be
 LightGBM takes a second to import, and most runs need none of it: it is imported where used.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from stock_volume.progress import progress
 
 if TYPE_CHECKING:
     import lightgbm
+
+# LightGBM's threads wait for each other many times per tree. If they sleep at once, waking them can
+# take longer than the work; if they spin for milliseconds, as by default, they stall each other
+# on a busy machine. OpenMP reads the variable when it is loaded; a user's own value counts.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 LIBRARY: Final = "LightGBM"
 

@@ -80,7 +80,6 @@ def kedro_run(task_id: str, pipeline: str, *nodes: str, retries: int = RETRIES) 
             "RUN_PARAMS": "{{ runtime_params(params) }}",
             "DO_NOT_TRACK": "1",
             "BENTOML_DO_NOT_TRACK": "True",
-            "OMP_WAIT_POLICY": "PASSIVE",
             "STOCK_VOLUME_LOCK_SECONDS": "21600",  # tasks of a run wait for each other
         },
         append_env=True,

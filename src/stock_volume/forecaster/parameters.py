@@ -53,7 +53,8 @@ class ForecasterParameters(BaseModel):
             has one for the mean and one for each bound of its interval, all of the size of a
             quantile's.
         random_state: Seed of the first booster.
-        num_threads: Threads of training and prediction; 0 for all cores.
+        num_threads: Threads of training and prediction; 0 for all cores, except that training on
+            fewer than 50,000 rows has one.
         live_sessions: A symbol is live while its latest bar is among this many of the
             latest sessions.
     """

@@ -11,6 +11,8 @@ from stock_volume.ranked_boosters import RankedTrainingSet
 
 _MIN_ROWS_IN_LEAF: Final = 20
 _LEAVES_OF_SMALL_DATA: Final = 100
+_ROWS_OF_ONE_THREAD: Final = 50_000
+"""Below this number of rows, threads lose more time by waiting for each other than they gain."""
 
 
 AnyTrainingSet = TrainingSet | RankedTrainingSet
@@ -67,7 +69,7 @@ def mean_settings(rows: int, parameters: ForecasterParameters, number: int = 0) 
         lambda_l2=parameters.lambda_l2,
         max_bin=parameters.max_bin,
         quantized=parameters.quantized,
-        num_threads=parameters.num_threads,
+        num_threads=parameters.num_threads or (1 if trained_on < _ROWS_OF_ONE_THREAD else 0),
     )
 
 
