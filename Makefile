@@ -11,7 +11,7 @@ AIRFLOW_DAGS := deploy/airflow/dags
 # The exchange whose close schedules the DAGs.
 EXCHANGE ?= XNYS
 # The shell passes these to `kedro run` verbatim: make run SOURCE='my archive.zip' DATA_ROOT=folder
-export SOURCE DATA_ROOT ARTEFACT TRIES TAG MUTANTS MINUTES CONNECTIONS RESTARTS
+export SOURCE DATA_ROOT ARTEFACT TRIES TAG REBUILD_PYTHON MUTANTS MINUTES CONNECTIONS RESTARTS
 PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_root=$$DATA_ROOT"}
 
 # The lock files name no registry: each machine uses its own. requirements.lock has what a run needs,
@@ -109,9 +109,9 @@ fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with
 crash-check: $(VENV)/.dev-installed ## Kill runs and updates, fill the disk, complete them and compare every file (TRIES=30)
 	$(BIN)/python -m tests.robustness.crash_check $${TRIES:+--tries "$$TRIES"}
 
-reproduce: $(VENV)/.installed ## Rebuild a Bento in a clean clone of its revision and compare digests (TAG=, SOURCE=, DATA_ROOT=)
+reproduce: $(VENV)/.installed ## Rebuild a Bento in a clean clone of its revision and compare digests (TAG=, SOURCE=, DATA_ROOT=, REBUILD_PYTHON=)
 	$(BIN)/python -m tests.robustness.reproduce $${TAG:+"$$TAG"} $${SOURCE:+--source "$$SOURCE"} \
-	  $${DATA_ROOT:+--data-root "$$DATA_ROOT"}
+	  $${DATA_ROOT:+--data-root "$$DATA_ROOT"} $${REBUILD_PYTHON:+--python "$$REBUILD_PYTHON"}
 
 container-check: $(VENV)/.dev-installed ## Build an image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh

@@ -224,7 +224,9 @@ def reproduce(options: argparse.Namespace, folder: Path) -> bool:
     clone(recorded.git_revision, project)
     kedro = Path(sys.executable).with_name("kedro")
     if not options.here:
-        subprocess.run(["make", "--quiet", "-C", project, ".venv/.installed"], check=True)  # noqa: S607
+        python = [f"PYTHON={options.python}"] if options.python else []
+        command = ["make", "--quiet", "-C", project, ".venv/.installed", *python]
+        subprocess.run(command, check=True)
         kedro = project / ".venv/bin/kedro"
     raw = next((one for one in chain.artefacts if one.name == "raw_bars"), None)
     parameters = choose_parameters(recorded.parameters, raw, options.source, folder / "data")
@@ -242,6 +244,7 @@ def main() -> int:
     parser.add_argument("tag", nargs="?", default="stock_volume:latest")
     parser.add_argument("--data-root", help="folder of the layers, if it is not recorded")
     parser.add_argument("--source", help="the raw bars, if they have moved")
+    parser.add_argument("--python", help="interpreter of the clone's environment")
     parser.add_argument("--here", action="store_true", help="use the packages of this environment")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
