@@ -3,7 +3,7 @@
 #
 #   make container-check      as root on Debian or a relative of it; some two minutes
 #
-# It stands apart from `make test` because it installs system packages where they are missing and
+# It is not part of `make test` because it installs system packages where they are missing and
 # fetches some hundred megabytes. No Docker engine is needed: buildah builds, podman runs.
 #
 #   BENTOML_HOME     the store to take the Bento from; ~/bentoml by default
@@ -244,7 +244,7 @@ check_confinement() {
   user=$(inside id -u)
   [[ $user -ne 0 ]] || fail "the image's user is root"
   users=$(podman top "$CONTAINER" user | tail -n +2 | sort -u)
-  [[ $users == bentoml ]] || fail "expected processes of bentoml only, got those of: $users"
+  [[ $users == bentoml ]] || fail "expected processes of bentoml only, got: $users"
   say "user: $users, $user"
 
   # shellcheck disable=SC2086 # one argument a module

@@ -142,7 +142,7 @@ def on_s3(
 
 
 @pytest.mark.parametrize("layer", COMPUTED)
-def test_layers_equal_those_of_one_machine(layer: str, sample_run: Run, on_s3: OnDask) -> None:
+def test_layers_equal_one_machine(layer: str, sample_run: Run, on_s3: OnDask) -> None:
     """Each layer equals that of a run without Dask to the last bit, although workers died."""
     expected = pl.read_parquet(sample_run.path(f"{layer}.parquet"))
     assert_frame_equal(on_s3.layers.frame(layer), expected, check_exact=True)

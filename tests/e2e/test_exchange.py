@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in files}
 
 
-def test_sessions_are_those_of_the_exchange(london_run: Run) -> None:
+def test_sessions_match_the_exchange(london_run: Run) -> None:
     """Sessions are London's, on days too on which New York was closed."""
     sessions = read(london_run, "03_primary/sessions")
     first, last = sessions["Date"][0], sessions["Date"][-1]
@@ -51,7 +51,7 @@ def test_sessions_are_those_of_the_exchange(london_run: Run) -> None:
     assert date(2012, 6, 5) not in sessions["Date"]
 
 
-def test_features_are_those_of_the_exchange(london_run: Run) -> None:
+def test_features_match_the_exchange(london_run: Run) -> None:
     """Features of US events are neither in the layers nor in the model."""
     features = read(london_run, "04_feature/forecast_features")
     forecaster = joblib.load(london_run.path("06_models", "forecaster.joblib"))

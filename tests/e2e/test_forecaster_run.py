@@ -65,7 +65,7 @@ def test_ma5_is_the_mean_of_five_logs(backtest: pd.DataFrame, prices: pd.DataFra
     np.testing.assert_allclose(joined["ma5"], joined["ma5_expected"], rtol=1e-9)
 
 
-def test_metrics_are_those_of_the_backtest(sample_run: Run, backtest: pd.DataFrame) -> None:
+def test_metrics_match_the_backtest(sample_run: Run, backtest: pd.DataFrame) -> None:
     """The reported figures follow from the written forecasts alone."""
     metrics = sample_run.report("metrics.json")["forecaster"]
     error = backtest["eta"] - np.log(backtest["forecast"] / backtest["ma5"])

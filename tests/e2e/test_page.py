@@ -559,7 +559,7 @@ def test_late_answers_are_ignored(page: Page) -> None:
     expect(page.locator("#found [role=option]")).to_have_attribute("data-symbol", "GOOG")
 
 
-def test_figures_are_those_of_the_api(page: Page, api: httpx.Client) -> None:
+def test_figures_match_the_api(page: Page, api: httpx.Client) -> None:
     """Forecast, interval, dates and record on the page are what the API answers."""
     open_symbol(page, "AAPL")
     forecast, record = answer(api, "/forecast/AAPL"), answer(api, "/symbols/AAPL/record")

@@ -78,7 +78,7 @@ def test_prices_are_typed_and_sorted(sample_run: Run) -> None:
     assert prices["Symbol"].unique().sort().to_list() == SYMBOLS
 
 
-def test_prices_are_those_of_the_package(sample_run: Run) -> None:
+def test_prices_match_the_package(sample_run: Run) -> None:
     """Every bar of the package's file reaches the prices with its values."""
     from importlib import resources
 
@@ -96,7 +96,7 @@ def test_features_match_pandas(sample_run: Run) -> None:
     assert_features_match_pandas(sample_run)
 
 
-def test_metrics_are_those_of_the_saved_model(sample_run: Run) -> None:
+def test_metrics_match_the_saved_model(sample_run: Run) -> None:
     """The random split's errors are the joblib model's, on scikit-learn's own split."""
     features = pd.read_parquet(sample_run.path("04_feature", "features.parquet"))
     model = joblib.load(sample_run.path("06_models", "lightgbm_predictor.joblib"))

@@ -71,7 +71,7 @@ def test_bad_input_is_refused_by_name(client: httpx.Client, name: str, value: st
     assert name in answer.json()["detail"]
 
 
-def test_forecasts_are_those_of_the_run(client: httpx.Client, sample_run: Run) -> None:
+def test_forecasts_match_the_run(client: httpx.Client, sample_run: Run) -> None:
     """Each symbol is forecast as the run wrote it to forecasts.parquet, in whole shares."""
     written = pd.read_parquet(sample_run.path("07_model_output", "forecasts.parquet"))
     answer = client.post("/forecast", json={"symbols": written["Symbol"].tolist()}).json()
@@ -131,7 +131,7 @@ def test_the_api_keeps_to_its_description(client: httpx.Client) -> None:
     assert found.returncode == 0, found.stdout[-5000:]
 
 
-def test_counters_are_told(client: httpx.Client) -> None:
+def test_counters_are_published(client: httpx.Client) -> None:
     """What the server's processes have answered and refused is counted by route."""
     for params in (VALID, VALID, {}):
         client.get("/predict", params=params)

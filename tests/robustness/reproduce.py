@@ -225,7 +225,7 @@ def reproduce(options: argparse.Namespace, folder: Path) -> bool:
     kedro = Path(sys.executable).with_name("kedro")
     if not options.here:
         python = [f"PYTHON={options.python}"] if options.python else []
-        command = ["make", "--quiet", "-C", project, ".venv/.installed", *python]
+        command = ["make", "--quiet", "-C", str(project), ".venv/.installed", *python]
         subprocess.run(command, check=True)
         kedro = project / ".venv/bin/kedro"
     raw = next((one for one in chain.artefacts if one.name == "raw_bars"), None)

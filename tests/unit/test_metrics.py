@@ -13,7 +13,7 @@ Volumes = st.lists(st.integers(0, 10**10), min_size=2, max_size=50)
 
 @settings(deadline=None)
 @given(actual=Volumes, seed=st.integers(0, 2**32 - 1))
-def test_errors_are_those_of_scikit_learn(actual: list[int], seed: int) -> None:
+def test_errors_match_scikit_learn(actual: list[int], seed: int) -> None:
     """MAE, MSE and R2 equal scikit-learn's for any volumes that differ."""
     observed = np.array(actual, dtype=np.float64)
     observed[0] = observed[1] + 1

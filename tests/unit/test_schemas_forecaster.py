@@ -82,7 +82,7 @@ def test_origins_are_in_order_and_once() -> None:
     refused(ForecastFeatures, pl.concat([FEATURES.head(1), FEATURES]))
 
 
-def test_a_session_stands_once() -> None:
+def test_a_session_occurs_once() -> None:
     """A second row of a session is refused."""
     refused(Sessions, pl.concat([SESSIONS, SESSIONS.head(1)]))
     refused(Sessions, SESSIONS.with_columns(pl.lit(date(2017, 1, 3)).alias("Date")))

@@ -68,7 +68,7 @@ def test_files_and_frames_come_back(tmp_path: Path) -> None:
         assert_frame_equal(frames[name], frame, check_exact=True)
 
 
-def test_entry_tells_the_rest(tmp_path: Path) -> None:
+def test_entry_has_the_rest(tmp_path: Path) -> None:
     """Tag, labels, metadata and the second of its making come from the store's entry."""
     StoredModel().write_into(tmp_path)
     loaded = StoredModel.from_store(entry_of(tmp_path))

@@ -117,7 +117,7 @@ def test_other_content_is_ignored(write: Writer, tmp_path: Path) -> None:
 
 
 @both_kinds
-def test_what_is_ignored_is_told(
+def test_what_is_ignored_is_reported(
     write: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A file that is not read is no secret: a warning counts them and names the first."""

@@ -130,7 +130,7 @@ def test_every_row_is_accounted_for(mixed: Path) -> None:
     }
 
 
-def test_counts_of_the_report_are_those_of_the_frames(mixed: Path) -> None:
+def test_counts_of_the_report_match_the_frames(mixed: Path) -> None:
     """What the report says of each file is what the quarantine and the prices hold."""
     chunk = ingested(mixed)
     by_file = dict(chunk.quarantine.group_by("file").len().rows())
@@ -141,7 +141,7 @@ def test_counts_of_the_report_are_those_of_the_frames(mixed: Path) -> None:
     assert dict(kept.filter(pl.col("rows_kept") > 0).rows()) == by_symbol
 
 
-def test_quarantine_tells_place_and_text(tmp_path: Path) -> None:
+def test_quarantine_has_place_and_text(tmp_path: Path) -> None:
     """A rejected row is found again by file and line, its fields letter by letter."""
     files: dict[str, str | bytes] = {
         "stocks/A.csv": csv_of(*bars(2), bar("2020-02-30", open="1.50", volume="1e2")),
@@ -173,7 +173,7 @@ def test_quarantine_tells_place_and_text(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_troubled_file_is_told_and_the_others_go_on(
+def test_a_troubled_file_is_reported_and_the_others_go_on(
     tmp_path: Path, name: str, content: str | bytes, status: str, note: str
 ) -> None:
     """The report has what is odd about a file, and its neighbours are ingested."""
@@ -190,7 +190,7 @@ def test_a_troubled_file_is_told_and_the_others_go_on(
     assert kept.get("C", 0) == (1 if status == "read" else 0)
 
 
-def test_size_and_hash_are_those_of_the_bytes(tmp_path: Path) -> None:
+def test_size_and_hash_match_the_bytes(tmp_path: Path) -> None:
     """Size and SHA-256 are of the file as it lies there, also where it cannot be parsed."""
     contents = {
         "stocks/A.csv": b"\xef\xbb\xbf" + csv_of(*bars(2)).replace("\n", "\r\n").encode(),

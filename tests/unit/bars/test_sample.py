@@ -73,7 +73,7 @@ def test_every_layout_is_the_same(tmp_path: Path) -> None:
     assert first.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package of the sample the error names the extra, and no folder is left."""
     monkeypatch.setitem(sys.modules, "bokeh_sampledata", None)
     with pytest.raises(SourceError, match=r"stock_volume\[sample\]"):

@@ -177,7 +177,7 @@ def test_a_correction_wins_and_is_listed() -> None:
     assert merged.rebasings.height == 0
 
 
-def test_a_correction_beside_a_split_is_told_from_it() -> None:
+def test_a_correction_beside_a_split_is_found() -> None:
     """Of a symbol on another base, only what the factors do not explain is a correction."""
     whole = bars_of()
     restated = rebased(changed(whole, 28, Volume=123_456), 1 / 4, volume=4)
@@ -604,7 +604,7 @@ def test_bars_set_aside_are_tried_again() -> None:
         (["new/stocks/A.csv", "new#9/stocks/A.csv", "new#10/etfs/B.csv"], "new#11"),
     ],
 )
-def test_readings_of_an_archive_are_told_apart(held: list[str], name: str) -> None:
+def test_readings_of_an_archive_are_distinguished(held: list[str], name: str) -> None:
     """A file of the same name, read again, is another file."""
     assert unread_name("new", held) == name
 

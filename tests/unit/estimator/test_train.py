@@ -238,7 +238,7 @@ def test_ten_rows_are_enough(features: pl.DataFrame) -> None:
     assert (split.n_train, split.n_test) == (8, 2)
 
 
-def test_defaults_are_those_of_the_original() -> None:
+def test_defaults_match_the_original() -> None:
     """The trees and the split default to the original's LGBMRegressor call."""
     assert EstimatorParameters().model_dump(include={"n_estimators", "num_leaves"}) == {
         "n_estimators": 500,

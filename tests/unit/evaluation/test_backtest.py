@@ -367,7 +367,7 @@ def test_every_row_of_the_test_is_scored_once(
     assert everything.select(KEYS).is_unique().all()
 
 
-def test_what_came_true_stands_beside_the_forecast(
+def test_what_came_true_is_beside_the_forecast(
     frame: pl.DataFrame, plan: Plan, folds: list[pl.DataFrame]
 ) -> None:
     """Volume, eta and Close are the features' own, as are the groups by name and size."""
@@ -386,7 +386,7 @@ def test_what_came_true_stands_beside_the_forecast(
         assert rows[BUCKET].to_list() == buckets.tolist()
 
 
-def test_ma5_is_the_volume_that_an_eta_of_zero_stands_for(
+def test_ma5_is_the_volume_that_an_eta_of_zero_means(
     frame: pl.DataFrame, plan: Plan, folds: list[pl.DataFrame]
 ) -> None:
     """The baseline of the last five sessions is e to the base, over the Close."""

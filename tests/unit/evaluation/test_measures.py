@@ -112,13 +112,13 @@ def test_the_builder_makes_a_backtest() -> None:
 
 
 @pytest.mark.parametrize("forecast", [FORECAST, *BASELINES])
-def test_point_measures_are_those_of_their_words(forecast: str) -> None:
+def test_point_measures_match_their_words(forecast: str) -> None:
     """Each measure of a forecast is that of numpy and scikit-learn."""
     assert tuple(_point(ROWS, forecast)) == POINTS
     assert _point(ROWS, forecast) == pytest.approx(_point_oracle(ROWS, forecast), rel=1e-9)
 
 
-def test_interval_measures_are_those_of_their_words() -> None:
+def test_interval_measures_match_their_words() -> None:
     """Each measure of the quantiles is that of numpy and scikit-learn."""
     measured = ROWS.select(interval_measures(LEVELS)).row(0, named=True)
     expected = _interval_oracle(ROWS)
@@ -362,7 +362,7 @@ def test_one_session_can_be_measured() -> None:
     assert intervals["mae"] == pytest.approx([_point(rows)["mae"]] * 2)
 
 
-def test_intervals_are_those_of_the_moving_block_bootstrap() -> None:
+def test_intervals_match_the_moving_block_bootstrap() -> None:
     """The bounds are near the bounds of a slow bootstrap with other draws."""
     days = ROWS[columns.TARGET_DATE].unique().sort().to_list()
     sums = {

@@ -59,7 +59,7 @@ def test_a_lost_row_is_an_error(layer: str) -> None:
         account(lost)
 
 
-def test_the_report_tells_what_was_assumed() -> None:
+def test_the_report_says_what_was_assumed() -> None:
     """The report says that dates without a record count as scheduled, and what is unused."""
     found = account(ingested(TEXT, b"\0"))
     assert found is not None

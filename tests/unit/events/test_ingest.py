@@ -383,7 +383,7 @@ def test_a_coming_date_that_moves_without_known_became_known_with_the_update() -
     ]
 
 
-def test_files_with_one_name_are_told_apart() -> None:
+def test_files_with_one_name_are_distinguished() -> None:
     """The ledger numbers files of the same name, so that each row has one file."""
     result = merged(ingested(HELD), rows("C,2020-02-03"), name="events.csv")
     assert result.files["file"].to_list() == ["events.csv", "events.csv#2"]

@@ -127,7 +127,7 @@ def test_every_oracle_is_of_a_feature() -> None:
     assert (*BAR_FEATURES, *SESSION_FEATURES) == FORECAST_FEATURES
 
 
-def test_sessions_are_those_of_the_bars_dates(made: pl.DataFrame, bars: pl.DataFrame) -> None:
+def test_sessions_match_the_bars_dates(made: pl.DataFrame, bars: pl.DataFrame) -> None:
     """Shared features are the session's on each bar, and null on a bar without a session."""
     names = [feature.name for feature in SESSION_FEATURES if feature.name in NAMES]
     joined = bars.join(sessions_of(bars), on=columns.DATE, how="left", maintain_order="left")

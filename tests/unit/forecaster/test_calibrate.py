@@ -100,7 +100,7 @@ def test_groups_are_calibrated_apart() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, MIN_ROWS - 1, MIN_ROWS])
-def test_offsets_of_one_group_are_those_of_all_rows(rows: int) -> None:
+def test_offsets_of_one_group_match_all_rows(rows: int) -> None:
     """Where there is one group, it is the same whether it has enough rows or not."""
     actual = np.random.default_rng(rows).normal(size=rows)
     offsets = conformal_offsets(

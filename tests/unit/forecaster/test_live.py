@@ -61,7 +61,7 @@ def test_a_kept_symbol_has_its_latest_row_however_old() -> None:
     assert rows.filter(SYMBOL != "S02").equals(latest_rows(frame.lazy(), LIVE_FIVE))
 
 
-def test_sessions_are_those_of_all_symbols() -> None:
+def test_sessions_match_all_symbols() -> None:
     """A session counts if any symbol has a bar on it, not by the calendar."""
     others = FRAME.filter((SYMBOL != "S02") & pl.col(columns.DATE).is_in([*DAYS[:30], DAYS[-1]]))
     frame = pl.concat([others, FRAME.filter(SYMBOL == "S02").head(28)])

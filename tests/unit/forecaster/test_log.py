@@ -59,7 +59,7 @@ def missed(
     )
 
 
-def test_the_log_tells_what_the_training_saw(forecaster: Forecaster, rows: pl.DataFrame) -> None:
+def test_the_log_has_what_the_training_saw(forecaster: Forecaster, rows: pl.DataFrame) -> None:
     """A logged forecast carries its origin's bar, and what made it, trained to what session."""
     forecasts = forecast_next_session(forecaster, without_history(forecaster, rows), PARAMETERS)
     logged = logged_forecasts(forecaster, forecasts, rows.lazy())

@@ -94,7 +94,7 @@ def test_quantiles_are_named_by_their_per_cent(level: float, name: str) -> None:
     assert quantile_name(level) == name
 
 
-def test_forecast_is_the_shares_that_the_mean_eta_stands_for(
+def test_forecast_is_the_shares_that_the_mean_eta_means(
     rows: pl.DataFrame, forecaster: Forecaster
 ) -> None:
     """The forecast is the base times e to the boosters' mean, over the Close."""
@@ -102,7 +102,7 @@ def test_forecast_is_the_shares_that_the_mean_eta_stands_for(
     assert forecaster.predict(rows, 1)[FORECAST].to_numpy() == pytest.approx(expected, rel=1e-9)
 
 
-def test_quantiles_are_those_of_their_boosters_calibrated(
+def test_quantiles_match_their_boosters_calibrated(
     rows: pl.DataFrame, forecaster: Forecaster
 ) -> None:
     """Each quantile is its booster's, with its bucket's offset, in order."""

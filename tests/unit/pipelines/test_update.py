@@ -211,7 +211,7 @@ def test_features_of_untouched_symbols_are_kept(chunk_rows: int) -> None:
     assert_frame_equal(renewed, engineer(bars), check_exact=True)
 
 
-def test_features_with_events_are_those_of_a_run_on_all_bars() -> None:
+def test_features_with_events_match_a_run_on_all_bars() -> None:
     """After news of one symbol, the features of all symbols with events are renewed."""
     whole = random_bars(3).filter(pl.col(columns.DATE) >= date(2018, 1, 2))
     last = LAST - timedelta(days=20)

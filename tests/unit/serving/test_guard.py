@@ -61,7 +61,7 @@ def test_compressed_bodies_are_refused(client: "TestClient") -> None:
     assert answer.headers["accept-encoding"] == "identity"
 
 
-def test_place_of_what_is_not_json_is_told(client: "TestClient") -> None:
+def test_place_of_what_is_not_json_is_named(client: "TestClient") -> None:
     """The line and column of the fault are named."""
     answer = client.post("/predict", content=b'{\n  "vol_moving_avg": 1,,\n}', headers=JSON)
     (error,) = assert_problem(answer, 422, "body")["errors"]

@@ -75,7 +75,7 @@ def test_head_of_errors_has_no_body(client: "TestClient") -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/static/docs.js", "/static_content/swagger-ui.css"]
 )
-def test_files_are_asked_for_anew(client: "TestClient", path: str) -> None:
+def test_files_are_requested_again(client: "TestClient", path: str) -> None:
     """Files may be kept, but are asked for each time, and are not sent again if they are known."""
     answer = client.get(path)
     assert answer.headers["cache-control"] == "no-cache"
@@ -103,7 +103,7 @@ def test_files_are_compressed(client: "TestClient") -> None:
     assert client.get(path, headers=tag).status_code == 304
 
 
-def test_range_that_is_not_there_is_told(client: "TestClient") -> None:
+def test_range_that_is_not_there_is_refused(client: "TestClient") -> None:
     """Past the end of a file there is nothing, and the answer says how long it is."""
     answer = client.get("/static/docs.js", headers={"Range": "bytes=100000-"})
     assert assert_problem(answer, 416)["title"] == "Range Not Satisfiable"
@@ -253,7 +253,7 @@ def names_in(value: Any) -> set[str]:
     return set()
 
 
-def test_description_tells_bounds_in_its_own_words(description: Any) -> None:
+def test_description_gives_bounds_in_its_own_words(description: Any) -> None:
     """No bound has pydantic's name, which a reader of JSON Schema does not know."""
     assert not names_in(description) & {"ge", "gt", "le", "lt", "multiple_of"}
     parameters = {

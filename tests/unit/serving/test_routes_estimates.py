@@ -102,7 +102,7 @@ def test_parameters_stand_once(client: "TestClient") -> None:
     assert_problem(client.get("/symbols?limit=1&limit=1"), 422, "limit")
 
 
-def test_note_tells_inputs_below_the_training(client: "TestClient") -> None:
+def test_note_names_inputs_below_the_training(client: "TestClient") -> None:
     """An input below the smallest of the data is said so, in single answers and batches."""
     about = client.get("/models").json()["estimator"]
     smallest, largest = about["smallest_inputs"], about["largest_inputs"]
@@ -119,7 +119,7 @@ def test_note_tells_inputs_below_the_training(client: "TestClient") -> None:
         assert answer.json()["note"] == plain["note"] + more
 
 
-def test_note_tells_inputs_beyond_the_training(client: "TestClient") -> None:
+def test_note_names_inputs_beyond_the_training(client: "TestClient") -> None:
     """An input above the largest that was trained on is said so, in single answers and batches."""
     largest = client.get("/models").json()["estimator"]["largest_inputs"]
     assert list(largest) == list(GOOD)
@@ -230,7 +230,7 @@ def test_batch_has_bounds(client: "TestClient", count: int) -> None:
     assert_problem(client.post("/predict/batch", json={"rows": [row] * count}), 422, "rows")
 
 
-def test_many_bad_rows_are_told_by_the_first(client: "TestClient") -> None:
+def test_many_bad_rows_are_named_by_the_first(client: "TestClient") -> None:
     """A batch of bad rows is refused by the first: all that is wrong would fill the memory."""
     rows = [{"vol_moving_avg": -1, "adj_close_rolling_med": 1}] * 250
     assert_problem(client.post("/predict/batch", json={"rows": rows}), 422, "rows.0.vol_moving_avg")

@@ -350,7 +350,7 @@ def test_forecast_that_is_no_number_is_refused() -> None:
             usable_forecast({**good, **bad})
 
 
-def test_bar_that_stands_twice_is_named(client: "TestClient") -> None:
+def test_bar_that_is_given_twice_is_named(client: "TestClient") -> None:
     """Of two bars of one day, the later is refused."""
     bars = bars_of("AAA", 80)
     bars.insert(20, dict(bars[5]))

@@ -52,7 +52,7 @@ def test_bounds_of_a_search(client: "TestClient", name: str, value: object) -> N
     assert_problem(client.get("/symbols", params={name: str(value)}), 422, name)
 
 
-def test_symbol_tells_what_is_known(client: "TestClient") -> None:
+def test_symbol_has_what_is_known(client: "TestClient") -> None:
     """A symbol's first and latest bar, their number and the dollar volume match its bars."""
     bars = made_up_bars().filter(pl.col(columns.SYMBOL) == "CCC")
     dollars = (bars[columns.CLOSE] * bars[columns.VOLUME]).tail(22).mean()

@@ -477,7 +477,7 @@ def test_record_is_the_symbols_own(lookup: SymbolLookup, symbol: str) -> None:
     assert len(scored) == 3
 
 
-def test_a_symbol_without_record_is_told(lookup: SymbolLookup) -> None:
+def test_a_symbol_without_record_is_explained(lookup: SymbolLookup) -> None:
     """A known symbol that was never scored has no record, and the message names it."""
     with pytest.raises(NothingKnownError, match=f"no forecast of {UNSCORED}"):
         lookup.record(UNSCORED)
@@ -485,7 +485,7 @@ def test_a_symbol_without_record_is_told(lookup: SymbolLookup) -> None:
 
 
 @pytest.mark.parametrize("symbol", ["AAPLX", "", "s%"])
-def test_nothing_is_told_of_an_unknown_symbol(lookup: SymbolLookup, symbol: str) -> None:
+def test_nothing_is_known_of_an_unknown_symbol(lookup: SymbolLookup, symbol: str) -> None:
     """Whatever is asked of a symbol that the data lacks, the answer is that it is unknown."""
     for ask in (
         lambda: lookup.history(symbol, 1),

@@ -126,7 +126,7 @@ def _but_repeats(broken: list[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "FB", "IBM"])
-def test_features_are_those_of_the_latest_bar(
+def test_features_match_the_latest_bar(
     market: pl.DataFrame, sessions: pl.DataFrame, symbol: str
 ) -> None:
     """A symbol's own bars alone have the same features as among the whole market."""
@@ -141,7 +141,7 @@ def test_features_are_those_of_the_latest_bar(
     assert row.select(NEXT_VOLUME, ETA).row(0) == (None, None)
 
 
-def test_features_are_those_of_pandas(bars: pl.DataFrame, sessions: pl.DataFrame) -> None:
+def test_features_match_pandas(bars: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """Each feature of a symbol is by its definition in pandas, and the others are the session's."""
     row = features_of_bars(bars, sessions, RULES)
     (past,) = pasts(bars, sessions)
@@ -325,7 +325,7 @@ def test_a_bar_just_within_the_rules_is_used(
     assert _judged_by_ingestion(changed, tmp_path) == []
 
 
-def test_bounds_are_those_of_the_parameters(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
+def test_bounds_match_the_parameters(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """The day on which the bars are judged is a parameter, as are the other bounds."""
     for as_of, last_is_future in ((LAST, False), (LAST - timedelta(days=1), True)):
         rules = RuleParameters(as_of=as_of)
@@ -341,14 +341,14 @@ def test_bounds_are_those_of_the_parameters(few: pl.DataFrame, sessions: pl.Data
     assert features_of_bars(high, sessions, lenient).height == 1
 
 
-def test_a_bar_is_told_once(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
+def test_a_bar_is_reported_once(few: pl.DataFrame, sessions: pl.DataFrame) -> None:
     """A bar that breaks several rules is reported under the first one."""
     high, volume = _times(columns.HIGH, 0.5, columns.LOW), _is(Volume=-1)
     broken = _broken(_changed(few, (5, volume), (5, high)), sessions)
     assert _rules_of(broken) == [(5, "high_below_low")]
 
 
-def test_broken_bars_are_told_in_order(
+def test_broken_bars_are_reported_in_order(
     few: pl.DataFrame, sessions: pl.DataFrame, tmp_path: Path
 ) -> None:
     """All broken bars are reported at once, by position, as in ingestion."""
@@ -398,7 +398,7 @@ def test_random_damage_is_found_as_ingestion_finds_it(
         ([3, 3, 0, 0], [1, 3]),
     ],
 )
-def test_of_two_bars_of_a_day_the_later_is_told(
+def test_of_two_bars_of_a_day_the_later_is_reported(
     few: pl.DataFrame, sessions: pl.DataFrame, order: list[int], expected: list[int]
 ) -> None:
     """A second bar of a date is refused, however far from the first."""
@@ -476,7 +476,7 @@ def test_no_bars_are_refused() -> None:
 
 
 @pytest.mark.parametrize("factor", [1.1e6, 1 / 1.1e6])
-def test_a_close_in_another_unit_is_told(
+def test_a_close_in_another_unit_is_reported(
     few: pl.DataFrame, sessions: pl.DataFrame, factor: float
 ) -> None:
     """A latest bar a million times off the one before is reported, at any position."""

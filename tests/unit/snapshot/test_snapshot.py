@@ -155,7 +155,7 @@ def test_symbols_are_what_their_bars_tell(snapshot: Snapshot, bars: pl.DataFrame
     assert {symbol: latest[symbol] for symbol in ENDS} == ENDS
 
 
-def test_symbols_of_few_bars_are_told_of_these(
+def test_symbols_of_few_bars_have_these_only(
     sessions: pl.DataFrame, rows: pl.DataFrame, forecaster: Forecaster
 ) -> None:
     """A symbol with fewer than 22 bars has the mean dollar volume of those that it has."""
@@ -315,7 +315,7 @@ def test_no_backtest_leaves_no_records(
     assert {SCORED, "eta_r2", "mdape", "mae", "coverage_80"} < set(taken.records.collect_schema())
 
 
-def test_forecasts_are_those_of_the_forecaster(
+def test_forecasts_match_the_forecaster(
     snapshot: Snapshot, bars: pl.DataFrame, forecaster: Forecaster
 ) -> None:
     """Each forecast equals the live one of its row alone, and is compared with the last 60 bars."""
