@@ -193,7 +193,7 @@ def test_parameters_that_are_not_configured_exist_by_their_model(conf: Path) -> 
     """The last date that is not in the future has no fixed default, and can be given."""
     parameters = loaded(conf, **{"ingestion.as_of": RawValue("2021-01-04")})["parameters"]
     assert parameters["ingestion"]["as_of"] == "2021-01-04"
-    assert parameters["ingestion"]["chunk_mib"] == 3.0
+    assert parameters["ingestion"]["chunk_mib"] == 6.0
 
 
 @pytest.mark.parametrize("source", ["007", "2024_02_15", "yes", "~", "[a, b]"])

@@ -58,7 +58,7 @@ _MAX_THREADS: Final = 8
 """Twice as many chunks are in memory."""
 
 _MAX_BATCH_FILES: Final = 4_096
-"""Files of a chunk, however small they are; of daily bars, a chunk has about 30."""
+"""Files of a chunk, however small they are; of daily bars, a chunk has about 60."""
 
 
 class IngestionParameters(RuleParameters, ParseParameters):
@@ -69,7 +69,7 @@ class IngestionParameters(RuleParameters, ParseParameters):
             the chunk becomes a row group of the layers.
     """
 
-    chunk_mib: float = Field(default=3.0, gt=0)
+    chunk_mib: float = Field(default=6.0, gt=0)
 
 
 class IngestedChunk(NamedTuple):

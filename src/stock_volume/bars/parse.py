@@ -168,7 +168,7 @@ def _is_plain(body: bytes, line_feeds: Mask) -> bool:
     """Return whether rows, each ended by a line feed, can go to the parser as they are.
 
     Plain rows begin with an ISO date, have no quotes and no blanks, and no empty field beyond
-    the last column, which would hide those after it from the parser.
+    the last column, which would hide those after it from the parser. ``line_feeds`` is overwritten.
     """
     if not body or not body.isascii() or any(mark in body for mark in _NEVER_PLAIN):
         return False
@@ -178,8 +178,10 @@ def _is_plain(body: bytes, line_feeds: Mask) -> bool:
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).min() <= _DATE_WIDTH:
         return False
-    has_empty_fields = (commas[:-1] & (commas | line_feeds)[1:]).any()
-    if has_empty_fields and np.add.reduceat(commas, starts, dtype=np.int32).max() >= _WIDTH:
+    # In place: new arrays of this size would cost more than what is computed in them.
+    empty_before = np.logical_or(line_feeds, commas, out=line_feeds)[1:]
+    np.logical_and(empty_before, commas[:-1], out=empty_before)
+    if empty_before.any() and np.add.reduceat(commas, starts, dtype=np.int32).max() >= _WIDTH:
         return False
     return all(
         (characters[starts + place] == ord(mark)).all() for place, mark in _DATE_MARKS.items()
