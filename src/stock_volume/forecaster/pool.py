@@ -5,8 +5,8 @@ that training needs as such are in memory; the features are read block by block 
 needed. Binning reads them twice and calibration once, so a pool that is small enough keeps them.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -101,22 +101,38 @@ def kept_bytes(rows: int, features: int) -> int:
     return needed if needed <= _KEPT_BYTES else 0
 
 
+class _KeptFeatures:
+    """Reads a block once, when it is first needed, and keeps its features.
+
+    Pickled, it is the block's own reader: another process reads the rows itself.
+    """
+
+    def __init__(self, block: Block, place: Matrix) -> None:
+        self._read = block.read
+        self._place = place
+        self._is_read = False
+
+    def __call__(self) -> Matrix:
+        if not self._is_read:
+            self._place[:] = self._read()
+            self._is_read = True
+        return self._place
+
+    def __reduce__(self) -> tuple[type[partial[Matrix]], tuple[Callable[[], Matrix]]]:
+        return partial, (self._read,)
+
+
 def _keep(blocks: Sequence[Block], features: int) -> tuple[Block, ...]:
-    """Read each block once, when it is first needed.
+    """Read each block once.
 
     All are in one array: many small ones would leave holes in the memory when they are freed.
     """
-    kept = np.empty((sum(block.rows for block in blocks), features), np.float32)
-    ends = np.cumsum([block.rows for block in blocks])
-
-    @cache
-    def read(number: int) -> Matrix:
-        block = blocks[number]
-        rows: Matrix = kept[ends[number] - block.rows : ends[number]]
-        rows[:] = block.read()
-        return rows
-
-    return tuple(Block(block.rows, partial(read, n)) for n, block in enumerate(blocks))
+    rows = [block.rows for block in blocks]
+    places = np.split(np.empty((sum(rows), features), np.float32), np.cumsum(rows)[:-1])
+    return tuple(
+        Block(block.rows, _KeptFeatures(block, place))
+        for block, place in zip(blocks, places, strict=True)
+    )
 
 
 def _count_rows(symbols: pl.Series, ranges: Sequence[SymbolRange]) -> list[int]:

@@ -1,6 +1,7 @@
 """The pool: which rows are trained on, and how their features are read."""
 
 import gc
+import pickle
 import weakref
 from typing import Final
 
@@ -57,6 +58,17 @@ def test_a_sample_of_more_rows_is_pooled() -> None:
         maintain_order="left",
     )
     assert_frame_equal(rows, both)
+
+
+@pytest.mark.parametrize("kept", [0, 2**30])
+def test_workers_elsewhere_read_blocks(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    """Readers of blocks can be pickled, whether this process keeps the features or not."""
+    monkeypatch.setattr(pool_module, "_KEPT_BYTES", kept)
+    blocks = _pool(97).blocks
+    for block in blocks:
+        there = pickle.loads(pickle.dumps(block))  # noqa: S301 (of this process)
+        assert there.rows == block.rows
+        np.testing.assert_array_equal(there.read(), block.read())
 
 
 def test_the_seed_chooses_the_sample() -> None:
