@@ -28,6 +28,7 @@ from run import HERE, PROJECT, run_kedro
 RESULTS: Final = HERE / "RESULTS.md"
 PACKAGES: Final = ("kedro", "polars", "lightgbm", "pyarrow", "pandas", "numpy")
 MLFORECAST: Final = "mlforecast==1.1.0"
+UV: Final = Path(sys.executable).with_name("uv")
 GIB: Final = 1024.0
 FORECAST_FEATURES: Final = "feature_engineering.engineer_forecast_features"
 
@@ -93,16 +94,7 @@ def measure_stages(market: Path, folder: Path, kept: Path) -> dict[str, dict[str
         packed.extractall(unpacked)
     script = {way: [sys.executable, HERE / f"{way}.py"] for way in ("ours", "bare", "original")}
     script["mlforecast"] = [
-        *(
-            Path(sys.executable).with_name("uv"),
-            "run",
-            "--isolated",
-            "--no-project",
-            "--with",
-            MLFORECAST,
-            "--with",
-            "polars",
-        ),
+        *(UV, "run", "--isolated", "--no-project", "--with", MLFORECAST, "--with", "polars"),
         *("python", HERE / "with_mlforecast.py"),
     ]
     prices = {way: folder / way / "prices.parquet" for way in script}

@@ -21,7 +21,7 @@ PRELOADED: Final = [
     "sklearn.model_selection",
     "stock_volume.cli",
     "stock_volume.settings",
-    *(f"stock_volume.pipelines.{name}" for name in ("data_processing", "modelling", "packaging")),
+    *(f"stock_volume.pipelines.{name}" for name in ("data_processing", "modelling", "update")),
 ]
 
 _forking = multiprocessing.get_context("forkserver")

@@ -82,6 +82,11 @@ def environment(store: Path) -> dict[str, str]:
     }
 
 
+def join_params(params: Mapping[str, object]) -> str:
+    """Write parameters as ``--params`` takes them."""
+    return ",".join(f"{key}={value}" for key, value in params.items())
+
+
 def kedro_run(
     data_root: Path,
     store: Path,
@@ -95,7 +100,7 @@ def kedro_run(
     given = {"data_root": data_root, **SMALL_ESTIMATOR, **SMALL_FORECASTER, **(params or {})}
     process = run_kedro(
         *("run", *arguments),
-        *("--params", ",".join(f"{key}={value}" for key, value in given.items())),
+        *("--params", join_params(given)),
         folder=PROJECT,
         variables=environment(store),
     )

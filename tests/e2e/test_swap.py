@@ -15,7 +15,16 @@ import httpx
 import pytest
 
 from tests.e2e.proxy import NGINX, nginx
-from tests.e2e.runs import BIN, PROJECT, Run, environment, free_port, kedro_run, serving
+from tests.e2e.runs import (
+    BIN,
+    PROJECT,
+    Run,
+    environment,
+    free_port,
+    kedro_run,
+    served,
+    serving,
+)
 
 CLIENTS = 8
 
@@ -128,7 +137,8 @@ def bento_of(run: Run) -> str:
 
 
 def forecaster_of(url: str) -> str:
-    return str(httpx.get(f"{url}/models").raise_for_status().json()["forecaster"]["tag"])
+    with httpx.Client(base_url=url) as client:
+        return served(client)["forecaster"]
 
 
 def test_a_bento_that_fails_its_checks_does_not_take_over(site: Site) -> None:

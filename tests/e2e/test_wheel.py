@@ -7,7 +7,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.e2e.runs import PROJECT, SMALL_ESTIMATOR, SMALL_FORECASTER, Run, environment, serving
+from tests.e2e.runs import (
+    PROJECT,
+    SMALL_ESTIMATOR,
+    SMALL_FORECASTER,
+    Run,
+    environment,
+    join_params,
+    serving,
+)
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
@@ -62,9 +70,7 @@ def test_data_and_logs_are_in_the_current_folder(installed: Path, tmp_path: Path
 @pytest.mark.slow
 def test_a_bento_of_the_wheel_is_served(installed: Path, tmp_path: Path) -> None:
     """A run ends with a Bento of the wheel's own modules and page."""
-    params = ",".join(
-        f"{key}={value}" for key, value in (SMALL_ESTIMATOR | SMALL_FORECASTER).items()
-    )
+    params = join_params(SMALL_ESTIMATOR | SMALL_FORECASTER)
     done = command(installed, tmp_path, "run", "--params", params)
     assert done.returncode == 0, done.stderr
     run = Run(tmp_path / "data", tmp_path / "store", done)

@@ -16,6 +16,7 @@ from stock_volume.configuration import (
     environments,
     make_paths_absolute,
 )
+from stock_volume.project import project_file
 from stock_volume.runtime_parameters import ParameterError, RawValue
 from stock_volume.settings import CONFIG_LOADER_CLASS, HOOKS
 
@@ -87,6 +88,7 @@ def test_relative_paths_mean_the_project(conf: Path) -> None:
         },
         "metadata": None,
     }
+    assert catalog["service_bento"]["path"] == project_file("bentofile.yaml")
     assert catalog["tuned_parameters"]["filepath"].startswith(f"{root}/conf/tuned/")
     asked = loaded(conf, "yahoo", symbols=RawValue("lists/a b.csv"))["catalog"]["raw_bars"]
     assert asked["source"]["symbols"] == f"{root}/lists/a b.csv"

@@ -48,7 +48,7 @@ class Environment(NamedTuple):
     @classmethod
     def current(cls) -> Self:
         """Describe the present environment."""
-        return cls(git_revision(PACKAGE), code_digest(), package_versions())
+        return cls(git_revision(), code_digest(), package_versions())
 
 
 class FileDigest(BaseModel):
@@ -147,11 +147,11 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def git_revision(folder: Path) -> str:
+def git_revision(folder: Path = PACKAGE) -> str:
     """Return the revision of the code.
 
     Args:
-        folder: A folder of the checkout.
+        folder: A folder of the checkout; this package's by default.
 
     Returns:
         The commit, with ``-dirty`` appended if tracked files differ from it; ``unknown`` outside

@@ -98,7 +98,6 @@ class Project:
             ),
             lambda *_: None,
         )
-        manager.hook.after_context_created(context=SimpleNamespace(project_path=self.folder))
         manager.hook.before_pipeline_run(**around)
         result = SequentialRunner().run(
             pipeline, catalog, manager, only_missing_outputs=only_missing

@@ -50,7 +50,6 @@ from stock_volume.forecaster.train import check_enough, latest_training_rows, tr
 from stock_volume.json_value import Json
 from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
-from stock_volume.project import PACKAGE
 from stock_volume.reporting.find import ReportedLayers, find
 from stock_volume.reporting.findings import Findings, Provenance
 from stock_volume.reporting.html import ReportedResults, write_html
@@ -118,7 +117,7 @@ def _describe_origin(
 ) -> StoredModel:
     """Add to a model which data, code and packages made it."""
     data = _fingerprint_data(files)
-    revision = git_revision(PACKAGE)
+    revision = git_revision()
     return StoredModel(
         files=texts,
         frames=frames or {},
@@ -240,7 +239,7 @@ def draw_backtest(
 
 def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:
     """Write the model card of the forecaster."""
-    revision = git_revision(PACKAGE)
+    revision = git_revision()
     return write_card(metrics, forecaster.training, forecaster.features, revision)
 
 
@@ -307,7 +306,7 @@ def collect_findings(  # noqa: PLR0913, PLR0917 (seven layers go in)
     )
     provenance = Provenance(
         data_fingerprint=_fingerprint_data(files),
-        git_revision=git_revision(PACKAGE),
+        git_revision=git_revision(),
         versions=package_versions(),
         exchange=forecaster.exchange,
     )
