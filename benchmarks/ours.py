@@ -12,6 +12,8 @@ from stock_volume import columns
 
 def ingest(source: Path, target: Path) -> dict[str, Any]:
     """Read, parse and judge every row, and write prices, quarantine and files."""
+    import exchange_calendars  # noqa: F401  # its import is not ingestion
+
     from stock_volume.bars.archive import open_archive
     from stock_volume.bars.ingest import IngestedChunk, IngestionParameters
     from stock_volume.bars.ingest import ingest as ingest_archive

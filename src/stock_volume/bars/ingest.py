@@ -292,7 +292,7 @@ def _file_report(
             ROWS_KNOWN: 0,
             ROWS_QUARANTINED: count(rejected_in),
             **{
-                rule.name: count(kept_in[judged.kept[rule.name].to_numpy()])
+                rule.name: count(kept_in[judged.kept[rule.name].arg_true().to_numpy()])
                 for rule in FLAGGING_RULES
             },
             PENDING: False,

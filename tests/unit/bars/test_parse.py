@@ -406,6 +406,12 @@ def test_numbers_are_read_exactly(field: str, value: float) -> None:
         "2020-01-02T14:30:00Z",
         "02-Jan-20",
         "\u0662020-01-02",
+        "+202-01-02",
+        "-202-01-02",
+        "2020-\v1-02",
+        "\f020-01-02",
+        "20-9-1,-29",
+        ":020-01-02",
     ],
 )
 def test_what_is_no_date_is_null(field: str) -> None:
