@@ -1,16 +1,15 @@
 """Progress bars in a terminal; logs stay free of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-import polars as pl
-
-from stock_volume import columns
 from stock_volume.console import is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
+
+Item = TypeVar("Item")
 
 _REFRESHES_PER_SECOND: Final = 4
 _BAR_WIDTH: Final = 6
@@ -59,26 +58,21 @@ def progress(description: str, total: float, unit: str) -> Iterator[Advance]:
         yield advance
 
 
-def watch_symbols(frames: Iterable[Any], description: str, layer: pl.LazyFrame) -> Iterator[Any]:
-    """Show how many symbols of a layer are done while frames are computed from it.
+def watch(items: Sequence[Item], description: str, unit: str) -> Iterator[Item]:
+    """Show how many items have been consumed.
 
     Args:
-        frames: Rows of whole symbols; on a cluster they are not here, and are not counted.
+        items: The items.
         description: Name of the task.
-        layer: The layer with all symbols.
+        unit: Plural name of an item.
 
     Yields:
-        The frames.
+        The items.
     """
-    if not is_terminal():
-        yield from frames
-        return
-    symbols = layer.select(pl.col(columns.SYMBOL).n_unique()).collect(engine="streaming").item()
-    with progress(description, symbols, "symbols") as advance:
-        for frame in frames:
-            yield frame
-            if isinstance(frame, pl.DataFrame):
-                advance(frame[columns.SYMBOL].n_unique(), frame.height)
+    with progress(description, len(items), unit) as advance:
+        for item in items:
+            yield item
+            advance(1)
 
 
 @contextmanager

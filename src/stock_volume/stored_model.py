@@ -12,6 +12,7 @@ import polars as pl
 
 from stock_volume.checksums import CHECKSUMS_FILE, verify_checksums, write_checksums
 from stock_volume.json_value import Json
+from stock_volume.progress import watch
 
 if TYPE_CHECKING:  # it takes over a second to import
     import bentoml
@@ -144,7 +145,8 @@ class StoredModel:
         """
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-        for name, frame in self.frames.items():
+        task = f"writing {folder.parent.name}"
+        for name, frame in watch(tuple(self.frames.items()), task, "tables"):
             frame.sink_parquet(folder / (name + _FRAME_SUFFIX), row_group_size=_ROW_GROUP_ROWS)
         write_checksums(folder, exclude=[MODEL_DESCRIPTION])
 

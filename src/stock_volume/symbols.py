@@ -6,13 +6,14 @@ symbols of the layers. It can be pickled, so that other processes and machines c
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import polars as pl
 
 from stock_volume import columns
+from stock_volume.progress import progress
 from stock_volume.workers import KeptPart, RemoteFrame, current_workers
 
 Result = TypeVar("Result")
@@ -128,6 +129,40 @@ class PartedLayer(pl.LazyFrame):
         return next((part for part in self.parts if part.symbols == symbols), None)
 
 
+class _Division(NamedTuple):
+    """How the symbols of layers are divided.
+
+    Attributes:
+        ranges: Ranges that hold each symbol once, in alphabetical order.
+        heights: Number of rows of each.
+        units: Number of units of each, for progress bars.
+        unit: Plural name of a unit.
+    """
+
+    ranges: Sequence[SymbolRange]
+    heights: Sequence[int]
+    units: Sequence[int]
+    unit: str
+
+    def watch(self, results: Iterable[Result], task: str) -> Iterator[Result]:
+        """Show how many ranges are done while their results are consumed.
+
+        Args:
+            results: One result per range, in order.
+            task: Name of the task; nothing is shown without one.
+
+        Yields:
+            The results.
+        """
+        if not task:
+            yield from results
+            return
+        with progress(task, sum(self.units), self.unit) as advance:
+            for done, rows, result in zip(self.units, self.heights, results, strict=True):
+                yield result
+                advance(done, rows)
+
+
 class _Task(NamedTuple):
     """A range of symbols and the layers that have their rows."""
 
@@ -136,7 +171,7 @@ class _Task(NamedTuple):
 
 
 def map_symbols(
-    function: Callable[..., Result], *layers: pl.LazyFrame, rows: int
+    function: Callable[..., Result], *layers: pl.LazyFrame, rows: int, task: str = ""
 ) -> Iterator[Result]:
     """Apply a function to layers, a range of symbols at a time, computing ahead.
 
@@ -147,21 +182,24 @@ def map_symbols(
         layers: Rows with a ``Symbol``, in any order.
         rows: Minimum number of rows of a range, of all layers together; the last range may
             have fewer. If a layer has parts, each range is a part instead.
+        task: Name of a progress bar; none is shown without it.
 
     Yields:
         The results, in the order of the symbols.
     """
-    ranges = symbol_ranges(*layers, rows=rows)
-    yield from current_workers().map(partial(_apply, function), _make_tasks(ranges, layers))
+    division = _divide(layers, rows)
+    tasks = _make_tasks(division.ranges, layers)
+    yield from division.watch(current_workers().map(partial(_apply, function), tasks), task)
 
 
-def map_layer(
+def map_layer(  # noqa: PLR0913 (an update names what it keeps)
     function: Callable[..., Any],
     *layers: pl.LazyFrame,
     rows: int,
     held: pl.LazyFrame | None = None,
     changed: pl.Series | None = None,
     stay: Collection[str] = (),
+    task: str = "",
 ) -> Iterator[Any]:
     """Compute the rows of a layer like ``map_symbols``; they need not pass this process.
 
@@ -172,18 +210,22 @@ def map_layer(
         held: The layer as it is, if its parts may be kept.
         changed: The symbols whose rows may differ from those held.
         stay: Fields of the ``NamedTuple`` that are rows of a layer.
+        task: As for ``map_symbols``.
 
     Yields:
         The results, in the order of the symbols. On a cluster, rows of a layer are a
         ``RemoteFrame``, and a part of ``held`` without changed symbols is a ``KeptPart``.
     """
-    ranges = list(symbol_ranges(*layers, rows=rows))
-    kept = _find_kept(ranges, held, changed)
-    todo = [symbols for symbols in ranges if symbols not in kept]
+    division = _divide(layers, rows)
+    kept = _find_kept(division.ranges, held, changed)
+    todo = [symbols for symbols in division.ranges if symbols not in kept]
     tasks = _make_tasks(todo, layers)
-    results = current_workers().map_frames(partial(_apply, function), tasks, stay)
-    for symbols in ranges:
-        yield kept[symbols] if symbols in kept else _label(next(results), symbols)
+    made = current_workers().map_frames(partial(_apply, function), tasks, stay)
+    results = (
+        kept[symbols] if symbols in kept else _label(next(made), symbols)
+        for symbols in division.ranges
+    )
+    yield from division.watch(results, task)
 
 
 def _find_kept(
@@ -210,9 +252,7 @@ def _label(result: Any, symbols: SymbolRange) -> Any:
     return result
 
 
-def _make_tasks(
-    ranges: Iterator[SymbolRange] | Sequence[SymbolRange], layers: Sequence[pl.LazyFrame]
-) -> Iterator[_Task]:
+def _make_tasks(ranges: Sequence[SymbolRange], layers: Sequence[pl.LazyFrame]) -> Iterator[_Task]:
     for symbols in ranges:
         yield _Task(
             symbols,
@@ -227,7 +267,7 @@ def _apply(function: Callable[..., Result], task: _Task) -> Result:
     return function(*(task.symbols.select(layer) for layer in task.layers))
 
 
-def symbol_ranges(*layers: pl.LazyFrame, rows: int) -> Iterator[SymbolRange]:
+def symbol_ranges(*layers: pl.LazyFrame, rows: int) -> Sequence[SymbolRange]:
     """Divide the symbols of layers into ranges.
 
     Args:
@@ -235,36 +275,42 @@ def symbol_ranges(*layers: pl.LazyFrame, rows: int) -> Iterator[SymbolRange]:
         rows: Minimum number of rows of a range, of all layers together. It has no effect if
             a layer has parts: each range is a part then, with the symbols up to the next.
 
-    Yields:
+    Returns:
         Ranges that hold each symbol once, in alphabetical order.
     """
+    return _divide(layers, rows).ranges
+
+
+def _divide(layers: Sequence[pl.LazyFrame], rows: int) -> _Division:
     parted = next((one for one in layers if isinstance(one, PartedLayer) and one.parts), None)
     if parted is not None:
-        yield from _follow_parts(parted, [layer for layer in layers if layer is not parted])
-    else:
-        yield from _fill_ranges(layers, rows)
+        return _follow_parts(parted, [layer for layer in layers if layer is not parted])
+    return _fill_ranges(layers, rows)
 
 
-def _fill_ranges(layers: Sequence[pl.LazyFrame], rows: int) -> Iterator[SymbolRange]:
-    first, total = None, 0
-    symbol = ""
-    for symbol, count in _count_rows(layers).iter_rows():
-        first, total = first or symbol, total + count
-        if total >= rows:
-            yield SymbolRange(first, symbol)
-            first, total = None, 0
-    if first is not None:
-        yield SymbolRange(first, symbol)
+def _fill_ranges(layers: Sequence[pl.LazyFrame], rows: int) -> _Division:
+    symbols, counts = _count_rows(layers)
+    ranges, heights, units = [], [], []
+    first, total = 0, 0
+    for last, count in enumerate(counts):
+        total += count
+        if total >= rows or last == len(counts) - 1:
+            ranges.append(SymbolRange(symbols[first], symbols[last]))
+            heights.append(total)
+            units.append(last + 1 - first)
+            first, total = last + 1, 0
+    return _Division(ranges, heights, units, "symbols")
 
 
-def _count_rows(layers: Sequence[pl.LazyFrame]) -> pl.DataFrame:
-    """Count the rows of each symbol, over all layers."""
+def _count_rows(layers: Sequence[pl.LazyFrame]) -> tuple[list[str], list[int]]:
+    """Count the rows of each symbol, over all layers, in order of the symbols."""
     symbols = pl.concat([layer.select(columns.SYMBOL) for layer in layers])
-    counts = symbols.group_by(columns.SYMBOL).len()
-    return counts.sort(columns.SYMBOL).collect(engine="streaming")
+    counts = symbols.group_by(columns.SYMBOL).len().sort(columns.SYMBOL)
+    names, heights = counts.collect(engine="streaming").get_columns()
+    return names.to_list(), heights.to_list()
 
 
-def _follow_parts(parted: PartedLayer, others: Sequence[pl.LazyFrame]) -> Iterator[SymbolRange]:
+def _follow_parts(parted: PartedLayer, others: Sequence[pl.LazyFrame]) -> _Division:
     """Divide symbols as a layer is divided; a new symbol joins the part before it."""
     ranges = [part.symbols for part in parted.parts]
     starts = [symbols.first for symbols in ranges]
@@ -272,7 +318,8 @@ def _follow_parts(parted: PartedLayer, others: Sequence[pl.LazyFrame]) -> Iterat
         place = max(bisect_right(starts, symbol) - 1, 0)
         first, last = ranges[place]
         ranges[place] = SymbolRange(min(first, symbol), max(last, symbol))
-    yield from ranges
+    heights = [part.height for part in parted.parts]
+    return _Division(ranges, heights, [1] * len(ranges), "parts")
 
 
 def _new_symbols(ranges: Sequence[SymbolRange], others: Sequence[pl.LazyFrame]) -> Iterator[str]:

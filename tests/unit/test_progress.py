@@ -1,12 +1,15 @@
 """Progress is shown in a terminal only."""
 
 import io
+from collections.abc import Callable, Iterable
 
+import polars as pl
 import pytest
 import rich
 from rich.console import Console
 
-from stock_volume.progress import progress, transfer
+from stock_volume.progress import progress, transfer, watch
+from stock_volume.symbols import map_layer, map_symbols
 
 
 class Terminal(io.StringIO):
@@ -61,3 +64,46 @@ def test_a_file_shows_its_bytes(
 def test_a_log_stays_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal only the log is written, whatever FORCE_COLOR says."""
     assert shown(monkeypatch, io.StringIO()) == 4 * "a line of the log\n"
+
+
+BARS = pl.LazyFrame({"Symbol": [symbol for symbol in "AABBBC" for _ in range(1000)]})
+
+
+def consume(results: Iterable[object]) -> int:
+    """Print a line of the log after each result, which also shows the progress so far."""
+    count = 0
+    for count, _ in enumerate(results, 1):  # noqa: B007
+        rich.get_console().print("a line of the log")
+    return count
+
+
+@pytest.mark.parametrize("work", [map_symbols, map_layer])
+def test_work_on_ranges_of_symbols_shows_symbols_and_rows(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[..., Iterable[object]]
+) -> None:
+    """What is done is counted in symbols and rows, with their rate."""
+    output = Terminal()
+    on_console(monkeypatch, output)
+    assert consume(work(pl.DataFrame.clear, BARS, rows=1500, task="measuring the sessions")) == 3
+    shown = output.getvalue()
+    assert "measuring the sessions" in shown
+    assert "0/3 symbols" in shown
+    assert "3/3 symbols, 6,000 rows, " in shown
+
+
+def test_work_without_a_name_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions that the service calls, too, leave the terminal alone."""
+    output = Terminal()
+    on_console(monkeypatch, output)
+    assert consume(map_symbols(pl.DataFrame.clear, BARS, rows=1500)) == 3
+    assert output.getvalue() == 3 * "a line of the log\n"
+
+
+def test_items_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items are counted as they are consumed."""
+    output = Terminal()
+    on_console(monkeypatch, output)
+    assert consume(watch("abc", "drawing", "figures")) == 3
+    assert "drawing" in output.getvalue()
+    assert "0/3 figures" in output.getvalue()
+    assert "3/3 figures" in output.getvalue()

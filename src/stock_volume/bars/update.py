@@ -244,6 +244,7 @@ def update_layers(
         held=held.prices,
         changed=news[columns.SYMBOL],
         stay=["prices"],
+        task="merging bars",
     ):
         if isinstance(merged, KeptPart):
             yield unchanged._replace(prices=merged)  # type: ignore[arg-type]  # not a frame

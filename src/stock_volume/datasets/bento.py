@@ -23,6 +23,7 @@ from stock_volume.checksums import DamagedFolderError, verify_checksums, write_c
 from stock_volume.datasets.preview import DescribedDataset, EntryMetadata
 from stock_volume.datasets.store import staging
 from stock_volume.files import write_atomically
+from stock_volume.progress import progress
 from stock_volume.project import PACKAGE, build_context
 from stock_volume.stored_model import (
     MODEL_DESCRIPTION,
@@ -248,10 +249,12 @@ class BentoDataset(StoreDataset[BentoContents, str]):
             # BentoML builds from no hidden folder, such as the one where the store stages.
             TemporaryDirectory() as folder,
             staging(store, self._name, BENTO_DESCRIPTION) as aside,
+            progress("building the Bento", 3, "steps") as advance,
         ):
             context = build_context(self._bentofile.parent, Path(folder))
             completed = Path(folder, self._bentofile.name)
             OmegaConf.save(options, completed)
+            advance(1)
             # BentoML reads no files outside the current folder.
             with chdir(context), _keeping_modules():
                 bento = bentoml.bentos.build_bentofile(
@@ -261,8 +264,10 @@ class BentoDataset(StoreDataset[BentoContents, str]):
                     build_ctx=str(context),
                     _bento_store=aside,
                 )
+            advance(1)
             _require_hashes(Path(bento.path, _REQUIREMENTS))
             write_checksums(Path(bento.path), exclude=[BENTO_DESCRIPTION])
+            advance(1)
         self._write_tag(str(bento.tag))
 
     def _find(self, tag: str) -> "bentoml.Bento":

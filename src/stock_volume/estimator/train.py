@@ -1,6 +1,7 @@
 """Train and measure the estimator."""
 
 import logging
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from stock_volume.boosters import (
 from stock_volume.errors import TooFewRowsError
 from stock_volume.estimator.grid import Cells, Grid, fold, make_grid
 from stock_volume.metrics import in_words, point_errors
+from stock_volume.progress import watch
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +126,14 @@ def train_estimator(features: pl.LazyFrame, parameters: EstimatorParameters) -> 
             f"the source has {len(rows.volume)} of the {_MIN_ROWS} bars that training and "
             "testing the estimator need: use a source with more bars"
         )
-    model, random_split = _fit_and_measure(
-        rows, random_test(len(rows.volume), parameters), parameters
+    splits = (
+        partial(random_test, len(rows.volume), parameters),
+        partial(late_test, rows.day, parameters.test_share),
     )
-    _, time_split = _fit_and_measure(rows, late_test(rows.day, parameters.test_share), parameters)
+    (model, random_split), (_, time_split) = (
+        _fit_and_measure(rows, split(), parameters)
+        for split in watch(splits, "fitting and measuring the estimator", "splits")
+    )
     metrics = EstimatorMetrics(random_split=random_split, time_split=time_split)
     for name, split in (("random split", random_split), ("split by time", time_split)):
         logger.info(

@@ -468,9 +468,10 @@ def adapt_backtest(
     Yields:
         The rows with adapted forecasts and quantiles, sorted by symbol and session.
     """
-    bias = measure_bias(map_symbols(sum_errors, raw, rows=BLOCK_ROWS), parameters)
+    errors = map_symbols(sum_errors, raw, rows=BLOCK_ROWS, task="errors of the forecasts")
+    bias = measure_bias(errors, parameters)
     adapted = partial(_adapt_rows, bias=bias, levels=tuple(levels), parameters=parameters)
-    yield from map_symbols(adapted, raw, rows=BLOCK_ROWS)
+    yield from map_symbols(adapted, raw, rows=BLOCK_ROWS, task="adapting forecasts")
 
 
 def _adapt_rows(

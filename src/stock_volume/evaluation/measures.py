@@ -1,6 +1,7 @@
 """Error measures of a backtest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,7 @@ from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantil
 from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKET, BUCKETS, VARIABILITIES, VARIABILITY
+from stock_volume.progress import watch
 
 PER_CENT: Final = 100.0
 
@@ -40,6 +42,7 @@ _ROUNDING: Final = 1e-9
 _OTHER_STOCKS: Final = "other stocks"
 _ETFS: Final = "ETFs"
 _SSE_HAR: Final = "sse_har"
+_TASK: Final = "measuring the backtest"
 
 _LOWER, _UPPER = INTERVAL_NAMES
 
@@ -198,31 +201,32 @@ def evaluate_backtest(
     universe = choose_universe(rows)
     headline = select_universe(rows, universe)
     measures = [*point_measures(FORECAST), *interval_measures(levels)]
+    numbered = partial(_measure_numbered, headline, measures)
+    tables: dict[str, Callable[[], object]] = {
+        "intervals_95": partial(bootstrap_intervals, headline, parameters),
+        "by_bucket": partial(numbered, BUCKET, BUCKETS),
+        "by_occasion": partial(numbered, OCCASION, OCCASIONS),
+        "by_variability": partial(numbered, VARIABILITY, VARIABILITIES),
+        "by_security": partial(_measure_securities, rows, measures),
+        "by_year": partial(_measure_years, headline, measures),
+        "baselines": partial(_measure_baselines, headline),
+        "by_horizon": partial(_measure_horizons, horizons, universe),
+    }
+    measured = {name: measure() for name, measure in watch(tuple(tables.items()), _TASK, "tables")}
     return BacktestMetrics.model_validate(
-        {
-            **measure_rows(headline, measures),
-            "universe": universe,
-            "intervals_95": bootstrap_intervals(headline, parameters),
-            "by_bucket": _measure_numbered(headline, measures, BUCKET, BUCKETS),
-            "by_occasion": _measure_numbered(headline, measures, OCCASION, OCCASIONS),
-            "by_variability": _measure_numbered(headline, measures, VARIABILITY, VARIABILITIES),
-            "by_security": _measure_securities(rows, measures),
-            "by_year": _measure_years(headline, measures),
-            "baselines": {
-                baseline: PointMetrics.model_validate(
-                    measure_rows(headline, point_measures(baseline))
-                )
-                for baseline in BASELINES
-            },
-            "plan": plan,
-            "by_horizon": _measure_horizons(
-                select_universe(horizons.collect(engine="streaming"), universe)
-            ),
-        }
+        {**measure_rows(headline, measures), "universe": universe, "plan": plan, **measured}
     )
 
 
-def _measure_horizons(rows: pl.DataFrame) -> dict[str, HorizonMetrics]:
+def _measure_baselines(rows: pl.DataFrame) -> dict[str, PointMetrics]:
+    return {
+        baseline: PointMetrics.model_validate(measure_rows(rows, point_measures(baseline)))
+        for baseline in BASELINES
+    }
+
+
+def _measure_horizons(backtest: pl.LazyFrame, universe: Universe) -> dict[str, HorizonMetrics]:
+    rows = select_universe(backtest.collect(engine="streaming"), universe)
     measures = [*point_measures(FORECAST), *interval_measures(HORIZON_LEVELS)]
     names = rows[HORIZON].unique(maintain_order=True)
     by_name = {name: rows.filter(pl.col(HORIZON) == name) for name in names}

@@ -19,12 +19,14 @@ from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.train import training_rows
 from stock_volume.forecaster.universe import BUCKET
+from stock_volume.progress import watch
 from stock_volume.symbols import symbol_ranges
 
 _REACH: Final = timedelta(days=550)
 """How far before the end of the training the errors of past forecasts count."""
 
 _BLOCK_ROWS: Final = 500_000
+_UNIT: Final = "ranges of symbols"
 _KEY: Final = (columns.SYMBOL, columns.DATE)
 
 
@@ -81,11 +83,12 @@ def forecast_adapted(
     every = pl.concat([past.join(wanted.lazy(), on=_KEY, how="anti"), wanted.lazy()])
     scored = every.filter(pl.col(ETA).is_not_null())
     ranges = list(symbol_ranges(every, rows=_BLOCK_ROWS))
-    sums = [sum_errors(symbols.select(scored)) for symbols in ranges]
+    watched = watch(ranges, "errors of the forecasts", _UNIT)
+    sums = [sum_errors(symbols.select(scored)) for symbols in watched]
     bias = measure_bias([sum_errors(wanted.clear()), *sums], adaptation)
     adapted = [
         adapt(symbols.select(every).sort(_KEY), bias, forecaster.levels, adaptation)
-        for symbols in ranges
+        for symbols in watch(ranges, "adapting forecasts", _UNIT)
     ]
     every_row = pl.concat([wanted.clear(), *adapted])
     horizons = forecaster.predict_horizons(rows, parameters.num_threads)

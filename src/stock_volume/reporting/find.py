@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -38,6 +39,7 @@ from stock_volume.forecaster.universe import (
     VARIABILITIES,
     VARIABILITY,
 )
+from stock_volume.progress import watch
 from stock_volume.reporting.findings import (
     CalibrationPoint,
     Findings,
@@ -68,6 +70,7 @@ _LIQUID_DOLLARS: Final = 1e6
 _YOUNG_NAMED: Final = 20
 _FILES_NAMED: Final = 10
 
+_TASK: Final = "finding what to report"
 _MONTH: Final = "month"
 _ERROR: Final = "error"
 _OUTSIDE: Final = "outside"
@@ -120,28 +123,35 @@ def find(
     measure = _Measurement(levels, parameters)
     of_month, short = _split_months(rows)
     names = _read_names(layers.forecast_features)
-    return Findings(
-        by_bucket=measure.add_intervals(rows, _numbered(BUCKET, BUCKETS), metrics.by_bucket),
-        by_occasion=measure.apart().add_intervals(
-            rows, _numbered(OCCASION, OCCASIONS), metrics.by_occasion
+    tables: dict[str, Callable[[], object]] = {
+        "by_bucket": partial(
+            measure.add_intervals, rows, _numbered(BUCKET, BUCKETS), metrics.by_bucket
         ),
-        by_variability=measure.add_intervals(
-            rows, _numbered(VARIABILITY, VARIABILITIES), metrics.by_variability
+        "by_occasion": partial(
+            measure.apart().add_intervals, rows, _numbered(OCCASION, OCCASIONS), metrics.by_occasion
         ),
-        by_security=measure.add_intervals(every, security_kinds(), metrics.by_security),
-        by_month=measure.groups(of_month, _equal_to(_MONTH, of_month)),
-        by_session=measure.apart().groups(
-            rows, {kind.value: pl.col(KIND) == kind.value for kind in SessionKind}
+        "by_variability": partial(
+            measure.add_intervals,
+            rows,
+            _numbered(VARIABILITY, VARIABILITIES),
+            metrics.by_variability,
         ),
-        short_months=short,
-        calibration=find_calibration(rows, levels),
-        unusual_sessions=find_unusual_sessions(rows),
-        examples=_find_examples(rows, names, measure),
-        next_session=find_next_session(layers),
-        young=find_young(layers.forecast_features, every, metrics.plan.min_sessions),
-        worst_files=find_worst_files(layers.files, layers.quarantine),
-        provenance=provenance,
-    )
+        "by_security": partial(measure.add_intervals, every, security_kinds(), metrics.by_security),
+        "by_month": partial(measure.groups, of_month, _equal_to(_MONTH, of_month)),
+        "by_session": partial(
+            measure.apart().groups,
+            rows,
+            {kind.value: pl.col(KIND) == kind.value for kind in SessionKind},
+        ),
+        "calibration": partial(find_calibration, rows, levels),
+        "unusual_sessions": partial(find_unusual_sessions, rows),
+        "examples": partial(_find_examples, rows, names, measure),
+        "next_session": partial(find_next_session, layers),
+        "young": partial(find_young, layers.forecast_features, every, metrics.plan.min_sessions),
+        "worst_files": partial(find_worst_files, layers.files, layers.quarantine),
+    }
+    found = {name: table() for name, table in watch(tuple(tables.items()), _TASK, "tables")}
+    return Findings.model_validate({"short_months": short, "provenance": provenance, **found})
 
 
 def _read_backtest(layers: ReportedLayers) -> pl.DataFrame:

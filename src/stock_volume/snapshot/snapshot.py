@@ -131,7 +131,8 @@ def take_snapshot(  # noqa: PLR0913, PLR0917 (six layers and a model go in)
 
 def _symbols(features: pl.LazyFrame) -> pl.DataFrame:
     # By ranges of symbols: Polars reads a whole layer into memory to find the last row of each.
-    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS))
+    task = "describing symbols"
+    return pl.concat(map_symbols(_describe_symbols, features, rows=_CHUNK_ROWS, task=task))
 
 
 def _describe_symbols(features: pl.DataFrame) -> pl.DataFrame:

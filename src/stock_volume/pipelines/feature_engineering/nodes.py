@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 import polars as pl
 
@@ -17,8 +18,13 @@ from stock_volume.features.schedule import (
 )
 from stock_volume.features.window import features_in_window
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
-from stock_volume.progress import watch_symbols
 from stock_volume.symbols import map_layer, map_symbols
+
+ESTIMATOR_TASK: Final = "features of the estimator"
+FORECASTER_TASK: Final = "features of the forecaster"
+"""Names of progress bars."""
+
+_SESSIONS_TASK: Final = "measuring the sessions"
 
 
 def engineer_features(
@@ -26,8 +32,8 @@ def engineer_features(
 ) -> Iterator[pl.DataFrame]:
     """Add the estimator's features to the prices, a range of symbols at a time."""
     del events  # an input so that this stage begins when the ingestion of events has ended
-    frames = map_layer(partial(add_features, parameters=parameters), prices, rows=chunk_rows)
-    yield from watch_symbols(frames, "features of the estimator", prices)
+    add = partial(add_features, parameters=parameters)
+    yield from map_layer(add, prices, rows=chunk_rows, task=ESTIMATOR_TASK)
 
 
 def describe_sessions(
@@ -37,9 +43,10 @@ def describe_sessions(
     earnings = earnings_of(events)
     calendar = sessions_around(earnings, exchange)
     if calendar.is_empty():
-        return market_sessions(map_symbols(sum_bars, prices, rows=chunk_rows), exchange)
+        market = map_symbols(sum_bars, prices, rows=chunk_rows, task=_SESSIONS_TASK)
+        return market_sessions(market, exchange)
     sum_up = partial(sum_bars_and_responses, calendar=calendar)
-    sums = list(map_symbols(sum_up, prices, earnings, rows=chunk_rows))
+    sums = list(map_symbols(sum_up, prices, earnings, rows=chunk_rows, task=_SESSIONS_TASK))
     sessions = market_sessions((one.market for one in sums), exchange)
     return add_to_sessions(sessions, (one.responses for one in sums), earnings.collect())
 
@@ -58,5 +65,4 @@ def engineer_forecast_features(  # noqa: PLR0913, PLR0917 (three layers go in)
     window = feature_window(sessions.collect(), forecaster, backtest)
     window = window._replace(calendar=sessions_around(earnings, exchange))
     compute = partial(features_in_window, window=window)
-    frames = map_layer(compute, prices, earnings, rows=chunk_rows)
-    yield from watch_symbols(frames, "features of the forecaster", prices)
+    yield from map_layer(compute, prices, earnings, rows=chunk_rows, task=FORECASTER_TASK)

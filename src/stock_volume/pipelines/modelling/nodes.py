@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -50,6 +51,7 @@ from stock_volume.forecaster.train import check_enough, latest_training_rows, tr
 from stock_volume.json_value import Json
 from stock_volume.lineage.digests import fingerprint, git_revision, package_versions
 from stock_volume.metrics import in_words
+from stock_volume.progress import watch
 from stock_volume.reporting.find import ReportedLayers, find
 from stock_volume.reporting.findings import Findings, Provenance
 from stock_volume.reporting.html import ReportedResults, write_html
@@ -228,13 +230,17 @@ def draw_backtest(
     backtest: pl.LazyFrame, forecaster: Forecaster
 ) -> tuple[Plot, Plot, Plot, Plot, Plot]:
     """Draw the figures of the backtest and the importance of the features."""
-    return (
-        plot_calibration(backtest, forecaster.levels),
-        plot_reliability(backtest),
-        plot_errors(backtest),
-        plot_symbols(backtest),
-        plot_importance(forecaster.importance()),
+    figures = (
+        partial(plot_calibration, backtest, forecaster.levels),
+        partial(plot_reliability, backtest),
+        partial(plot_errors, backtest),
+        partial(plot_symbols, backtest),
+        partial(plot_importance, forecaster.importance()),
     )
+    calibration, reliability, errors, symbols, importance = (
+        draw() for draw in watch(figures, "drawing", "figures")
+    )
+    return calibration, reliability, errors, symbols, importance
 
 
 def write_model_card(forecaster: Forecaster, metrics: BacktestMetrics) -> str:

@@ -54,6 +54,7 @@ from stock_volume.forecaster.log import (
 from stock_volume.forecaster.model import Forecaster
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.pipelines.data_processing.nodes import ingest_watched, read_events
+from stock_volume.pipelines.feature_engineering.nodes import ESTIMATOR_TASK, FORECASTER_TASK
 from stock_volume.symbols import map_layer
 from stock_volume.workers import change_frame, clear_frame
 
@@ -229,7 +230,9 @@ def update_features(
         # Within a part, computing all costs less than finding out which have changed.
         add = partial(add_features, parameters=parameters)
         changed = pending[columns.SYMBOL]
-        yield from map_layer(add, prices, rows=chunk_rows, held=held, changed=changed)
+        yield from map_layer(
+            add, prices, rows=chunk_rows, held=held, changed=changed, task=ESTIMATOR_TASK
+        )
 
 
 def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are made from)
@@ -258,6 +261,7 @@ def update_forecast_features(  # noqa: PLR0913, PLR0917 (they are what they are 
             rows=chunk_rows,
             held=held,
             changed=pl.concat([symbols, expired_symbols(held, window)]),
+            task=FORECASTER_TASK,
         )
 
 
