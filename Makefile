@@ -29,7 +29,7 @@ export BENTOML_DO_NOT_TRACK := True
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-slow coverage mutation lint format viz viz-site notebook build docs serve bench \
   bench-full bench-forecaster bench-serve bench-update dask-check soak crash-check fuzz reproduce container-check tune lineage lock sbom audit \
-  features-doc reference schemas airflow-dags airflow-check \
+  features-doc reference schemas airflow-dags airflow-check airflow-container-check \
   airflow-picture clean clean-data
 
 help: ## List the targets
@@ -115,6 +115,9 @@ reproduce: $(VENV)/.installed ## Rebuild a Bento in a clean clone of its revisio
 
 container-check: $(VENV)/.dev-installed ## Build an image from the latest Bento and send it requests (root, Debian)
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/container/check.sh
+
+airflow-container-check: $(VENV)/.dev-installed ## Build Airflow's image, run the DAG in it and compare the results (root, Debian)
+	BIN="$(CURDIR)/$(BIN)" tests/container/airflow.sh
 
 tune: $(VENV)/.dev-installed ## Search for better parameters; kedro run --env tuned uses them
 	$(BIN)/kedro run --pipelines tuning $(PARAMS)

@@ -4,37 +4,26 @@
 #   make container-check      as root on Debian or a relative of it; some two minutes
 #
 # It is not part of `make test` because it installs system packages where they are missing and
-# fetches some hundred megabytes. No Docker engine is needed: buildah builds, podman runs.
+# fetches some hundred megabytes.
 #
 #   BENTOML_HOME     the store to take the Bento from; ~/bentoml by default
 #   DEBIAN_MIRROR    where debootstrap fetches Debian, if not from its default
 #   KEEP_IMAGE       set it to keep the image
 set -euo pipefail
 
+readonly CHECK=container-check
+# shellcheck source=tests/container/common.sh
+source "$(dirname "$0")/common.sh"
+
 readonly BASE=docker.io/library/python:3.11-slim # what the Dockerfile of a Bento begins with
 readonly BENTO=stock_volume:latest
 readonly IMAGE=localhost/stock_volume:container-check
 readonly CONTAINER=stock_volume-container-check-$$
-readonly CERTIFICATES=/etc/ssl/certs/ca-certificates.crt # Debian's, in the image
 readonly MUST_NOT_IMPORT="kedro pandas dask jupyter" # a run needs them, the service does not
 readonly READY_WITHIN=60 # seconds
 readonly STOPPED_WITHIN=15
 
 export BENTOML_HOME=${BENTOML_HOME:-$HOME/bentoml}
-export DO_NOT_TRACK=1 BENTOML_DO_NOT_TRACK=True
-# Steps of the build run in a chroot: that needs no namespaces, so it works inside a container, too.
-export BUILDAH_ISOLATION=chroot
-
-work=$(mktemp -d)
-base_container=
-
-say() { printf '%s\n' "$*"; }
-fail() {
-  printf 'container-check: %s\n' "$*" >&2
-  exit 1
-}
-
-since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
 
 clean_up() {
   local status=$?
@@ -56,21 +45,6 @@ trap 'exit 130' INT TERM
 
 # --- what is needed -------------------------------------------------------------------------
 
-need_tools() {
-  local command missing=()
-  for command in buildah podman runc debootstrap curl; do
-    command -v "$command" > /dev/null || missing+=("$command")
-  done
-  [[ ${#missing[@]} -eq 0 ]] && return
-  if [[ $EUID -ne 0 ]] || ! command -v apt-get > /dev/null; then
-    fail "install ${missing[*]}, or run this as root where there is apt-get"
-  fi
-  say "installing ${missing[*]}"
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-    "${missing[@]}" > /dev/null
-}
-
 need_bento() {
   local path
   command -v bentoml > /dev/null || fail "there is no command bentoml: use 'make container-check'"
@@ -82,89 +56,14 @@ need_bento() {
   say "bento: $bento of $BENTOML_HOME"
 }
 
-# --- the base image -------------------------------------------------------------------------
-
-need_base_image() {
-  if buildah inspect --type image "$BASE" > /dev/null 2>&1; then
-    say "base: $BASE, already here$(podman image inspect \
-      --format '{{if index .Labels "stock_volume.stand_in"}} (a stand-in){{end}}' "$BASE")"
-  elif timeout 120 buildah pull --quiet "$BASE" > "$work/pull.log" 2>&1; then
-    say "base: $BASE, pulled"
-  else
-    [[ $EUID -eq 0 ]] \
-      || fail "cannot pull $BASE, and a stand-in takes root: $(tail -n 1 "$work/pull.log")"
-    say "base: no registry answers; making a stand-in for $BASE (remove it with: buildah rmi $BASE)"
-    make_stand_in
-  fi
-}
-
 # Debian 12 has Python 3.11. What differs from the real image: Debian's own build of Python, and
 # a few packages more.
 make_stand_in() {
-  local root
-  base_container=$(buildah from scratch)
-  root=$(buildah mount "$base_container")
-  debootstrap --variant=minbase \
-    --include=ca-certificates,python3,python3-pip,python3-venv,python-is-python3 \
-    bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} > "$work/debootstrap.log" 2>&1 \
-    || fail "debootstrap failed: $(tail -n 3 "$work/debootstrap.log")"
-  # Debian forbids pip to install beside its packages; the real image does not, and a Bento's
-  # Dockerfile counts on that.
-  rm -f "$root"/usr/lib/python3*/EXTERNALLY-MANAGED
-  # Nor does the real image keep what apt has fetched.
-  cat > "$root/etc/apt/apt.conf.d/docker-clean" << 'END'
-DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
-END
-  rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-  buildah config --cmd python3 --label stock_volume.stand_in=debootstrap "$base_container"
-  buildah commit --quiet --rm "$base_container" "$BASE" > /dev/null
-  base_container=
+  begin_stand_in ca-certificates python3 python3-pip python3-venv python-is-python3
+  buildah config --cmd python3 "$base_container"
 }
 
 # --- the image ------------------------------------------------------------------------------
-
-# Print what pip on this machine is set to, by its files or environment: pip_setting index-url.
-pip_setting() {
-  python3 -m pip config list 2> /dev/null | sed -n "s/^[^=]*[.]$1='\(.*\)'\$/\1/p" | head -n 1 \
-    || true
-}
-
-# The same without folders of this machine, which a build does not see: one address a line.
-pip_addresses() { pip_setting "$1" | tr ' ' '\n' | { grep -E '^https?://' || true; }; }
-
-toml_list() { sed 's/.*/"&"/' | paste -sd ,; }
-
-# Inside the build, pip and uv must ask the registry that this machine asks, and trust what it
-# trusts. Their settings are files made now, so that none in the repository names a host, and are
-# mounted, so that none stays in the image. (Arguments do not help: the Dockerfile declares none.)
-write_build_settings() {
-  local index extra trusted certificates
-  index=$(pip_addresses index-url)
-  extra=$(pip_addresses extra-index-url)
-  trusted=$(pip_setting trusted-host)
-  certificates=$(pip_setting cert)
-  certificates=${certificates:-${SSL_CERT_FILE:-}}
-  {
-    say '[global]'
-    [[ -z $index ]] || say "index-url = $index"
-    [[ -z $extra ]] || say "extra-index-url = $(paste -sd ' ' <<< "$extra")"
-    [[ -z $trusted ]] || say "trusted-host = $trusted"
-    [[ -z $certificates ]] || say "cert = $CERTIFICATES"
-  } > "$work/pip.conf"
-  {
-    [[ -z $index ]] || say "index-url = \"$index\""
-    [[ -z $extra ]] || say "extra-index-url = [$(toml_list <<< "$extra")]"
-    [[ -z $trusted ]] || say "allow-insecure-host = [$(tr ' ' '\n' <<< "$trusted" | toml_list)]"
-    [[ -z $certificates ]] || say 'native-tls = true'
-  } > "$work/uv.toml"
-  # Not by --opt volume=: BentoML makes one argument of all of them.
-  local mounts=("$work/pip.conf:/etc/pip.conf:ro" "$work/uv.toml:/etc/uv/uv.toml:ro")
-  [[ -z $certificates ]] || mounts+=("$certificates:$CERTIFICATES:ro")
-  printf '[containers]\nvolumes = [%s]\n' "$(printf '%s\n' "${mounts[@]}" | toml_list)" \
-    > "$work/containers.conf"
-}
 
 build() {
   say "image: building it with bentoml containerize"
@@ -295,7 +194,7 @@ stop() {
 
 need_tools
 need_bento
-need_base_image
+need_base_image "$BASE" make_stand_in
 build
 start
 check_http
