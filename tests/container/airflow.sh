@@ -66,7 +66,7 @@ trap 'exit 130' INT TERM
 make_stand_in() {
   begin_stand_in ca-certificates curl python3 python3-pip python3-venv python-is-python3
   install -m 644 deploy/airflow/requirements.lock "$root/opt/airflow.lock"
-  CONTAINERS_CONF="$work/build.conf" buildah run "$base_container" -- sh -ec '
+  buildah run "${mounts[@]/#/--volume=}" "$base_container" -- sh -ec '
     useradd --uid 50000 --gid 0 --create-home airflow
     python -m venv /opt/airflow
     /opt/airflow/bin/pip install --quiet --no-cache-dir --require-hashes -r /opt/airflow.lock

@@ -16,6 +16,7 @@ export BUILDAH_ISOLATION=chroot
 work=$(mktemp -d)
 base_container=
 root=
+mounts=() # of a build: FILE:PLACE:ro
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -120,7 +121,7 @@ write_build_settings() {
     [[ -z $certificates ]] || say 'native-tls = true'
   } > "$work/uv.toml"
   # Not by --opt volume=: BentoML makes one argument of all of them.
-  local mounts=("$work/pip.conf:/etc/pip.conf:ro" "$work/uv.toml:/etc/uv/uv.toml:ro")
+  mounts=("$work/pip.conf:/etc/pip.conf:ro" "$work/uv.toml:/etc/uv/uv.toml:ro")
   [[ -z $certificates ]] || mounts+=("$certificates:$CERTIFICATES:ro")
   printf '[containers]\nvolumes = [%s]\n' "$(printf '%s\n' "${mounts[@]}" | toml_list)" \
     > "$work/containers.conf"
