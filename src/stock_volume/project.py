@@ -1,7 +1,10 @@
 """The files of the project that are not modules: in a checkout, or inside an installed wheel."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 PACKAGE: Final = Path(__file__).parent
@@ -44,23 +47,26 @@ def configuration_folder() -> str:
     return project_file(_CONF) if _PACKAGED.is_dir() else _CONF
 
 
-def build_context(project: Path, scratch: Path) -> Path:
+@contextmanager
+def build_context(project: Path) -> Iterator[Path]:
     """Find the folder that a Bento is built from.
 
     Args:
         project: Folder of the bentofile. A wheel's has no sources.
-        scratch: An empty folder.
 
-    Returns:
-        The folder itself if it has sources; otherwise a copy in ``scratch``, with this package.
+    Yields:
+        The folder itself if it has sources; otherwise a temporary copy, with this package. BentoML
+        builds from no hidden folder, such as the one that a wheel may be in.
     """
     if (project / _SOURCES).is_dir():
-        return project
-    context = scratch / project.name
-    shutil.copytree(project, context)
-    shutil.copytree(
-        PACKAGE,
-        context / _SOURCES / PACKAGE.name,
-        ignore=shutil.ignore_patterns(_PACKAGED.name, "__pycache__"),
-    )
-    return context
+        yield project
+        return
+    with TemporaryDirectory(prefix=f"{PACKAGE.name}-") as scratch:
+        context = Path(scratch, project.name)
+        shutil.copytree(project, context)
+        shutil.copytree(
+            PACKAGE,
+            context / _SOURCES / PACKAGE.name,
+            ignore=shutil.ignore_patterns(_PACKAGED.name, "__pycache__"),
+        )
+        yield context

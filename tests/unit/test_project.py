@@ -37,7 +37,8 @@ def test_a_checkout_has_its_files() -> None:
     """Kedro finds the configuration in the project, whatever the folder is called."""
     assert project_file("bentofile.yaml") == str(CHECKOUT / "bentofile.yaml")
     assert configuration_folder() == "conf"
-    assert build_context(CHECKOUT, Path("unused")) == CHECKOUT
+    with build_context(CHECKOUT) as context:
+        assert context == CHECKOUT
     assert modules() == sorted(PACKAGE.rglob("*.py"))
 
 
@@ -48,17 +49,16 @@ def test_a_wheel_has_its_own(wheel: Path) -> None:
     assert modules() == [wheel / "__init__.py"]
 
 
-def test_a_wheel_builds_bentos_of_its_modules(wheel: Path, tmp_path: Path) -> None:
-    """The files and the modules are laid out as in a checkout."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    context = build_context(wheel / "_project", scratch)
-    assert sorted(
-        file.relative_to(context).as_posix() for file in context.rglob("*") if file.is_file()
-    ) == [
-        "bentofile.yaml",
-        "service.py",
-        "src/stock_volume/__init__.py",
-        "src/stock_volume/page/index.html",
-    ]
-    assert not list(context.rglob("__pycache__"))
+def test_a_wheel_builds_bentos_of_its_modules(wheel: Path) -> None:
+    """The files and the modules are laid out as in a checkout, in a folder that does not stay."""
+    with build_context(wheel / "_project") as context:
+        assert sorted(
+            file.relative_to(context).as_posix() for file in context.rglob("*") if file.is_file()
+        ) == [
+            "bentofile.yaml",
+            "service.py",
+            "src/stock_volume/__init__.py",
+            "src/stock_volume/page/index.html",
+        ]
+        assert not list(context.rglob("__pycache__"))
+    assert not context.parent.exists()

@@ -246,12 +246,11 @@ class BentoDataset(StoreDataset[BentoContents, str]):
         options = OmegaConf.merge(OmegaConf.load(self._bentofile), {"models": list(data.models)})
         store = BentoMLContainer.bento_store.get()
         with (
-            # BentoML builds from no hidden folder, such as the one where the store stages.
-            TemporaryDirectory() as folder,
+            build_context(self._bentofile.parent) as context,
             staging(store, self._name, BENTO_DESCRIPTION) as aside,
+            TemporaryDirectory() as folder,  # below the one that the next save deletes
             progress("building the Bento", 3, "steps") as advance,
         ):
-            context = build_context(self._bentofile.parent, Path(folder))
             completed = Path(folder, self._bentofile.name)
             OmegaConf.save(options, completed)
             advance(1)

@@ -273,6 +273,15 @@ class TestBentoModelDataset:
         assert (old.exists(), new.exists()) == (False, True)
 
 
+def test_killed_build_leaves_nothing_outside_the_store(tmp_path: Path) -> None:
+    """The next save deletes all of it; the system's temporary folder has none."""
+    home = tmp_path / "home"
+    killed = save_in_a_process(home, tmp_path, kill_at="bentoml.bentos.build_bentofile")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list((home / ".bentos.partial").rglob("bentofile.yaml"))
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 SAVE = """
 import os, signal, sys, warnings
 from pathlib import Path
@@ -280,17 +289,20 @@ from unittest import mock
 
 warnings.simplefilter("ignore")
 import bentoml
-from stock_volume.datasets import BentoModelDataset
-from stock_volume.stored_model import StoredModel
+from stock_volume.datasets import BentoDataset, BentoModelDataset
+from stock_volume.project import project_file
+from stock_volume.stored_model import BentoContents, StoredModel
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 folder, function = sys.argv[1:]
-dataset = BentoModelDataset("estimator", f"{folder}/estimator.json")
 if function:
     mock.patch(function, die).start()
-dataset.save(StoredModel({"a.txt": "text"}))
+if function.startswith("bentoml.bentos"):
+    bentofile = project_file("bentofile.yaml")
+    BentoDataset("service", f"{folder}/bento.json", bentofile).save(BentoContents((), {}))
+BentoModelDataset("estimator", f"{folder}/estimator.json").save(StoredModel({"a.txt": "text"}))
 print(len(bentoml.models.list()))
 """
 
@@ -298,7 +310,7 @@ print(len(bentoml.models.list()))
 def save_in_a_process(
     home: Path, folder: Path, kill_at: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Save a model in a process, which may be killed when it calls a function."""
+    """Save a model, or build a Bento, in a process that may be killed when it calls a function."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     return subprocess.run(
