@@ -16,6 +16,7 @@ from typing import Final
 from stock_volume import columns
 from stock_volume.bars.archive import LISTING_FILE, STOCKS_FOLDER
 from stock_volume.errors import SourceError
+from stock_volume.files import sync
 
 SECURITY_NAMES: Final = {
     "AAPL": "Apple Inc. - Common Stock",
@@ -46,7 +47,10 @@ def lay_out_sample(folder: Path) -> Path:
         _write_bars(aside / STOCKS_FOLDER)
         _write_listing(aside / LISTING_FILE)
         aside.chmod(0o755)  # mkdtemp makes it private
+        for path in aside.rglob("*"):
+            sync(path)
         aside.rename(folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
