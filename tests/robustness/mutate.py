@@ -1,7 +1,8 @@
 """``make mutation``: change the code at random places; the package's own unit tests must notice.
 
 Cosmic Ray finds the places and makes the mutants. Places are drawn first, and then one mutant of
-each, so that operators with many alternatives do not dominate. Annotations are left alone.
+each, so that operators with many alternatives do not dominate. What changes no result is left
+alone: annotations, caches, and the flags of data classes.
 """
 
 import argparse
@@ -30,6 +31,9 @@ PACKAGES: Final = ("bars", "features", "forecaster")
 COPIED: Final = ("src", "tests", "conf", "docs", "deploy", "pyproject.toml")
 MOST_SECONDS: Final = 300
 """A mutant whose tests take more CPU time counts as killed: it does not end."""
+
+UNOBSERVABLE: Final = ("cache", "lru_cache", "dataclass")
+"""Decorators that change no result."""
 
 Position = tuple[int, int]
 
@@ -75,7 +79,7 @@ def draw(package: str, number: int, seed: int) -> list[Mutant]:
 
 def find_places(code: str) -> dict[Position, list[tuple[str, int]]]:
     """Find what can be changed: operator and occurrence, by position."""
-    annotations = list(find_annotations(code))
+    left_alone = list(find_what_changes_no_result(code))
     places: dict[Position, list[tuple[str, int]]] = defaultdict(list)
     tree = get_ast(code)
     for name in sorted(cosmic_ray.plugins.operator_names()):
@@ -86,20 +90,27 @@ def find_places(code: str) -> dict[Position, list[tuple[str, int]]]:
             start for node in ast_nodes(tree) for start, _ in operator().mutation_positions(node)
         ]
         for occurrence, start in enumerate(positions):
-            if not any(first <= start < last for first, last in annotations):
+            if not any(first <= start < last for first, last in left_alone):
                 places[start].append((name, occurrence))
     return places
 
 
-def find_annotations(code: str) -> Iterator[tuple[Position, Position]]:
-    """Find the positions of annotations, between which nothing is changed."""
+def find_what_changes_no_result(code: str) -> Iterator[tuple[Position, Position]]:
+    """Find the positions of annotations and of decorators that no test can observe."""
     for node in ast.walk(ast.parse(code)):
         annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
         if annotation is not None:
-            yield (
-                (annotation.lineno, annotation.col_offset),
-                (annotation.end_lineno, annotation.end_col_offset),
-            )
+            yield _bounds_of(annotation)
+        for decorator in getattr(node, "decorator_list", []):
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if getattr(called, "id", "") in UNOBSERVABLE:
+                yield _bounds_of(decorator)
+
+
+def _bounds_of(node: ast.expr) -> tuple[Position, Position]:
+    """Return where an expression begins and ends; a decorator begins with its at sign."""
+    begin = (node.lineno, max(node.col_offset - 1, 0))
+    return begin, (node.end_lineno or node.lineno, node.end_col_offset or 0)
 
 
 def mutate(

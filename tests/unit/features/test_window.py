@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_volume import columns
+from stock_volume.features.horizon import list_horizons
 from stock_volume.features.quantities import BARS_SO_FAR
 from stock_volume.features.registry import FORECAST_FEATURES, first_bar, forecast_features
 from stock_volume.features.schedule import NO_EVENTS
@@ -59,6 +60,19 @@ def test_all_symbols_are_stale_when_features_see_other_bars() -> None:
     assert first_bar(same_year.first_target) == first_bar(FIRST_TARGET)
     assert stale_symbols(HELD.lazy(), SYMBOLS[:0], same_year, no_events).is_empty()
     stale = stale_symbols(HELD.lazy(), SYMBOLS[:0], later, no_events)
+    assert stale.sort().to_list() == SYMBOLS.to_list()
+
+
+@pytest.mark.parametrize(("held", "wanted"), [((), (2,)), ((2,), ()), ((2,), (3,)), ((2, 3), (2,))])
+def test_all_symbols_are_stale_when_horizons_differ(
+    held: tuple[int, ...], wanted: tuple[int, ...]
+) -> None:
+    """A horizon that the layer lacks, or that is no longer wanted, makes every symbol stale."""
+    before, now = (WINDOW._replace(horizons=list_horizons(of, ())) for of in (held, wanted))
+    layer = features_in_window(BARS, NO_EVENTS.events, before).lazy()
+    no_events = NO_EVENTS.events.lazy()
+    assert stale_symbols(layer, SYMBOLS[:0], before, no_events).is_empty()
+    stale = stale_symbols(layer, SYMBOLS[:0], now, no_events)
     assert stale.sort().to_list() == SYMBOLS.to_list()
 
 
