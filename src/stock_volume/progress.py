@@ -62,13 +62,15 @@ def watch(items: Sequence[Item], description: str, unit: str) -> Iterator[Item]:
     """Show how many items have been consumed.
 
     Args:
-        items: The items.
+        items: The items; nothing is shown without any.
         description: Name of the task.
         unit: Plural name of an item.
 
     Yields:
         The items.
     """
+    if not items:
+        return
     with progress(description, len(items), unit) as advance:
         for item in items:
             yield item

@@ -145,8 +145,7 @@ class StoredModel:
         """
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-        task = f"writing {folder.parent.name}"
-        for name, frame in watch(tuple(self.frames.items()), task, "tables"):
+        for name, frame in watch(tuple(self.frames.items()), "writing the model", "tables"):
             frame.sink_parquet(folder / (name + _FRAME_SUFFIX), row_group_size=_ROW_GROUP_ROWS)
         write_checksums(folder, exclude=[MODEL_DESCRIPTION])
 

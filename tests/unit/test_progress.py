@@ -107,3 +107,11 @@ def test_items_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "drawing" in output.getvalue()
     assert "0/3 figures" in output.getvalue()
     assert "3/3 figures" in output.getvalue()
+
+
+def test_no_items_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no bar from 0 to 0."""
+    output = Terminal()
+    on_console(monkeypatch, output)
+    assert consume(watch("", "drawing", "figures")) == 0
+    assert not output.getvalue()
