@@ -1,4 +1,4 @@
-"""``make fuzz``: mutated archives, listings and files of events, with bounds on time and memory.
+"""``make fuzz``: mutated archives, listings, files of events and answers, with bounds.
 
 A try survives if the input is read or refused with an error of this project, no row is lost, and
 time and memory stay within bounds. What fails is written to ``tests/robustness/corpus``, which the
@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from stock_volume.bars.archive import open_archive
 from stock_volume.bars.ingest import IngestionParameters, ingest
@@ -24,6 +25,15 @@ from stock_volume.errors import StockVolumeError
 from stock_volume.events.ingest import ingest_event_files
 from stock_volume.events.rules import EventParameters
 from stock_volume.events.source import EventFile, EventFiles
+from tests.robustness.answers import (
+    CALENDAR,
+    EDGAR,
+    YAHOO,
+    fetch_yahoo,
+    mutate_answers,
+    read_calendar,
+    read_edgar,
+)
 
 CORPUS: Final = Path(__file__).with_name("corpus")
 MOST_SECONDS: Final = 10.0
@@ -39,7 +49,7 @@ EVENTS: Final = (
 TOKENS: Final = (
     b"\n", b"\r\n", b"\r", b",", b";", b"\t", b"|", b'"', b"'", b"\0", b"\xff\xfe", b"\xef\xbb\xbf",
     b"nan", b"inf", b"-1", b"1e999", b"2020-02-30", b"03/01/2020", b"Date", b"Symbol", b"Ticker",
-    b"\xe2\x80\xae", b"=1+1", b"../", b"9" * 400, b"," * 300, b"\n" * 3000,
+    b"\xe2\x80\xae", b"=1+1", b"../", b"9" * 400, b"," * 300, b"\n" * 3000, b"[" * 100_000, b"NaN",
 )  # fmt: skip
 
 
@@ -92,11 +102,26 @@ def read_events(content: bytes) -> None:
         raise AssertionError(f"{rows} rows were read, some of them were lost")
 
 
+def read_yahoo(content: bytes) -> None:
+    """Ingest what Yahoo answers, unless it is a reason why there is nothing."""
+    answer = fetch_yahoo(content)
+    if isinstance(answer, bytes):
+        read_archive(archive_of(answer, LISTING))
+
+
+def mutate_answer(documents: Mapping[str, Any], chance: random.Random) -> bytes:
+    """Mutate one of the documents of a service."""
+    return mutate_answers(documents, partial(mutate, chance=chance), chance)
+
+
 ATTACKS: Final[dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes], None]]]] = {
     "archive": (lambda chance: mutate(archive_of(BARS, LISTING), chance), read_archive),
     "bars": (lambda chance: archive_of(mutate(BARS, chance), LISTING), read_archive),
     "listing": (lambda chance: archive_of(BARS, mutate(LISTING, chance)), read_archive),
     "events": (lambda chance: mutate(EVENTS, chance), read_events),
+    "edgar": (partial(mutate_answer, EDGAR), read_edgar),
+    "calendar": (partial(mutate_answer, CALENDAR), read_calendar),
+    "yahoo": (partial(mutate_answer, YAHOO), read_yahoo),
 }
 """How each kind of input is made, and read."""
 
@@ -125,11 +150,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--attacks", nargs="+", default=list(ATTACKS), choices=list(ATTACKS))
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     print(f"{'attack':12} {'tries':>6} {'survivors':>9}")
     failures = []
-    for name, (make, read) in ATTACKS.items():
+    for name in options.attacks:
+        make, read = ATTACKS[name]
         chance = random.Random(f"{name} {options.seed}")  # noqa: S311 (inputs, no secrets)
         failed = 0
         for number in range(options.tries):

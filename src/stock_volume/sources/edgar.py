@@ -6,8 +6,17 @@ lists the latest filings of a company and names files with the earlier ones.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from stock_volume.errors import SourceError
 from stock_volume.events.rules import POST, PRE
@@ -37,6 +46,65 @@ _SHOWN: Final = 10
 
 EventRow = tuple[str, date, str]
 """Symbol, date and time of an event."""
+
+_Model = TypeVar("_Model")
+
+
+class _Ticker(BaseModel):
+    ticker: str
+    cik_str: int = Field(ge=0, lt=10**10)
+
+
+class _Filing(NamedTuple):
+    form: str
+    items: str
+    accepted: datetime
+
+
+def _read_moment(text: object) -> datetime:
+    if not isinstance(text, str):
+        raise ValueError("expected text")  # noqa: TRY004 (pydantic reports ValueError)
+    moment = datetime.fromisoformat(text)
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError("time zones would move it out of the calendar")
+    return moment
+
+
+class _Filings(BaseModel):
+    """Columns of a table."""
+
+    form: tuple[str, ...]
+    items: tuple[str, ...]
+    accepted: tuple[Annotated[datetime, BeforeValidator(_read_moment)], ...] = Field(
+        alias="acceptanceDateTime"
+    )
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if not len(self.form) == len(self.items) == len(self.accepted):
+            raise ValueError("the columns have different lengths")
+        return self
+
+    def filings(self) -> Iterator[_Filing]:
+        return map(_Filing, self.form, self.items, self.accepted)
+
+
+class _File(BaseModel):
+    name: str = Field(pattern=r"^[\w.-]+$")
+
+
+class _CompanyFilings(BaseModel):
+    recent: _Filings
+    files: tuple[_File, ...]
+
+
+class _Company(BaseModel):
+    filings: _CompanyFilings
+
+
+_TICKERS: Final = TypeAdapter(dict[str, _Ticker])
+_COMPANY: Final = TypeAdapter(_Company)
+_FILINGS: Final = TypeAdapter(_Filings)
 
 
 class EdgarEvents:
@@ -83,7 +151,9 @@ class EdgarEvents:
         """
         headers = {"User-Agent": self._contact, "Accept-Encoding": "gzip"}
         with JsonServer(headers, self._parameters, _HINT) as server:
-            ciks = _read_tickers(server.fetch(self._tickers_url), self._tickers_url)
+            document = server.fetch(self._tickers_url)
+            tickers = _read(_TICKERS, document, self._tickers_url, "a table of symbols").values()
+            ciks = {row.ticker.upper(): row.cik_str for row in tickers}
             known = {symbol: ciks[_plain(symbol)] for symbol in symbols if _plain(symbol) in ciks}
             logger.info("EDGAR lists %d of %d symbols", len(known), len(symbols))
             with progress("reading EDGAR", len(known), "symbols") as advance:
@@ -94,12 +164,12 @@ class EdgarEvents:
         return rows
 
     def _fetch_symbol(self, server: JsonServer, symbol: str, cik: int) -> list[EventRow]:
-        filings = list(self._list_filings(server, f"CIK{cik:010}.json"))
-        in_new_york = is_new_york_time([moment for _, moment in filings])
+        filings = list(self._list_filings(server, cik))
+        in_new_york = is_new_york_time([filing.accepted for filing in filings])
         moments = {
-            local_time(moment, in_new_york=in_new_york)
-            for (form, items), moment in filings
-            if form == _FORM and _has_results(items, moment)
+            local_time(filing.accepted, in_new_york=in_new_york)
+            for filing in filings
+            if filing.form == _FORM and _has_results(filing)
         }
         closes = NYSE.close
         return [
@@ -107,24 +177,18 @@ class EdgarEvents:
             for moment in sorted(moments)
         ]
 
-    def _list_filings(
-        self, server: JsonServer, name: str
-    ) -> Iterator[tuple[tuple[str, str], datetime]]:
-        address = f"{self._submissions_url}{name}"
+    def _list_filings(self, server: JsonServer, cik: int) -> Iterator[_Filing]:
+        address = f"{self._submissions_url}CIK{cik:010}.json"
         document = server.fetch(address)
         if document is None:
             return
-        try:
-            filings = document.get("filings", {"recent": document, "files": []})
-            recent = filings["recent"]
-            listed = zip(recent["form"], recent["items"], recent["acceptanceDateTime"], strict=True)
-            for form, items, accepted in listed:
-                yield (form, items), datetime.fromisoformat(accepted)
-            older = [file["name"] for file in filings["files"]]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SourceError(f"{address}: not a list of filings ({error!r})") from error
-        for file in older:
-            yield from self._list_filings(server, file)
+        filings = _read(_COMPANY, document, address, "a list of filings").filings
+        yield from filings.recent.filings()
+        for file in filings.files:
+            address = f"{self._submissions_url}{file.name}"
+            document = server.fetch(address)
+            if document is not None:
+                yield from _read(_FILINGS, document, address, "a list of filings").filings()
 
 
 def _plain(symbol: str) -> str:
@@ -132,16 +196,25 @@ def _plain(symbol: str) -> str:
     return symbol.upper().replace(".", "-").replace("/", "-")
 
 
-def _read_tickers(document: Any, address: str) -> dict[str, int]:
+def _read(model: TypeAdapter[_Model], document: Any, address: str, what: str) -> _Model:
+    """Check a document.
+
+    Raises:
+        SourceError: It is something else.
+    """
     try:
-        return {row["ticker"].upper(): int(row["cik_str"]) for row in document.values()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"{address}: not a table of symbols ({error!r})") from error
+        return model.validate_python(document)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise SourceError(f"{address}: not {what} ({place}: {problem['msg']})") from error
 
 
-def _has_results(items: str, accepted: datetime) -> bool:
-    numbers = items.split(",")
-    return _RESULTS in numbers or (_FORMER_RESULTS in numbers and accepted.date() < _RENUMBERED)
+def _has_results(filing: _Filing) -> bool:
+    numbers = filing.items.split(",")
+    return _RESULTS in numbers or (
+        _FORMER_RESULTS in numbers and filing.accepted.date() < _RENUMBERED
+    )
 
 
 def local_time(accepted: datetime, *, in_new_york: bool) -> datetime:

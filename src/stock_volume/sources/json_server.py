@@ -141,7 +141,7 @@ class JsonServer:
 def _parse(content: bytes) -> Any:
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply
         document = None
     if document is None:
         raise _AnswerError(f"no JSON document, but {quote_beginning(content)!r}")

@@ -192,3 +192,59 @@ def test_times_of_such_a_company_are_read_as_they_are() -> None:
         return serve(path, headers, before)
 
     assert fetch(answer, ["AAPL"]) == [("AAPL", date(2020, 10, 29), "post")]
+
+
+@pytest.mark.parametrize(
+    ("filing", "problem"),
+    [
+        (("8-K", None, "2020-10-29T20:30:42.000Z"), r"recent\.items\.0: .*valid string"),
+        ((8, "2.02", "2020-10-29T20:30:42.000Z"), r"recent\.form\.0: .*valid string"),
+        (("8-K", "2.02", "29 October 2020"), r"recent\.acceptanceDateTime\.0: .*isoformat"),
+        (("8-K", "2.02", 20201029), r"recent\.acceptanceDateTime\.0: .*expected text"),
+        (("8-K", "2.02", "0001-01-01T00:00:00+14:00"), "out of the calendar"),
+        (("8-K", "2.02", "9999-12-31T23:59:59Z"), "out of the calendar"),
+    ],
+)
+def test_filing_of_another_form_is_an_error(filing: tuple[Any, Any, Any], problem: str) -> None:
+    """The message names the document and the field."""
+    documents = {**DOCUMENTS, APPLE: submissions(filings(filing))}
+
+    def answer(path: str, *_: object) -> Answer:
+        return Answer(json.dumps(documents[path]).encode())
+
+    with pytest.raises(SourceError, match=rf"CIK0000320193\.json: not a list .*{problem}"):
+        fetch(answer, ["AAPL"])
+
+
+@pytest.mark.parametrize("cik", [None, "x", -1, 10**10, float("inf")])
+def test_number_that_is_no_cik_is_an_error(cik: object) -> None:
+    """The message names the table and the field."""
+    table = {"0": {"cik_str": cik, "ticker": "AAPL", "title": "Apple Inc."}}
+    with pytest.raises(SourceError, match=r"not a table of symbols \(0\.cik_str: "):
+        fetch(lambda *_: Answer(json.dumps(table).encode()), ["AAPL"])
+
+
+@pytest.mark.parametrize("name", ["../tickers.json", "http://other.example/a.json", "", "a\0"])
+def test_older_file_is_beside_the_company(name: str) -> None:
+    """A name that leads elsewhere is refused."""
+    document = json.dumps(submissions(filings(), name)).encode()
+    with pytest.raises(SourceError, match=r"files\.0\.name: "):
+        fetch(
+            lambda path, *_: (
+                Answer(document) if path == APPLE else serve(path, {"user-agent": CONTACT}, 0)
+            ),
+            ["AAPL"],
+        )
+
+
+def test_older_file_that_names_older_files_ends() -> None:
+    """Only the document of the company lists files: one that lists itself is read once."""
+    documents = {**DOCUMENTS, APPLE: submissions(RECENT, APPLE.rsplit("/", 1)[-1])}
+    with pytest.raises(SourceError, match=r"CIK0000320193\.json: not a list of filings"):
+        fetch(lambda path, *_: Answer(json.dumps(documents[path]).encode()), ["AAPL"])
+
+
+def test_document_nested_too_deeply_is_no_document() -> None:
+    """The parser's own limit is an error of the source, too."""
+    with pytest.raises(SourceError, match="no JSON document"):
+        fetch(lambda *_: Answer(b"[" * 100_000), ["AAPL"])
