@@ -29,6 +29,7 @@ from cosmic_ray.mutating import mutate_code
 PROJECT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("bars", "features", "forecaster")
 COPIED: Final = ("src", "tests", "conf", "docs", "deploy", "pyproject.toml")
+REFERENCE: Final = Path("tests/unit/reference")
 MOST_SECONDS: Final = 300
 """A mutant whose tests take more CPU time counts as killed: it does not end."""
 
@@ -129,14 +130,20 @@ def mutate(
 
 
 def is_killed(mutant: Mutant, project: Path) -> bool:
-    """Run the tests of the mutant's module in a copy, then the tests of its package."""
+    """Run tests in a copy: those of the mutant's module, of its package, and of the reference.
+
+    The reference lists parameters with their defaults and bounds.
+    """
     path = project / mutant.module
     before = path.read_text(encoding="utf-8")
     path.write_text(mutant.code, encoding="utf-8")
     package = Path("tests/unit", mutant.module.parent.name)
     own = package / f"test_{mutant.module.name}"
     try:
-        return ((project / own).exists() and run_tests(project, own)) or run_tests(project, package)
+        return any(
+            (project / tests).exists() and run_tests(project, tests)
+            for tests in (own, package, REFERENCE)
+        )
     finally:
         path.write_text(before, encoding="utf-8")
 
@@ -213,7 +220,8 @@ def main() -> int:
             copies.put(copy_project(Path(name, str(number))))
         for package in options.packages:
             mutants = draw(package, options.mutants, options.seed)
-            if run_tests(Path(name, "0"), Path("tests/unit", package)):
+            tests = Path("tests/unit", package)
+            if run_tests(Path(name, "0"), tests) or run_tests(Path(name, "0"), REFERENCE):
                 print(f"the tests of {package} fail without a mutant")
                 return 1
             survivors = find_survivors(mutants, copies, options.jobs)

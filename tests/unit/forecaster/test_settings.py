@@ -1,9 +1,10 @@
 """How boosters are grown on few and on many rows."""
 
+import numpy as np
 import pytest
 
 from stock_volume.forecaster.parameters import ForecasterParameters
-from stock_volume.forecaster.settings import mean_settings, quantile_settings
+from stock_volume.forecaster.settings import Split, mean_settings, quantile_settings
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,8 @@ def test_boosters_have_seeds_of_their_own() -> None:
     assert second.trees == parameters.n_estimators
     quantile = quantile_settings(1000, 0.1, parameters)
     assert (quantile.quantile, quantile.trees) == (0.1, parameters.quantile_trees)
+
+
+def test_rows_of_a_split_are_early_or_late() -> None:
+    """The number of trees is chosen for all of them."""
+    assert Split(np.arange(7), np.arange(7, 10)).rows == 10
