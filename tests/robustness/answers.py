@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
@@ -26,6 +27,7 @@ from stock_volume.sources.nasdaq_calendar import NasdaqCalendar
 from stock_volume.sources.requested import Request
 from stock_volume.sources.retry import RetryParameters
 from stock_volume.sources.yahoo import YahooSource
+from stock_volume.sources.yahoo_events import YahooEvents
 from tests.unit.servers import Answer, answering
 
 CONTACT: Final = "Jane Doe jane@example.org"
@@ -210,3 +212,25 @@ def fetch_yahoo(content: bytes) -> bytes | str:
         source = YahooSource(["A"], landing=folder, retry=RetryParameters(attempts=1))
         (answer,) = source.fetch([Request("A", is_etf=False, since=_DAYS[0])])
     return answer
+
+
+DATES: Final = (
+    b"<html><body><table><tr><th>Symbol</th><th>Company</th><th>Earnings Date</th>"
+    b"<th>EPS Estimate</th><th>Reported EPS</th><th>Surprise (%)</th></tr>"
+    b"<tr><td>A</td><td>First</td><td>October 30, 2025 at 4 PM EDT</td><td>1.5</td><td>-</td>"
+    b"<td>-</td></tr><tr><td>A</td><td>First</td><td>July 22, 2025 at 6 AM EDT</td><td>1.5</td>"
+    b"<td>1.54</td><td>2.0</td></tr></table></body></html>"
+)
+"""A page of Yahoo's dates of earnings."""
+
+
+def read_dates(content: bytes) -> None:
+    """Fetch dates of earnings from Yahoo, and check what they are."""
+    page = SimpleNamespace(text=content.decode(errors="replace"))
+    with (
+        warnings.catch_warnings(action="ignore"),
+        mock.patch("yfinance.data.YfData.cache_get", return_value=page),
+    ):
+        releases = YahooEvents(RetryParameters(attempts=1)).fetch(["A"])
+    dated = [(one.symbol, one.date, one.time) for one in releases if one.date is not None]
+    _check(dated, {"A"}, {PRE, POST, ""})

@@ -27,11 +27,13 @@ from stock_volume.events.rules import EventParameters
 from stock_volume.events.source import EventFile, EventFiles
 from tests.robustness.answers import (
     CALENDAR,
+    DATES,
     EDGAR,
     YAHOO,
     fetch_yahoo,
     mutate_answers,
     read_calendar,
+    read_dates,
     read_edgar,
 )
 
@@ -122,6 +124,7 @@ ATTACKS: Final[dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes
     "edgar": (partial(mutate_answer, EDGAR), read_edgar),
     "calendar": (partial(mutate_answer, CALENDAR), read_calendar),
     "yahoo": (partial(mutate_answer, YAHOO), read_yahoo),
+    "dates": (partial(mutate, DATES), read_dates),
 }
 """How each kind of input is made, and read."""
 

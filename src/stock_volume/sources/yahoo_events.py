@@ -30,13 +30,13 @@ class YahooRelease(NamedTuple):
 
     Attributes:
         symbol: The symbol.
-        date: Its date in New York.
+        date: Its date in New York; None where Yahoo's cannot be read, for the rules to judge.
         time: ``pre``, ``post``, or "" if it is unknown or during the session.
         reported: Whether it has taken place.
     """
 
     symbol: str
-    date: date
+    date: date | None
     time: str
     reported: bool
 
@@ -106,7 +106,14 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _read_rows(symbol: str, rows: "pd.DataFrame") -> Iterator[YahooRelease]:
+    from pandas import isna  # pandas is there: yfinance needs it
+
+    if _REPORTED not in rows:
+        raise SourceError(f"Yahoo's dates of earnings of {symbol}: no column {_REPORTED!r}")
     for moment, reported in zip(rows.index, rows[_REPORTED].notna(), strict=True):
+        if isna(moment):
+            yield YahooRelease(symbol, None, "", bool(reported))
+            continue
         local: datetime = moment.tz_convert("America/New_York").to_pydatetime()
         yield YahooRelease(symbol, local.date(), _time_of_day(local.time()), bool(reported))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
+import pandas as pd
 import polars as pl
 import pytest
 from yfinance.data import YfData
@@ -90,7 +91,26 @@ def test_pages_are_read_to_the_last(
     monkeypatch.setitem(RELEASES, "AAA", many)
     releases = YahooEvents(QUICK).fetch(["AAA"])
     assert asked == [("AAA", 0), ("AAA", PAGE_ROWS)]
-    assert [release.date.year for release in releases] == list(range(1900, 2050))
+    years = [release.date.year for release in releases if release.date]
+    assert years == list(range(1900, 2050))
+
+
+def test_missing_date_is_quarantined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its row is set aside by the rules; the others are kept."""
+    moments = pd.DatetimeIndex(["2025-07-22 06:00", None]).tz_localize("America/New_York")
+    rows = pd.DataFrame({"Reported EPS": [1.5, 1.0]}, index=moments)
+    monkeypatch.setattr("yfinance.Ticker.get_earnings_dates", lambda *_, **__: rows)
+    read = EventFileSource("yahoo", tmp_path).read(pl.DataFrame({"Symbol": ["AAA"]}))
+    ingested = ingest_event_files(read, EventParameters())
+    assert ingested.events["Date"].to_list() == [date(2025, 7, 22)]
+    assert ingested.quarantine.height == 1
+
+
+def test_page_without_the_column_of_reports_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, nothing says which releases have taken place."""
+    serve(monkeypatch, lambda _: page("AAA", RELEASES["AAA"]).replace("Reported EPS", "EPS"))
+    with pytest.raises(SourceError, match="of AAA: no column 'Reported EPS'"):
+        YahooEvents(QUICK).fetch(["AAA"])
 
 
 @pytest.mark.usefixtures("asked")
