@@ -18,6 +18,7 @@ PARAMS := $${SOURCE:+--params "source=$$SOURCE"} $${DATA_ROOT:+--params "data_ro
 # the others only what they add to it. What it has for some platforms alone, they have again.
 RUN_EXTRAS := --extra sample --group build
 ADDED_TO_RUN = $$(sed -n '/ ; /d; s/^\([A-Za-z0-9._-]*\).*==.*/--no-emit-package \1/p' requirements.lock)
+ATHERIS := atheris==3.0.0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -103,8 +104,11 @@ soak: $(VENV)/.dev-installed $(SERVE_VENV)/.installed ## Load the service with g
 	$(BIN)/python benchmarks/serve.py --serve-python $(SERVE_VENV)/bin/python --soak $${MINUTES:-10} \
 	  $${CONNECTIONS:+--connections "$$CONNECTIONS"} $${RESTARTS:+--restarts "$$RESTARTS"}
 
-fuzz: $(VENV)/.dev-installed ## Read mutated archives, listings and events, with bounds on time and memory (TRIES=1000)
-	$(BIN)/python -m tests.robustness.fuzz $${TRIES:+--tries "$$TRIES"}
+fuzz: $(VENV)/.dev-installed ## Read mutated files and answers, with bounds on time and memory (TRIES=1000, GUIDED=seconds with atheris)
+	@if [ -n "$$GUIDED" ]; then \
+	  VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv run --quiet --no-project --active --with $(ATHERIS) \
+	    python -m tests.robustness.guided "$$GUIDED"; \
+	else $(BIN)/python -m tests.robustness.fuzz $${TRIES:+--tries "$$TRIES"}; fi
 
 crash-check: $(VENV)/.dev-installed ## Kill runs and updates, fill the disk, complete them and compare every file (TRIES=30)
 	$(BIN)/python -m tests.robustness.crash_check $${TRIES:+--tries "$$TRIES"}
