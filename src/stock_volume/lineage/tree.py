@@ -175,7 +175,8 @@ class _Drawing:
             word = "in the store" if states == [State.UNCHANGED] else "gone from the store"
             return Text.assemble(title, f"  {artefact.tag}  ", (word, _STYLES[states[0]]))
         if not artefact.key:
-            return Text.assemble(title, "  content not recorded")
+            is_raw = artefact.name in self._raw
+            return Text.assemble(title, "  none given" if is_raw else "  content not recorded")
         place, digest = _relative_path(artefact.place), "sha256"
         if len(artefact.files) > 1:
             place, digest = f"{len(artefact.files)} files in {place}", "fingerprint"

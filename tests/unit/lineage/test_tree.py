@@ -42,6 +42,14 @@ def test_tree_draws_a_diamond_once() -> None:
     ]
 
 
+def test_raw_data_that_the_run_had_none_of_is_named_so() -> None:
+    """A run without events has no file of them to record."""
+    run = first_run()
+    run["inputs"] = {}
+    text = drawn(history_of([run]), "service:v1", prices="prices 1")
+    assert "raw_bars  none given  raw" in text
+
+
 def test_tree_sums_up_all_but_the_latest_run_of_a_node() -> None:
     """Of many updates the latest is drawn, then how many there were and their raw files."""
     text = drawn(daily(12), "prices", prices="prices 12")
