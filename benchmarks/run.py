@@ -1,6 +1,6 @@
 """Compare our stages with the original's, on the same files, in one session.
 
-Usage: python benchmarks/run.py [ARCHIVE.zip] [--rounds N]
+Usage: python benchmarks/run.py ARCHIVE.zip [--rounds N]
 
 Each stage runs in a separate process, alternating between the two implementations, for N
 rounds. Figures are medians over the rounds, except that peak memory is the maximum. The time
@@ -23,7 +23,6 @@ from measure import bento_environment
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
-DEFAULT_ARCHIVE = PROJECT.parent / "shared" / "data" / "stock-market-dataset.zip"
 RESULTS = HERE / "results" / "latest.json"
 STAGES = ("ingest", "features", "train")
 WAYS = ("original", "ours")
@@ -35,13 +34,11 @@ Figures = dict[str, Any]
 def main() -> None:
     """Measure, print and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archive", nargs="?", type=Path, default=DEFAULT_ARCHIVE)
+    parser.add_argument("archive", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     if not arguments.archive.is_file():
-        parser.error(
-            f"{arguments.archive}: no such archive; give one: make bench SOURCE=archive.zip"
-        )
+        parser.error(f"{arguments.archive}: no such archive")
     with tempfile.TemporaryDirectory() as scratch:
         results = measure_all(arguments.archive, Path(scratch), arguments.rounds)
     print_table(results)
