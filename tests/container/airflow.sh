@@ -31,7 +31,6 @@ readonly ENDED_WITHIN=600
 
 base=$(sed -n 's/^FROM //p' deploy/airflow/Dockerfile)
 readonly base
-container=
 
 export STOCK_VOLUME_PARAMS=$SMALL
 # podman's health checks are started by systemd, which a container lacks; this script runs them.
@@ -42,23 +41,10 @@ compose() {
     --project-name "$PROJECT" -f "$COMPOSE" -f "$work/host.yaml" "$@"
 }
 
-clean_up() {
-  local status=$?
-  trap - EXIT
-  if [[ $status -ne 0 && -n $container ]]; then
-    say "--- the container's log:" >&2
-    podman logs --tail 40 "$container" >&2 || true
-  fi
-  {
-    compose down --volumes --timeout 10
-    [[ -z $base_container ]] || buildah rm "$base_container"
-    [[ -n ${KEEP_IMAGE:-} ]] || podman rmi "$IMAGE"
-  } > /dev/null 2>&1 || true
-  rm -rf "$work"
-  exit "$status"
+remove() {
+  compose down --volumes --timeout 10
+  [[ -n ${KEEP_IMAGE:-} ]] || podman rmi "$IMAGE"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 
 # --- the image ------------------------------------------------------------------------------
 

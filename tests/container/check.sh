@@ -25,23 +25,12 @@ readonly STOPPED_WITHIN=15
 
 export BENTOML_HOME=${BENTOML_HOME:-$HOME/bentoml}
 
-clean_up() {
-  local status=$?
-  trap - EXIT
-  if [[ $status -ne 0 ]] && podman container exists "$CONTAINER" 2> /dev/null; then
-    say "--- the container's log:" >&2
-    podman logs --tail 40 "$CONTAINER" >&2 || true
-  fi
-  {
-    podman rm --force --time 5 "$CONTAINER"
-    [[ -z $base_container ]] || buildah rm "$base_container"
-    [[ -n ${KEEP_IMAGE:-} ]] || podman rmi "$IMAGE"
-  } > /dev/null 2>&1 || true
-  rm -rf "$work"
-  exit "$status"
+container=$CONTAINER
+
+remove() {
+  podman rm --force --time 5 "$CONTAINER"
+  [[ -n ${KEEP_IMAGE:-} ]] || podman rmi "$IMAGE"
 }
-trap clean_up EXIT
-trap 'exit 130' INT TERM
 
 # --- what is needed -------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 # What the checks that build images have in common; sourced, not run.
 #
 # No Docker engine is needed: buildah builds, podman runs. A script that sources this defines CHECK,
-# its name in messages.
+# its name in messages, and `remove`, which removes what it made.
 #
 #   DEBIAN_MIRROR    where debootstrap fetches Debian, if not from its default
 set -euo pipefail
@@ -16,6 +16,7 @@ export BUILDAH_ISOLATION=chroot
 work=$(mktemp -d)
 base_container=
 root=
+container= # name or ID of the one that is checked
 mounts=() # of a build: FILE:PLACE:ro
 
 say() { printf '%s\n' "$*"; }
@@ -23,6 +24,23 @@ fail() {
   printf '%s: %s\n' "$CHECK" "$*" >&2
   exit 1
 }
+
+clean_up() {
+  local status=$?
+  trap - EXIT
+  if [[ $status -ne 0 && -n $container ]] && podman container exists "$container" 2> /dev/null; then
+    say "--- the container's log:" >&2
+    podman logs --tail 40 "$container" >&2 || true
+  fi
+  {
+    remove
+    [[ -z $base_container ]] || buildah rm "$base_container"
+  } > /dev/null 2>&1 || true
+  rm -rf "$work"
+  exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
 
 since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
 
