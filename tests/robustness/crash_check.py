@@ -58,6 +58,9 @@ STAGED: Final = "recent_*"
 CONTENTS: Final = "contents.json"
 """Lists the parts of a layer that Dask's workers wrote, whose names are random."""
 
+DASK_SCRATCH: Final = "dask-scratch-space"
+"""Folder that Dask shares among all clusters of a machine; a new one purges what others left."""
+
 SMALLEST_FILE, LARGEST_FILE = 2**12, 2**20
 """Bounds of the largest file that a full disk still takes; most layers of the sample are larger."""
 
@@ -190,9 +193,15 @@ def find_damage(folder: Path, expected: Mapping[str, str]) -> list[str]:
     damage += [f"{path} is left" for path in (folder / "data").rglob(".*.partial")]
     store = folder / "store"
     damage += [f"{path} is left" for path in store.glob(".*.partial")]
-    damage += [f"{path} is left" for path in (folder / "tmp").iterdir()]
+    damage += [f"{path} is left" for path in _list_temporary(folder / "tmp")]
     versions = [path for path in store.glob("models/*/*") if path.is_dir()]
     return damage + [f"{path} is half" for path in versions if not (path / "model.yaml").exists()]
+
+
+def _list_temporary(folder: Path) -> list[Path]:
+    """List temporary files, except the locks that Dask keeps."""
+    left = [path for path in folder.iterdir() if path.name != DASK_SCRATCH]
+    return left + [path for path in folder.glob(f"{DASK_SCRATCH}/*") if path.suffix != ".lock"]
 
 
 def kill(prepared: Prepared, folder: Path, chance: random.Random) -> tuple[str, list[str]]:
