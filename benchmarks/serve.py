@@ -36,6 +36,9 @@ import psutil
 from measure import bento_environment
 from omegaconf import OmegaConf
 
+from stock_volume.checksums import write_checksums
+from stock_volume.stored_model import MODEL_DESCRIPTION
+
 HERE: Final = Path(__file__).parent / "serving"
 RESULTS: Final = Path(__file__).parent / "results" / "serve.json"
 ESTIMATE: Final = "/predict?vol_moving_avg=12345&adj_close_rolling_med=25"
@@ -201,9 +204,9 @@ def blow_up(snapshot: Path, symbols: int) -> None:
     held = pl.read_parquet(snapshot / "symbols.parquet")["Symbol"]
     copies = -(-symbols // len(held))
     for path in snapshot.glob("*.parquet"):
-        if path.stem == "sessions":
-            continue
         frame = pl.read_parquet(path)
+        if "Symbol" not in frame.columns:  # the market, not its symbols
+            continue
         if copies > 1:
             extra = symbols - len(held) * (copies - 1)
             last = frame.filter(pl.col("Symbol").is_in(held.head(extra).implode()))
@@ -214,6 +217,7 @@ def blow_up(snapshot: Path, symbols: int) -> None:
             ]
             frame = pl.concat(named).sort("Symbol", maintain_order=True)
         frame.write_parquet(path, row_group_size=16_384)
+    write_checksums(snapshot, exclude=[MODEL_DESCRIPTION])
 
 
 def compare(store: Path, serve_python: Path, joblib_file: Path, rounds: int, seconds: int) -> Any:

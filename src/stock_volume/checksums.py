@@ -19,17 +19,18 @@ class DamagedFolderError(StockVolumeError):
 
 
 def write_checksums(folder: Path, exclude: Collection[str] = ()) -> None:
-    """Write the checksums of all files below a folder.
+    """Write the checksums of all files below a folder, or write them again.
 
     Args:
         folder: The folder.
         exclude: Names of files in it that may still change.
     """
     paths = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    left_out = {*exclude, CHECKSUMS_FILE}
     lines = [
         f"{digest_file(folder / path).sha256}  {path.as_posix()}\n"
         for path in paths
-        if path.as_posix() not in exclude
+        if path.as_posix() not in left_out
     ]
     (folder / CHECKSUMS_FILE).write_text("".join(lines), encoding="utf-8")
 

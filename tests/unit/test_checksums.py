@@ -36,6 +36,14 @@ def test_complete_folder_is_verified(folder: Path) -> None:
     verify_checksums(folder)
 
 
+def test_checksums_are_written_again_after_a_change(folder: Path) -> None:
+    """The list of checksums does not list itself."""
+    (folder / "model.txt").write_text("another tree")
+    write_checksums(folder, exclude=["model.yaml"])
+    verify_checksums(folder)
+    assert CHECKSUMS_FILE not in (folder / CHECKSUMS_FILE).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["model.txt", "deep/é x.json", CHECKSUMS_FILE])
 def test_missing_file_is_named(folder: Path, name: str) -> None:
     """Half a folder is not accepted."""
