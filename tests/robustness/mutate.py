@@ -2,7 +2,7 @@
 
 Cosmic Ray finds the places and makes the mutants. Places are drawn first, and then one mutant of
 each, so that operators with many alternatives do not dominate. What changes no result is left
-alone: annotations, caches, and the flags of data classes.
+alone: annotations, caches, and whether classes can be changed.
 """
 
 import argparse
@@ -106,6 +106,8 @@ def find_what_changes_no_result(code: str) -> Iterator[tuple[Position, Position]
             called = decorator.func if isinstance(decorator, ast.Call) else decorator
             if getattr(called, "id", "") in UNOBSERVABLE:
                 yield _bounds_of(decorator)
+        if isinstance(node, ast.keyword) and node.arg == "frozen":
+            yield _bounds_of(node.value)
 
 
 def _bounds_of(node: ast.expr) -> tuple[Position, Position]:

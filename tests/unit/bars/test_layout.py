@@ -94,6 +94,8 @@ def test_the_header_of_yfinance_has_three_lines() -> None:
         ((prices, tickers, index), 3),
         ((tickers, prices, index), 3),
         ((prices, tickers, row), 2),
+        ((prices, tickers, "2020-01-02,1,,,,,"), 2),
+        ((prices, tickers), 2),
     ):
         layout, found = layout_of(*lines)
         assert (layout.places, layout.ticker, found) == ((0, 5, 3, 4, 2, 1, 6), "AAPL", height)

@@ -219,6 +219,25 @@ def test_bars_of_an_unknown_base_are_set_aside() -> None:
     assert merged.restatements.height == merged.rebasings.height == 0
 
 
+@pytest.mark.parametrize("ratio", [2, 1 / 2, 3])
+def test_held_bars_follow_a_split(ratio: float) -> None:
+    """Bars before the overlap move to the new base, whatever the ratio of the split."""
+    whole = bars_of().with_columns(pl.col("Volume") * 6)
+    moved = rebased(whole, ratio, volume=1 / ratio)
+    merged = merge(whole[:30], moved[20:])
+    assert merged.set_aside.height == 0
+    assert_frame_equal(merged.prices, moved)
+
+
+def test_a_single_share_is_a_trade() -> None:
+    """Volumes of one share count for the factor of volumes, as any others do."""
+    whole = bars_of().with_columns(pl.lit(4, dtype=pl.Int64).alias("Volume"))
+    moved = rebased(whole, 4, volume=1 / 4)
+    merged = merge(whole[:30], moved[20:])
+    assert merged.set_aside.height == 0
+    assert_frame_equal(merged.prices, moved)
+
+
 def test_a_split_whose_volumes_disagree_is_set_aside() -> None:
     """Prices by four and volumes by three are neither a split nor a source without volumes."""
     whole = bars_of()

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pydantic import ValidationError
 
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.adaptation import (
@@ -133,3 +134,19 @@ def test_one_symbol_moves_its_bucket_by_no_more_than_the_limit() -> None:
         measure_bias([sum_errors(absurd)], PARAMETERS),
         measure_bias([sum_errors(capped)], PARAMETERS),
     )
+
+
+def test_without_a_window_quantiles_follow_the_bias_alone() -> None:
+    """A window of no errors leaves quantiles as far from the forecast as they were."""
+    moved = adapted(ROWS, AdaptationParameters(window_rows=0))
+    assert not moved[FORECAST].equals(ROWS[FORECAST])
+    for name in NAMES:
+        distance = (moved[name] / moved[FORECAST]).to_numpy()
+        np.testing.assert_allclose(distance, (ROWS[name] / ROWS[FORECAST]).to_numpy())
+
+
+@pytest.mark.parametrize("name", ["half_life_sessions", "prior_sessions", "prior_rows"])
+def test_infinite_parameter_is_refused(name: str) -> None:
+    """It would switch off what it weighs without a word."""
+    with pytest.raises(ValidationError, match="finite number"):
+        AdaptationParameters(**{name: float("inf")})
