@@ -1,10 +1,12 @@
 """The search for parameters: what it tries, what it finds, and what it must not see."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 import pytest
+from optuna import Trial
 
 from stock_volume import columns
 from stock_volume.evaluation.backtest import (
@@ -199,6 +201,25 @@ def test_a_setting_in_force_out_of_bounds_is_tried(name: str, value: float) -> N
     """A setting in force that the search would not suggest is tried first, without a warning."""
     found = _tune(forecaster=IN_FORCE.model_copy(update={name: value}), trials=1)
     assert getattr(found.search.trials[0], name) == value
+
+
+def test_each_parameter_has_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates and sizes are searched by their logarithm, shares and penalties as they are."""
+    asked: dict[str, tuple[float, float, bool]] = {}
+
+    def recording(suggest: Callable[..., float]) -> Callable[..., float]:
+        def record(trial: Trial, name: str, low: float, high: float, *, log: bool) -> float:
+            asked[name] = (low, high, log)
+            return suggest(trial, name, low, high, log=log)
+
+        return record
+
+    for method in ("suggest_int", "suggest_float"):
+        monkeypatch.setattr(Trial, method, recording(getattr(Trial, method)))
+    _tune(trials=1)
+    assert {name: (low, high) for name, (low, high, _) in asked.items()} == SEARCHED
+    by_logarithm = {name for name, (*_, log) in asked.items() if log}
+    assert by_logarithm == {"learning_rate", "num_leaves", "min_rows_in_leaf"}
 
 
 def test_trials_have_one_booster(tuned: TuningResult) -> None:
