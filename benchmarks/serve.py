@@ -391,10 +391,13 @@ def soak(
                 text=True,
             )
             memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
-        while wrk.poll() is None:
-            with served(command, environment, "/readyz", port) as server:
-                memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
-        output = wrk.communicate()[0]
+        try:
+            while wrk.poll() is None:
+                with served(command, environment, "/readyz", port) as server:
+                    memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
+        finally:
+            wrk.terminate()
+            output = wrk.communicate()[0]
     counts = [map(int, line.split()) for line in re.findall(r"counted\s+(.*)", output)]
     totals = [sum(column) for column in zip(*counts, strict=True)]
     return {
