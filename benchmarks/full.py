@@ -4,8 +4,8 @@ Usage: python benchmarks/full.py ARCHIVE.zip [--files 8049] [--without-others] [
 
 Makes the market (see market.py), runs each stage of each method once in a separate process, then
 `kedro run` from the zip to the Bento, once on a quarter of the files and once on all of them, and
-writes benchmarks/RESULTS.md. With --stages, the figures
-of the methods are kept in a file, and another method that it has is not measured again.
+writes benchmarks/RESULTS.md. With --stages, the figures of the methods are kept in a file, and
+another method that it has is not measured again.
 """
 
 import argparse

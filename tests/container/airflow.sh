@@ -92,19 +92,12 @@ END
 ask() { curl --noproxy '*' --silent --fail --max-time 10 "$@"; }
 
 start() {
-  local began=$EPOCHREALTIME deadline=$((SECONDS + READY_WITHIN))
   ! ask --output /dev/null "$ADDRESS" || fail "something else answers at $ADDRESS"
   CONTAINERS_CONF="$work/run.conf" compose up --detach --no-build > "$work/up.log" 2>&1 \
     || fail "cannot start it: $(tail -n 10 "$work/up.log")"
   container=$(podman ps --all --quiet --filter "label=io.podman.compose.project=$PROJECT")
   [[ -n $container ]] || fail "no container was started: $(tail -n 10 "$work/up.log")"
-  until ask --output /dev/null "$ADDRESS/api/v2/monitor/health"; do
-    [[ $(podman inspect --format '{{.State.Running}}' "$container") == true ]] \
-      || fail "the container stopped before it was ready"
-    [[ $SECONDS -lt $deadline ]] || fail "not ready within $READY_WITHIN s"
-    sleep 1
-  done
-  say "ready: after $(since "$began") s"
+  wait_until_ready "$ADDRESS/api/v2/monitor/health" "$READY_WITHIN"
   podman healthcheck run "$container" || fail "the health check of the compose file fails"
   say "health check: passes"
 }

@@ -79,17 +79,9 @@ start() {
     # podman asks for more by default than a container that it runs in may have.
     --ulimit nofile=20000:20000 --ulimit nproc=4096:4096
   )
-  local began=$EPOCHREALTIME deadline=$((SECONDS + READY_WITHIN))
   podman --runtime runc run --detach --name "$CONTAINER" "${options[@]}" "$IMAGE" > /dev/null \
     || fail "podman cannot run the image"
-  until curl --noproxy '*' --silent --fail --max-time 2 --output /dev/null \
-    "http://127.0.0.1:$port/readyz"; do
-    [[ $(podman inspect --format '{{.State.Running}}' "$CONTAINER") == true ]] \
-      || fail "the container stopped before it was ready"
-    [[ $SECONDS -lt $deadline ]] || fail "not ready within $READY_WITHIN s"
-    sleep 0.1
-  done
-  say "ready: after $(since "$began") s, on port $port"
+  wait_until_ready "http://127.0.0.1:$port/readyz" "$READY_WITHIN"
 }
 
 # Ask for a path: the status and the start of the content type must be these. The body is kept.

@@ -44,6 +44,18 @@ trap 'exit 130' INT TERM
 
 since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
 
+# wait_until_ready ADDRESS SECONDS: ask until the container that is checked answers.
+wait_until_ready() {
+  local address=$1 within=$2 began=$EPOCHREALTIME deadline=$((SECONDS + $2))
+  until curl --noproxy '*' --silent --fail --max-time 2 --output /dev/null "$address"; do
+    [[ $(podman inspect --format '{{.State.Running}}' "$container") == true ]] \
+      || fail "the container stopped before it was ready"
+    [[ $SECONDS -lt $deadline ]] || fail "not ready within $within s"
+    sleep 0.1
+  done
+  say "ready: after $(since "$began") s"
+}
+
 # --- what is needed -------------------------------------------------------------------------
 
 need_tools() {

@@ -92,13 +92,24 @@ def _list_places(document: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def mutate_answers(
-    documents: Mapping[str, Any], mutate: Callable[[bytes], bytes], chance: random.Random
+    documents: Mapping[str, Any],
+    mutate: Callable[[bytes, random.Random], bytes],
+    chance: random.Random,
 ) -> bytes:
-    """Make the input that replaces one of the documents."""
+    """Mutate one of the documents: its values, or its bytes.
+
+    Args:
+        documents: The documents of a service.
+        mutate: Mutates bytes.
+        chance: Where changes come from.
+
+    Returns:
+        The input that replaces the document.
+    """
     place = chance.randrange(len(documents))
     document = list(documents.values())[place]
     if chance.random() < 1 / 4:
-        return bytes([place]) + mutate(json.dumps(document).encode())
+        return bytes([place]) + mutate(json.dumps(document).encode(), chance)
     return bytes([place]) + mutate_document(document, chance)
 
 

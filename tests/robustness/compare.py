@@ -6,16 +6,17 @@ usage: python -m tests.robustness.compare DATA_ROOT EXPECTED
 import sys
 from pathlib import Path
 
-from tests.robustness.crash_check import hashes
+from tests.robustness.crash_check import hashes, list_differing
 
 
 def main(data_root: str, expected: str) -> int:
     """Print which files differ, and return the exit code."""
     made, wanted = hashes(Path(data_root)), hashes(Path(expected))
-    differing = sorted(name for name in {*made, *wanted} if made.get(name) != wanted.get(name))
+    differing = list_differing(made, wanted)
     for name in differing:
         print(f"{name} differs")
-    print(f"files: {len(wanted) - len(differing)} of {len(wanted)} equal those of kedro run")
+    matching = sum(made.get(name) == digest for name, digest in wanted.items())
+    print(f"{matching} of {len(wanted)} files match")
     return int(bool(differing) or not wanted)
 
 

@@ -182,14 +182,15 @@ def _digest_parts(folder: Path) -> str:
     return " ".join(digests)
 
 
+def list_differing(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """List the files whose hashes differ, or that only one side has."""
+    names = sorted({*found, *expected})
+    return [name for name in names if found.get(name) != expected.get(name)]
+
+
 def find_damage(folder: Path, expected: Mapping[str, str]) -> list[str]:
     """List what is wrong after a disturbed command was completed."""
-    found = hashes(folder / "data")
-    damage = [
-        f"{name} differs"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
-    ]
+    damage = [f"{name} differs" for name in list_differing(hashes(folder / "data"), expected)]
     damage += [f"{path} is left" for path in (folder / "data").rglob(".*.partial")]
     store = folder / "store"
     damage += [f"{path} is left" for path in store.glob(".*.partial")]

@@ -13,11 +13,11 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from stock_volume.bars.archive import open_archive
 from stock_volume.bars.ingest import IngestionParameters, ingest
@@ -111,19 +111,14 @@ def read_yahoo(content: bytes) -> None:
         read_archive(archive_of(answer, LISTING))
 
 
-def mutate_answer(documents: Mapping[str, Any], chance: random.Random) -> bytes:
-    """Mutate one of the documents of a service."""
-    return mutate_answers(documents, partial(mutate, chance=chance), chance)
-
-
 ATTACKS: Final[dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes], None]]]] = {
     "archive": (lambda chance: mutate(archive_of(BARS, LISTING), chance), read_archive),
     "bars": (lambda chance: archive_of(mutate(BARS, chance), LISTING), read_archive),
     "listing": (lambda chance: archive_of(BARS, mutate(LISTING, chance)), read_archive),
     "events": (lambda chance: mutate(EVENTS, chance), read_events),
-    "edgar": (partial(mutate_answer, EDGAR), read_edgar),
-    "calendar": (partial(mutate_answer, CALENDAR), read_calendar),
-    "yahoo": (partial(mutate_answer, YAHOO), read_yahoo),
+    "edgar": (partial(mutate_answers, EDGAR, mutate), read_edgar),
+    "calendar": (partial(mutate_answers, CALENDAR, mutate), read_calendar),
+    "yahoo": (partial(mutate_answers, YAHOO, mutate), read_yahoo),
     "dates": (partial(mutate, DATES), read_dates),
 }
 """How each kind of input is made, and read."""
@@ -142,6 +137,12 @@ def judge(read: Callable[[bytes], None], content: bytes) -> str:
     if seconds > MOST_SECONDS:
         return f"took {seconds:.1f} s"
     return f"took {mebibytes:.0f} MiB" if mebibytes > MOST_MIB else ""
+
+
+def keep(title: str, content: bytes) -> None:
+    """Add an input that failed to the corpus."""
+    CORPUS.mkdir(exist_ok=True)
+    (CORPUS / title).write_bytes(content)
 
 
 def _peak_mib() -> float:
@@ -166,9 +167,9 @@ def main() -> int:
             content = make(chance)
             if problem := judge(read, content):
                 failed += 1
-                CORPUS.mkdir(exist_ok=True)
-                (CORPUS / f"{name}-{options.seed}-{number}").write_bytes(content)
-                failures.append(f"{name}-{options.seed}-{number}: {problem}")
+                title = f"{name}-{options.seed}-{number}"
+                keep(title, content)
+                failures.append(f"{title}: {problem}")
         print(f"{name:12} {options.tries:6} {options.tries - failed:9}", flush=True)
     print("\n".join(failures))
     return min(len(failures), 1)

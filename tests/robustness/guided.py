@@ -17,7 +17,7 @@ from typing import Final
 import atheris
 
 with atheris.instrument_imports(include=["stock_volume"]):
-    from tests.robustness.fuzz import ATTACKS, CORPUS, judge
+    from tests.robustness.fuzz import ATTACKS, judge, keep
 
 SEEDS: Final = 50
 LONGEST: Final = 20_000
@@ -37,10 +37,9 @@ def attack(name: str, seconds: int, folder: Path) -> None:
 
     def test_one_input(content: bytes) -> None:
         if problem := judge(read, content):
-            CORPUS.mkdir(exist_ok=True)
-            path = CORPUS / f"{name}-guided-{random.Random(content).getrandbits(32)}"  # noqa: S311
-            path.write_bytes(content)
-            raise AssertionError(f"{path.name}: {problem}")
+            title = f"{name}-guided-{random.Random(content).getrandbits(32)}"  # noqa: S311
+            keep(title, content)
+            raise AssertionError(f"{title}: {problem}")
 
     chance = random.Random(name)  # noqa: S311 (inputs, no secrets)
     for number in range(SEEDS):

@@ -132,7 +132,7 @@ def mutate(
 
 
 def is_killed(mutant: Mutant, project: Path) -> bool:
-    """Run tests in a copy: those of the mutant's module, of its package, and of the reference.
+    """Run the tests of the mutant's module, then of its package, then of the reference.
 
     The reference lists parameters with their defaults and bounds.
     """

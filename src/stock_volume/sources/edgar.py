@@ -7,22 +7,20 @@ lists the latest filings of a company and names files with the earlier ones.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
     TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
-from stock_volume.errors import SourceError
 from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import NYSE
 from stock_volume.progress import progress
-from stock_volume.sources.json_server import JsonServer, JsonServerParameters
+from stock_volume.sources.json_server import JsonServer, JsonServerParameters, check_document
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +44,6 @@ _SHOWN: Final = 10
 
 EventRow = tuple[str, date, str]
 """Symbol, date and time of an event."""
-
-_Model = TypeVar("_Model")
 
 
 class _Ticker(BaseModel):
@@ -152,8 +148,8 @@ class EdgarEvents:
         headers = {"User-Agent": self._contact, "Accept-Encoding": "gzip"}
         with JsonServer(headers, self._parameters, _HINT) as server:
             document = server.fetch(self._tickers_url)
-            tickers = _read(_TICKERS, document, self._tickers_url, "a table of symbols").values()
-            ciks = {row.ticker.upper(): row.cik_str for row in tickers}
+            table = check_document(_TICKERS, document, self._tickers_url, "a table of symbols")
+            ciks = {row.ticker.upper(): row.cik_str for row in table.values()}
             known = {symbol: ciks[_plain(symbol)] for symbol in symbols if _plain(symbol) in ciks}
             logger.info("EDGAR lists %d of %d symbols", len(known), len(symbols))
             with progress("reading EDGAR", len(known), "symbols") as advance:
@@ -182,32 +178,19 @@ class EdgarEvents:
         document = server.fetch(address)
         if document is None:
             return
-        filings = _read(_COMPANY, document, address, "a list of filings").filings
+        filings = check_document(_COMPANY, document, address, "a list of filings").filings
         yield from filings.recent.filings()
         for file in filings.files:
             address = f"{self._submissions_url}{file.name}"
             document = server.fetch(address)
             if document is not None:
-                yield from _read(_FILINGS, document, address, "a list of filings").filings()
+                older = check_document(_FILINGS, document, address, "a list of filings")
+                yield from older.filings()
 
 
 def _plain(symbol: str) -> str:
     """Spell a symbol as EDGAR does: share classes after a hyphen."""
     return symbol.upper().replace(".", "-").replace("/", "-")
-
-
-def _read(model: TypeAdapter[_Model], document: Any, address: str, what: str) -> _Model:
-    """Check a document.
-
-    Raises:
-        SourceError: It is something else.
-    """
-    try:
-        return model.validate_python(document)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise SourceError(f"{address}: not {what} ({place}: {problem['msg']})") from error
 
 
 def _has_results(filing: _Filing) -> bool:

@@ -5,9 +5,9 @@ import logging
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from stock_volume.errors import SourceError
 from stock_volume.sources.address import redact_address, redact_text
@@ -19,6 +19,8 @@ from stock_volume.sources.retry import (
     is_transient_status,
     parse_retry_after,
 )
+
+Model = TypeVar("Model")
 
 _REFUSALS: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
@@ -136,6 +138,29 @@ class JsonServer:
             if size > self._parameters.max_mib * 2**20:
                 raise SourceError(f"{redact_address(address)}: longer than max_mib allows")
         return b"".join(parts)
+
+
+def check_document(model: TypeAdapter[Model], document: Any, address: str, what: str) -> Model:
+    """Check the form of a document.
+
+    Args:
+        model: Its expected form.
+        document: The document.
+        address: Its address, for the message.
+        what: What it is expected to be, for the message.
+
+    Returns:
+        The checked document.
+
+    Raises:
+        SourceError: It has another form; the message names the field.
+    """
+    try:
+        return model.validate_python(document)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise SourceError(f"{address}: not {what} ({place}: {problem['msg']})") from error
 
 
 def _parse(content: bytes) -> Any:

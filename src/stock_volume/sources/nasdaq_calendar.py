@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from stock_volume.errors import SourceError
 from stock_volume.exchange import Exchange
 from stock_volume.progress import progress
-from stock_volume.sources.json_server import JsonServer, JsonServerParameters
+from stock_volume.sources.json_server import JsonServer, JsonServerParameters, check_document
 
 CALENDAR_URL: Final = "https://api.nasdaq.com/api/calendar/earnings"
 DAYS_AHEAD: Final = 55
@@ -35,6 +34,9 @@ class _Data(BaseModel):
 
 class _Document(BaseModel):
     data: _Data | None = None
+
+
+_DOCUMENT: Final = TypeAdapter(_Document)
 
 
 class NasdaqCalendar:
@@ -88,8 +90,5 @@ class NasdaqCalendar:
 
 
 def _rows(document: Any, address: str) -> tuple[_Row, ...]:
-    try:
-        data = _Document.model_validate(document or {}).data
-    except ValidationError as error:
-        raise SourceError(f"{address}: not a calendar ({error.errors()[0]['msg']})") from error
+    data = check_document(_DOCUMENT, document or {}, address, "a calendar").data
     return (data.rows if data else None) or ()

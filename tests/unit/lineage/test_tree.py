@@ -42,7 +42,7 @@ def test_tree_draws_a_diamond_once() -> None:
     ]
 
 
-def test_raw_data_that_the_run_had_none_of_is_named_so() -> None:
+def test_raw_data_that_a_run_did_not_get_is_labelled() -> None:
     """A run without events has no file of them to record."""
     run = first_run()
     run["inputs"] = {}
