@@ -6,7 +6,7 @@ errors of past forecasts.
 """
 
 from collections.abc import Sequence
-from math import exp, isnan, log, prod
+from math import exp, log, prod
 from typing import Final, NamedTuple, TypeVar
 
 import polars as pl
@@ -103,7 +103,7 @@ def explain_forecast(
     values = features.select(pl.col(forecaster.features).cast(pl.Float64)).row(0)
     by_kind: dict[str, list[FeatureEffect]] = {}
     for name, value, eta in zip(forecaster.features, values, contributions, strict=True):
-        effect = FeatureEffect(name, _DESCRIPTIONS.get(name, ""), _or_none(value), exp(eta))
+        effect = FeatureEffect(name, _DESCRIPTIONS.get(name, ""), value, exp(eta))
         by_kind.setdefault(_KINDS.get(name, OTHER_KIND), []).append(effect)
     start = float(features.select(shares_at_base()).item())
     return Explanation(
@@ -112,10 +112,6 @@ def explain_forecast(
         kinds=_largest_first([_sum_up(kind, effects) for kind, effects in by_kind.items()]),
         adaptation=forecast / (start * exp(average + sum(contributions))),
     )
-
-
-def _or_none(value: float | None) -> float | None:
-    return None if value is None or isnan(value) else value
 
 
 def _sum_up(kind: str, effects: Sequence[FeatureEffect]) -> KindEffect:

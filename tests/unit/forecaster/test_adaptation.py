@@ -13,10 +13,11 @@ from stock_volume.forecaster.adaptation import (
     AdaptationParameters,
     adapt,
     measure_bias,
+    shift,
     sum_errors,
 )
 from stock_volume.forecaster.model import FORECAST, MA5, quantile_name
-from stock_volume.forecaster.universe import BUCKET
+from stock_volume.forecaster.universe import BUCKET, LIQUIDITY
 from tests.unit.forecast_helpers import LEVELS, backtest_frame
 
 NAMES = list(map(quantile_name, LEVELS))
@@ -143,6 +144,18 @@ def test_without_a_window_quantiles_follow_the_bias_alone() -> None:
     for name in NAMES:
         distance = (moved[name] / moved[FORECAST]).to_numpy()
         np.testing.assert_allclose(distance, (ROWS[name] / ROWS[FORECAST]).to_numpy())
+
+
+def test_a_symbol_without_past_forecasts_is_shifted_by_the_bias_of_its_bucket() -> None:
+    """All volumes change by the same factor; a bucket without past forecasts has none."""
+    origin = {"Symbol": ["A", "B"], "Date": TARGETS[:2], "TargetDate": TARGETS[1:3]}
+    forecasts = pl.DataFrame({**origin, FORECAST: [100.5, 200.5], "q10": [50.25, 100.25]})
+    liquidities = pl.DataFrame({LIQUIDITY: [np.log(2e6), np.log(5e8)]})
+    bias = pl.DataFrame({BUCKET: [2], "bias": [np.log(1.25)]}, schema_overrides={BUCKET: pl.Int8})
+    shifted = shift(forecasts, liquidities, bias)
+    assert shifted[FORECAST].to_list() == pytest.approx([100.5 * 1.25, 200.5])
+    assert shifted["q10"].to_list() == pytest.approx([50.25 * 1.25, 100.25])
+    assert_frame_equal(shifted.select(list(origin)), forecasts.select(list(origin)))
 
 
 @pytest.mark.parametrize("name", ["half_life_sessions", "prior_sessions", "prior_rows"])

@@ -3,7 +3,6 @@
 import math
 from typing import Final
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -56,8 +55,19 @@ def test_features_are_of_their_kind_and_in_order(forecaster: Forecaster) -> None
         assert effects == sorted(effects, reverse=True)
         for feature in kind.features:
             assert feature.description == known[feature.name]
-            value = row[feature.name].cast(pl.Float64).item()
-            assert feature.value == (None if value is None or np.isnan(value) else value)
+            assert feature.value == row[feature.name].cast(pl.Float64).item()
+
+
+def test_an_unknown_feature_has_no_value_but_an_effect(forecaster: Forecaster) -> None:
+    """A null is explained like a number: the product is still the forecast."""
+    unknown = next(name for name, share in forecaster.importance().items() if share > 0)
+    row = ROWS.tail(1).with_columns(pl.lit(None, pl.Float32).alias(unknown))
+    explained = explain_forecast(forecaster, row, forecast_of(forecaster, row), 1)
+    effects = {one.name: one for kind in explained.kinds for one in kind.features}
+    assert effects[unknown].value is None
+    factors = (one.factor for one in effects.values())
+    product = explained.start * explained.average * math.prod(factors)
+    assert product == pytest.approx(forecast_of(forecaster, row))
 
 
 def test_feature_that_no_tree_uses_has_no_effect(forecaster: Forecaster) -> None:

@@ -137,9 +137,9 @@ def test_forecasts_of_sessions_that_have_come_are_not_logged_again(
     rows: pl.DataFrame, origins: list[date]
 ) -> None:
     """Of forecasts from several origins, those are left whose session comes after the latest."""
-    early, late = (rows.filter(Date=day) for day in origins[-2:])
-    assert early["TargetDate"].unique().to_list() == [origins[-1]]
-    assert_frame_equal(forecasts_to_come(pl.concat([early, late])), late)
+    *earlier, late = (rows.filter(Date=day) for day in origins[-3:])
+    assert [early["TargetDate"].unique().item() for early in earlier] == origins[-2:]
+    assert_frame_equal(forecasts_to_come(pl.concat([*earlier, late])), late)
 
 
 def test_no_forecast_makes_no_partition(forecaster: Forecaster, rows: pl.DataFrame) -> None:

@@ -23,6 +23,7 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import (
     DESCRIPTION_FILE,
     FORECAST,
+    INTERVAL_NAMES,
     Forecaster,
     TrainingSummary,
     quantile_name,
@@ -73,6 +74,11 @@ def _buckets(rows: pl.DataFrame) -> list[int]:
 
 def _with_offsets(forecaster: Forecaster, of_bucket: Sequence[tuple[float, ...]]) -> Forecaster:
     return replace(forecaster, offsets=tuple(of_bucket))
+
+
+def test_the_interval_lies_between_the_deciles() -> None:
+    """80 of 100 volumes should fall between the quantiles 10 and 90."""
+    assert INTERVAL_NAMES == ("q10", "q90")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from stock_volume.forecaster.settings import Split, mean_settings, quantile_sett
 
 
 @pytest.mark.parametrize(
-    ("given", "rows", "threads"), [(0, 49_999, 1), (0, 50_000, 0), (3, 49_999, 3), (1, 10**7, 1)]
+    ("given", "rows", "threads"),
+    [(0, 49_999, 1), (0, 50_000, 0), (0, 10**7, 0), (3, 49_999, 3), (1, 10**7, 1)],
 )
 def test_few_rows_have_one_thread(given: int, rows: int, threads: int) -> None:
     """All cores only serve boosters of many rows; a number that the user chose counts."""
