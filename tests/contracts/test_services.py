@@ -17,9 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-import yfinance
 from kagglesdk import kaggle_env
-from yfinance.data import YfData
 
 from stock_volume.bars.archive import BarArchive, open_archive
 from stock_volume.bars.ingest import IngestedChunk, IngestionParameters, ingest
@@ -28,6 +26,7 @@ from stock_volume.sources.kaggle import KaggleSource
 from stock_volume.sources.requested import Request
 from stock_volume.sources.yahoo import YahooSource
 from tests.unit.servers import Answer, answering
+from tests.unit.yahoo_server import in_place_of_yahoo
 
 CONTACT = os.environ.get("STOCK_VOLUME_CONTACT", "Jane Doe jane@example.org")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -193,13 +192,9 @@ def check_yahoo(folder: Path) -> None:
     assert (chunk.prices["Adj Close"] != chunk.prices["Close"]).any()
 
 
-def test_yahoo_as_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_yahoo_as_recorded(tmp_path: Path) -> None:
     """From a chart with all of Yahoo's fields."""
-    yfinance.set_tz_cache_location(str(tmp_path / "cache"))
-    monkeypatch.setattr(YfData, "_get_cookie_and_crumb", lambda *_, **__: ("crumb", "basic"))
-    with answering(lambda path, *_: yahoo_chart(path)) as server:
-        for module in ("yfinance.scrapers.history", "yfinance.base"):
-            monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
+    with in_place_of_yahoo(lambda path, *_: yahoo_chart(path)):
         check_yahoo(tmp_path)
 
 

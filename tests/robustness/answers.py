@@ -18,7 +18,6 @@ from typing import Any, Final
 from unittest import mock
 
 import httpx
-import yfinance
 
 from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import NYSE
@@ -28,7 +27,8 @@ from stock_volume.sources.requested import Request
 from stock_volume.sources.retry import RetryParameters
 from stock_volume.sources.yahoo import YahooSource
 from stock_volume.sources.yahoo_events import YahooEvents
-from tests.unit.servers import Answer, answering
+from tests.unit.servers import Answer
+from tests.unit.yahoo_server import in_place_of_yahoo
 
 CONTACT: Final = "Jane Doe jane@example.org"
 ONCE: Final = {"per_second": 10, "retry": {"attempts": 1}}
@@ -213,13 +213,9 @@ def fetch_yahoo(content: bytes) -> bytes | str:
     body = content[1:]
     with (
         warnings.catch_warnings(action="ignore"),  # yfinance uses deprecated functions
-        answering(lambda *_: Answer(body, headers={"Content-Type": "application/json"})) as server,
-        mock.patch("yfinance.data.YfData._get_cookie_and_crumb", return_value=("c", "basic")),
-        mock.patch("yfinance.scrapers.history._BASE_URL_", server.url),
-        mock.patch("yfinance.base._BASE_URL_", server.url),
+        in_place_of_yahoo(lambda *_: Answer(body, headers={"Content-Type": "application/json"})),
         tempfile.TemporaryDirectory() as folder,
     ):
-        yfinance.set_tz_cache_location(folder)
         source = YahooSource(["A"], landing=folder, retry=RetryParameters(attempts=1))
         (answer,) = source.fetch([Request("A", is_etf=False, since=_DAYS[0])])
     return answer

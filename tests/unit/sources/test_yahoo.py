@@ -10,7 +10,6 @@ import pandas as pd
 import polars as pl
 import pytest
 import yfinance
-from yfinance.data import YfData
 
 from stock_volume import columns
 from stock_volume.bars.archive import SINCE
@@ -19,7 +18,8 @@ from stock_volume.exchange import NYSE
 from stock_volume.sources import yahoo
 from stock_volume.sources.retry import RetryParameters
 from stock_volume.sources.yahoo import YahooSource
-from tests.unit.servers import Answer, Server, answering
+from tests.unit.servers import Answer
+from tests.unit.yahoo_server import in_place_of_yahoo
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -88,28 +88,16 @@ def chart(path: str, *_: object) -> Answer:
 
 
 @pytest.fixture(autouse=True)
-def _yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Request no cookie, cache nothing, and set the clock after the close of 6 January."""
-    yfinance.set_tz_cache_location(str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        YfData, "_get_cookie_and_crumb", lambda *_args, **_named: ("crumb", "basic")
-    )
+def _yahoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the clock after the close of 6 January."""
     monkeypatch.setattr(
         yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 6)
     )
 
 
-def use_server(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("yfinance.scrapers.history", "yfinance.base"):
-        monkeypatch.setattr(f"{module}._BASE_URL_", server.url)
-
-
-def test_recent_bars_have_the_archive_layout(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_recent_bars_have_the_archive_layout(tmp_path: Path) -> None:
     """Recent bars have the Kaggle layout, with unadjusted and adjusted closes."""
-    with answering(chart) as server:
-        use_server(server, monkeypatch)
+    with in_place_of_yahoo(chart):
         asked = YahooSource(None, landing=tmp_path / "landing", max_failed_share=0.5, retry=QUICK)
         archive = asked.recent(WANTED)
     assert [file.name for file in archive.files] == ["stocks/AAA.csv", "etfs/SPY.csv"]
@@ -127,8 +115,7 @@ def test_an_open_session_is_omitted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(
         yahoo, "find_last_settled_session", lambda _exchange, _now: date(2021, 1, 5)
     )
-    with answering(chart) as server:
-        use_server(server, monkeypatch)
+    with in_place_of_yahoo(chart):
         archive = YahooSource(["AAA"], landing=tmp_path).everything()
     dates = [line[:10] for line in archive.read("stocks/AAA.csv").decode().splitlines()[1:]]
     assert dates == ["2021-01-04", "2021-01-05"]
@@ -136,13 +123,14 @@ def test_an_open_session_is_omitted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_an_empty_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty frame, which yfinance returns without network, is an error."""
-    with answering(chart) as server:
-        use_server(server, monkeypatch)
     asked = YahooSource(None, landing=tmp_path, retry=QUICK)
-    with pytest.raises(
-        SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
-    ):
-        asked.recent(WANTED)
+    with in_place_of_yahoo(chart):
+        for module in ("yfinance.scrapers.history", "yfinance.base"):
+            monkeypatch.setattr(f"{module}._BASE_URL_", "http://127.0.0.1:9")  # nobody listens
+        with pytest.raises(
+            SourceError, match=r"1 of 3 symbols .*first SPY: .*yfinance answers nothing"
+        ):
+            asked.recent(WANTED)
     assert not list(tmp_path.iterdir())
 
 
