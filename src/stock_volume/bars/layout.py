@@ -117,7 +117,7 @@ class Layout:
         return [padded[place] for place in self.places], fields[self.width :]
 
 
-def find_layout(lines: Sequence[Line], *, adj_close_from_close: bool = False) -> tuple[Layout, int]:
+def find_layout(lines: Sequence[Line], *, adj_close_from_close: bool) -> tuple[Layout, int]:
     """Find the layout of a file from its first lines.
 
     Args:

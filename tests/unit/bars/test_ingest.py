@@ -116,6 +116,11 @@ def test_chunks_satisfy_their_schemas(mixed: Path) -> None:
         Files.validate(chunk.files)
 
 
+def test_ingested_files_are_in_all_layers_of_their_run(mixed: Path) -> None:
+    """Only an update leaves files pending, until the layers after it have their rows."""
+    assert not ingested(mixed).files["pending"].any()
+
+
 def test_every_row_is_accounted_for(mixed: Path) -> None:
     """In each file the rows read are those kept and those quarantined."""
     assert fate_of(ingested(mixed)) == {

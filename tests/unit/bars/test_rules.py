@@ -20,6 +20,7 @@ from stock_volume.bars.rules import (
     screening,
 )
 from stock_volume.columns import BAR
+from stock_volume.exchange import find_exchange
 from tests.unit.helpers import (
     AS_OF,
     bar,
@@ -460,3 +461,17 @@ def test_bounds_without_sense_are_refused(parameters: dict[str, Any]) -> None:
     """Parameters out of their range, and misspelt ones, are refused."""
     with pytest.raises(ValidationError):
         RuleParameters(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("XNYS", "no feed reaches back so far, the year is mistyped"),
+        ("XBOM", "the calendar of XBOM begins there"),
+    ],
+)
+def test_an_ancient_date_has_its_reason(code: str, why: str) -> None:
+    """A date is too early for all exchanges, or for one whose calendar begins late."""
+    rules = rejecting_rules(RuleParameters(exchange=find_exchange(code)))
+    (reason,) = (rule.reason for rule in rules if rule.name == "ancient_date")
+    assert reason.endswith(f": {why}")
