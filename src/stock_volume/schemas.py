@@ -28,6 +28,7 @@ from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.baselines import BASELINES
 from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
 from stock_volume.evaluation.horizon_backtest import HORIZON_TYPES
+from stock_volume.evaluation.opening_backtest import OPENING_TYPES
 from stock_volume.events.ingest import EVENT_TYPES, FILE_TYPES, QUARANTINE_TYPES
 from stock_volume.events.rules import POST, PRE
 from stock_volume.exchange import EARLIEST_DATE
@@ -42,7 +43,7 @@ from stock_volume.features.feature import Feature
 from stock_volume.features.horizon import ETAS, NEXT_VOLUMES
 from stock_volume.features.market import MARKET_FEATURES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
-from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
+from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_OPEN, NEXT_VOLUME
 from stock_volume.features.schedule import GROUP_COLUMNS, PEER_FEATURES
 from stock_volume.forecaster.horizons import HORIZON_FORECASTS
 from stock_volume.forecaster.model import FORECAST
@@ -285,6 +286,8 @@ ForecastFeatures: Final = _schema(
     [_IN_ORDER, _TARGET_AFTER_ORIGIN],
 ).add_columns(
     {
+        # Layers from before there were forecasts at the open lack it, until the next update.
+        NEXT_OPEN: pa.Column(pl.Float64, nullable=True, required=False),
         NEXT_VOLUMES: pa.Column(pl.Int64, nullable=True, regex=True, required=False),
         ETAS: pa.Column(pl.Float64, nullable=True, regex=True, required=False),
         **_feature_columns(FORECAST_FEATURES, pl.Float32),
@@ -321,6 +324,14 @@ HorizonBacktest: Final = pa.DataFrameSchema(
     name="HorizonBacktest",
 )
 """Forecasts beyond the next session with the actual volumes, one row per origin and horizon."""
+
+OpeningBacktest: Final = pa.DataFrameSchema(
+    {name: pa.Column(kind) for name, kind in OPENING_TYPES.items()},
+    checks=[_TARGET_AFTER_ORIGIN, _check("is a forecast above zero", pl.col(FORECAST) > 0)],
+    strict=True,
+    name="OpeningBacktest",
+)
+"""Forecasts at the open with the actual volumes, beside those made before it."""
 
 Forecasts: Final = pa.DataFrameSchema(
     {

@@ -112,7 +112,7 @@ def test_forecasts_are_of_the_next_session(sample_run: Run, prices: pd.DataFrame
 
 
 def test_store_and_joblib_hold_one_forecaster(sample_run: Run) -> None:
-    """The files in the store equal the joblib's, and forecast alike."""
+    """The files in the store are those of the forecaster and of its correction at the open."""
     forecaster = joblib.load(sample_run.path("06_models", "forecaster.joblib"))
     versions = sample_run.store / "models" / "stock_volume_forecaster"
     tag = sample_run.report("run_manifest.json")["outputs"]["forecaster_model"]["tag"]
@@ -120,7 +120,9 @@ def test_store_and_joblib_hold_one_forecaster(sample_run: Run) -> None:
     stored = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     for name in ("model.yaml", "SHA256SUMS"):
         stored.pop(name)
-    assert stored == forecaster.to_files()
+    opening = joblib.load(sample_run.path("06_models", "opening_model.joblib"))
+    assert opening.is_trained
+    assert stored == forecaster.to_files() | opening.to_files()
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -458,6 +458,32 @@ def test_horizons_are_listed_where_there_are_any(page: Page, api: httpx.Client) 
     )
 
 
+def test_forecast_at_the_open_takes_the_price(page: Page, api: httpx.Client) -> None:
+    """The answer for an opening price is the API's; what is no price is refused in words."""
+    open_symbol(page, "AAPL")
+    page.get_by_text("Has the session opened?").click()
+    price, button = (
+        page.get_by_label("Opening price"),
+        page.get_by_role("button", name="at the open"),
+    )
+    close = answer(api, "/symbols/AAPL/history?days=1")["bars"][-1]["Close"]
+    price.fill(f"{1.03 * close:,.2f}")
+    button.click()
+    expected = answer(api, f"/forecast/AAPL/open?price={1.03 * close:.2f}")
+    shown = page.locator("#opening-answer")
+    expect(shown).to_contain_text(f"({expected['forecast']:,}) with a gap of +3.0")
+    expect(shown.locator("data")).to_have_count(4)
+    volumes = [expected["forecast"], *(expected["quantiles"][name] for name in ("q10", "q90"))]
+    for place, volume in enumerate([*volumes, expected["before"]]):
+        expect(shown.locator("data").nth(place)).to_have_attribute("value", str(volume))
+    for typed, message in (("", "Enter a number."), ("0", "must be greater than 0")):
+        price.fill(typed)
+        button.click()
+        expect(page.locator("#opening-error")).to_have_text(re.compile(message, re.IGNORECASE))
+        expect(price).to_have_attribute("aria-invalid", "true")
+        expect(shown).to_be_empty()
+
+
 def test_forecast_is_explained(page: Page, api: httpx.Client) -> None:
     """The kinds of features that move the forecast are named as the API names them."""
     open_symbol(page, "AAPL")

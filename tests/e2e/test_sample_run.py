@@ -29,6 +29,8 @@ NODES = [
     "modelling.plan_windows",
     "modelling.backtest_forecaster",
     "modelling.adapt_backtest",
+    "modelling.forecast_openings",
+    "modelling.fit_opening_model",
     "modelling.evaluate_forecaster",
     "modelling.fit_forecaster",
     "packaging.register_forecaster",
@@ -46,6 +48,7 @@ LAYERS = [
     "04_feature/features.parquet",
     "04_feature/forecast_features.parquet",
     "07_model_output/backtest.parquet",
+    "07_model_output/opening_backtest.parquet",
     "07_model_output/forecasts.parquet",
 ]
 
@@ -173,7 +176,7 @@ def test_nothing_partial_is_left(sample_run: Run) -> None:
 
 def test_two_runs_make_equal_layers_and_models(sample_run: Run, tmp_path: Path) -> None:
     """A second run makes byte-identical layers and model text."""
-    last = "modelling.fit_estimator,modelling.adapt_backtest,modelling.forecast_live_symbols"
+    last = "modelling.fit_estimator,modelling.forecast_openings,modelling.forecast_live_symbols"
     again = kedro_run(tmp_path / "data", tmp_path / "store", "--to-nodes", last)
     assert again.process.returncode == 0, again.output
     for layer in LAYERS:

@@ -14,20 +14,28 @@ from stock_volume.evaluation.backtest import Plan, run_backtest
 from stock_volume.evaluation.baselines import BASELINES
 from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
 from stock_volume.evaluation.horizon_backtest import HORIZON_TYPES
+from stock_volume.evaluation.measures import ScoredLayers
+from stock_volume.evaluation.opening_backtest import (
+    GAP_SIZE,
+    GAP_SIZES,
+    OPENING_TYPES,
+    before,
+)
 from stock_volume.exchange import ScheduledEvent
+from stock_volume.features.price import VOLATILITY_22
 from stock_volume.features.quantities import ABNORMAL_STD, BARS_SO_FAR, BASE
-from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_VOLUME
+from stock_volume.features.registry import ETA, FORECAST_FEATURES, NEXT_OPEN, NEXT_VOLUME
 from stock_volume.forecaster.adaptation import AdaptationParameters, forecast_rows
 from stock_volume.forecaster.history import History
 from stock_volume.forecaster.model import FORECAST, MA5, Forecaster, quantile_name
 from stock_volume.forecaster.occasion import OCCASION, OCCASION_FEATURES, OCCASIONS
+from stock_volume.forecaster.opening import OPENING_QUANTILES
 from stock_volume.forecaster.parameters import ForecasterParameters
 from stock_volume.forecaster.universe import BUCKET, LIQUIDITY, VARIABILITIES, VARIABILITY
 
 FIRST_SESSION: Final = date(2018, 1, 2)
 LEVELS: Final = (0.1, 0.5, 0.9)
 ADAPTATION: Final = AdaptationParameters()
-NO_HORIZONS: Final = pl.DataFrame(schema=HORIZON_TYPES).lazy()
 SIGNAL: Final = {"volume_lag_0": 0.4, "return_lag_0": -0.3, "market_return": 0.2}
 """Features that eta depends on, and by how much."""
 
@@ -128,6 +136,7 @@ def forecast_frame(
             BASE: base.ravel(),
             BARS_SO_FAR: np.tile(np.arange(sessions) + history + 1, symbols),
             NEXT_VOLUME: following.ravel().astype(np.int64),
+            NEXT_OPEN: (close * np.exp(random.normal(0, 0.02, shape))).ravel(),
             ETA: (np.log(following * close) - base).ravel(),
             **{name: values[name].ravel() for name in FEATURE_NAMES},
         },
@@ -135,14 +144,16 @@ def forecast_frame(
     )
     known = pl.Series(~np.tile(last, symbols))
     return frame.with_columns(
-        *(pl.when(known).then(name).alias(name) for name in (NEXT_VOLUME, ETA)),
+        *(pl.when(known).then(name).alias(name) for name in (NEXT_VOLUME, NEXT_OPEN, ETA)),
         pl.col(FEATURE_NAMES).fill_nan(None),
     )
 
 
 def forget_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
     """Remove the outcomes of some rows, as for bars without a next one."""
-    return rows.with_columns(pl.when(~where).then(name).alias(name) for name in (ETA, NEXT_VOLUME))
+    return rows.with_columns(
+        pl.when(~where).then(name).alias(name) for name in (ETA, NEXT_OPEN, NEXT_VOLUME)
+    )
 
 
 def change_targets(rows: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
@@ -163,6 +174,19 @@ def backtest_of(
 ) -> pl.DataFrame:
     """Run a backtest, and return its forecasts of the next session."""
     return pl.concat(rows.forecasts for rows in run_backtest(features.lazy(), plan, parameters))
+
+
+def scored(
+    rows: pl.DataFrame,
+    horizons: pl.DataFrame | None = None,
+    openings: pl.DataFrame | None = None,
+) -> ScoredLayers:
+    """Take rows of ``run_backtest`` for a backtest, without other protocols unless given."""
+    others = (
+        pl.DataFrame(schema=types) if given is None else given
+        for given, types in ((horizons, HORIZON_TYPES), (openings, OPENING_TYPES))
+    )
+    return ScoredLayers(rows.lazy(), *(one.lazy() for one in others))
 
 
 def backtest_frame(
@@ -218,6 +242,44 @@ def backtest_frame(
             FOLD: (np.arange(rows) % sessions * 2 // sessions).astype(np.int32),
         }
     )
+
+
+def opening_frame(symbols: int = 10, sessions: int = 60, seed: int = 0) -> pl.DataFrame:
+    """Make rows of ``join_openings``, where volumes follow the size of the gap.
+
+    Args:
+        symbols: Number of symbols, as in ``backtest_frame``.
+        sessions: Sessions, weekdays, on each of which every symbol is scored.
+        seed: Of the values.
+
+    Returns:
+        The rows, sorted by target session and symbol.
+    """
+    random = np.random.default_rng(seed)
+    rows = backtest_frame(symbols, sessions, seed)
+    volatility = random.uniform(0.01, 0.03, rows.height)
+    score = random.standard_t(4, rows.height)
+    excess = np.minimum(np.abs(score), 4) / 2 - 0.5 + random.normal(0, 0.1, rows.height)
+    volume = np.maximum(np.round(rows[FORECAST].to_numpy() * np.exp(excess)), 1)
+    return rows.with_columns(
+        pl.Series(columns.VOLUME, volume.astype(np.int64)),
+        pl.Series(ETA, np.log(volume / rows[MA5].to_numpy())),
+        (pl.col(columns.CLOSE) * pl.Series(np.exp(score * volatility))).alias(NEXT_OPEN),
+        pl.Series(LIQUIDITY, random.normal(16, 2, rows.height).astype(np.float32)),
+        pl.Series(VOLATILITY_22, volatility.astype(np.float32)),
+    ).sort(columns.TARGET_DATE, columns.SYMBOL)
+
+
+def opened(rows: pl.DataFrame) -> pl.DataFrame:
+    """Make rows of ``backtest_opening`` of a backtest, with forecasts that explain most of eta."""
+    names = (FORECAST, *OPENING_QUANTILES)
+    number = pl.int_range(pl.len())
+    return rows.with_columns(
+        *(pl.col(name).alias(before(name)) for name in names),
+        *((pl.col(name) * pl.col(ETA).exp() * pl.col(MA5)).sqrt() for name in names),
+        (pl.col(columns.CLOSE) * 1.01).alias(NEXT_OPEN),
+        (number % len(GAP_SIZES)).cast(pl.Int8).alias(GAP_SIZE),
+    ).select(OPENING_TYPES.keys())
 
 
 def _around(values: Floats, random: np.random.Generator) -> Floats:

@@ -27,6 +27,7 @@ from stock_volume.features.registry import (
     add_features,
     forecast_features,
 )
+from stock_volume.forecaster.opening import OpeningParameters, fit_opening, join_openings
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.json_value import Json
@@ -46,8 +47,8 @@ from stock_volume.stored_model import (
     drop_undefined,
 )
 from tests.unit.forecast_helpers import (
-    NO_HORIZONS,
     backtest_of,
+    scored,
     small_parameters,
     without_history,
 )
@@ -146,7 +147,9 @@ def stored_models() -> dict[str, StoredModel]:
     asked = BacktestParameters(min_sessions=_MIN_SESSIONS)
     plan = plan_backtest(target_sessions(rows.lazy()), parameters, asked)
     backtest = backtest_of(rows, plan, parameters)
-    metrics = evaluate_backtest(backtest.lazy(), NO_HORIZONS, plan, parameters.quantiles, asked)
+    metrics = evaluate_backtest(scored(backtest), plan, parameters.quantiles, asked)
+    openings = join_openings(backtest.lazy(), rows.lazy())
+    opening = fit_opening(openings, OpeningParameters(n_estimators=5), parameters)
     features = add_features(bars, FeatureParameters())
     events = events_of(EVENT_ROWS)
     snapshot = take_snapshot(
@@ -170,7 +173,8 @@ def stored_models() -> dict[str, StoredModel]:
     return {
         ESTIMATOR_NAME: StoredModel({ESTIMATOR_FILE: estimator}, metadata=about),
         FORECASTER_NAME: StoredModel(
-            forecaster.to_files(), metadata={"metrics": metrics.model_dump(mode="json")}
+            forecaster.to_files() | opening.to_files(),
+            metadata={"metrics": metrics.model_dump(mode="json")},
         ),
         SNAPSHOT_NAME: StoredModel(
             {

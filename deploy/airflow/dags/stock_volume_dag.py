@@ -43,9 +43,11 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "fit_forecaster": ("modelling.fit_forecaster",),
     "adapt_backtest": ("modelling.adapt_backtest",),
     "forecast_live_symbols": ("modelling.forecast_live_symbols",),
-    "evaluate_forecaster": ("modelling.evaluate_forecaster",),
+    "fit_opening_model": ("modelling.fit_opening_model",),
+    "forecast_openings": ("modelling.forecast_openings",),
     "register_snapshot": ("packaging.register_snapshot",),
     "draw_backtest": ("reporting.draw_backtest",),
+    "evaluate_forecaster": ("modelling.evaluate_forecaster",),
     "register_forecaster": ("packaging.register_forecaster",),
     "collect_findings": ("reporting.collect_findings",),
     "write_model_card": ("reporting.write_model_card",),
@@ -93,9 +95,12 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "backtest_forecaster",
         "fit_forecaster",
     ),
-    "evaluate_forecaster": (
-        "plan_windows",
-        "backtest_forecaster",
+    "fit_opening_model": (
+        "engineer_forecast_features",
+        "adapt_backtest",
+    ),
+    "forecast_openings": (
+        "engineer_forecast_features",
         "adapt_backtest",
     ),
     "register_snapshot": (
@@ -112,9 +117,16 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "fit_forecaster",
         "adapt_backtest",
     ),
+    "evaluate_forecaster": (
+        "plan_windows",
+        "backtest_forecaster",
+        "adapt_backtest",
+        "forecast_openings",
+    ),
     "register_forecaster": (
         "ingest_bars",
         "fit_forecaster",
+        "fit_opening_model",
         "evaluate_forecaster",
     ),
     "collect_findings": (

@@ -11,6 +11,7 @@ from stock_volume.evaluation.results import (
     BacktestMetrics,
     GroupMetrics,
     HorizonMetrics,
+    OpeningGroup,
     PointMetrics,
 )
 from stock_volume.features.schedule import REACTION
@@ -147,7 +148,7 @@ What is scheduled for the target session: the intervals must hold on these days 
 
 Standard deviation of the symbol's last 252 abnormal volumes, in logs.
 
-{_group_table("standard deviation", metrics.by_variability)}{_describe_horizons(metrics)}
+{_group_table("standard deviation", metrics.by_variability)}{_describe_other_protocols(metrics)}
 
 ## By kind of security
 
@@ -202,6 +203,10 @@ def _group_rows(groups: Mapping[str, GroupMetrics]) -> str:
     )
 
 
+def _describe_other_protocols(metrics: BacktestMetrics) -> str:
+    return _describe_horizons(metrics) + _describe_openings(metrics)
+
+
 def _describe_horizons(metrics: BacktestMetrics) -> str:
     if not metrics.by_horizon:
         return ""
@@ -225,6 +230,39 @@ def _horizon_rows(horizons: Mapping[str, HorizonMetrics]) -> str:
         f"| {in_words(one.mdape, '.1f')} | {in_words(one.coverage_80, '.1f')} |"
         for name, one in horizons.items()
     )
+
+
+def _describe_openings(metrics: BacktestMetrics) -> str:
+    at_open = metrics.at_open
+    if at_open is None:
+        return ""
+    return f"""
+
+## At the open
+
+A protocol of its own: the forecast of a session whose opening price is known, on {at_open.sessions}
+sessions of the backtest, beside the forecast of the same sessions made at the close before. A
+symbol that trades rarely may open hours after the exchange does.
+
+{_opening_table("dollars a day", {"all": at_open, **at_open.by_bucket})}
+
+The gap is the log of the opening price over the close before, in standard deviations of the
+symbol's daily return.
+
+{_opening_table("gap", at_open.by_gap)}"""
+
+
+def _opening_table(head: str, groups: Mapping[str, OpeningGroup]) -> str:
+    rows = "\n".join(
+        f"| {name} | {group.n:,} | {in_words(group.before.eta_r2, '.2f')} "
+        f"| {in_words(group.eta_r2, '.2f')} | {in_words(group.before.coverage_80, '.1f')} "
+        f"| {in_words(group.coverage_80, '.1f')} |"
+        for name, group in merge_equal(groups).items()
+    )
+    return f"""\
+| {head} | symbol-days | eta-R² % before | at the open | coverage % before | at the open |
+|---|---:|---:|---:|---:|---:|
+{rows}"""
 
 
 def _window_rows(folds: tuple[Fold, ...]) -> str:

@@ -1,7 +1,7 @@
 """Groups of rows in reports: each set of rows appears once."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from stock_volume.evaluation.results import GroupMetrics
 
@@ -12,7 +12,10 @@ SAME_ROWS: Final = " = "
 """Between the names of groups that have the same rows."""
 
 
-def merge_equal(groups: Mapping[str, GroupMetrics]) -> dict[str, GroupMetrics]:
+_Group = TypeVar("_Group", bound=GroupMetrics)
+
+
+def merge_equal(groups: Mapping[str, _Group]) -> dict[str, _Group]:
     """Merge groups of the same rows, and leave out groups without rows.
 
     Groups have the same rows if all their counts and measures are equal.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,18 +14,22 @@ from stock_volume.evaluation.baselines import BASELINES
 from stock_volume.evaluation.groups import COMMON_STOCK
 from stock_volume.evaluation.headline import Universe, choose_universe, select_universe
 from stock_volume.evaluation.horizon_backtest import HORIZON, HORIZON_BASELINES
+from stock_volume.evaluation.opening_backtest import GAP_SIZE, GAP_SIZES, before
 from stock_volume.evaluation.results import (
     BacktestMetrics,
     BootstrapIntervals,
     GroupMetrics,
     HorizonMetrics,
     Interval,
+    OpeningGroup,
+    OpeningMetrics,
     PointMetrics,
 )
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.horizons import HORIZON_LEVELS
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantile_name
 from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
+from stock_volume.forecaster.opening import OPENING_LEVELS, OPENING_QUANTILES
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKET, BUCKETS, VARIABILITIES, VARIABILITY
 from stock_volume.progress import watch
@@ -177,9 +181,22 @@ def interval_measures(levels: Sequence[float]) -> list[pl.Expr]:
     ]
 
 
+class ScoredLayers(NamedTuple):
+    """The forecasts of a backtest with the actual volumes.
+
+    Attributes:
+        forecasts: Rows of ``run_backtest``, or of ``adapt_backtest``.
+        horizons: Rows of ``forecast_horizons`` of the same windows.
+        openings: Rows of ``backtest_opening`` of the same windows.
+    """
+
+    forecasts: pl.LazyFrame
+    horizons: pl.LazyFrame
+    openings: pl.LazyFrame
+
+
 def evaluate_backtest(
-    backtest: pl.LazyFrame,
-    horizons: pl.LazyFrame,
+    layers: ScoredLayers,
     plan: Plan,
     levels: Sequence[float],
     parameters: BacktestParameters,
@@ -187,8 +204,7 @@ def evaluate_backtest(
     """Measure a backtest.
 
     Args:
-        backtest: Rows of ``run_backtest``.
-        horizons: Rows of ``forecast_horizons`` of the same windows.
+        layers: Its forecasts.
         plan: Its windows.
         levels: Levels of its quantiles.
         parameters: Parameters of the bootstrap.
@@ -197,7 +213,7 @@ def evaluate_backtest(
         The measures of the headline universe with bootstrap intervals, by bucket of
         liquidity, by occasion, by variability, by kind of security, by year and of each baseline.
     """
-    rows = backtest.collect(engine="streaming")
+    rows = layers.forecasts.collect(engine="streaming")
     universe = choose_universe(rows)
     headline = select_universe(rows, universe)
     measures = [*point_measures(FORECAST), *interval_measures(levels)]
@@ -210,7 +226,8 @@ def evaluate_backtest(
         "by_security": partial(_measure_securities, rows, measures),
         "by_year": partial(_measure_years, headline, measures),
         "baselines": partial(_measure_baselines, headline),
-        "by_horizon": partial(_measure_horizons, horizons, universe),
+        "by_horizon": partial(_measure_horizons, layers.horizons, universe),
+        "at_open": partial(_measure_openings, layers.openings, universe),
     }
     measured = {name: measure() for name, measure in watch(tuple(tables.items()), _TASK, "tables")}
     return BacktestMetrics.model_validate(
@@ -242,6 +259,36 @@ def _measure_horizons(backtest: pl.LazyFrame, universe: Universe) -> dict[str, H
         )
         for name, of_horizon in by_name.items()
     }
+
+
+def _measure_openings(backtest: pl.LazyFrame, universe: Universe) -> OpeningMetrics | None:
+    rows = select_universe(backtest.collect(engine="streaming"), universe)
+    if rows.is_empty():
+        return None
+    return OpeningMetrics(
+        **dict(_measure_opening(rows)),
+        by_bucket=_measure_opening_groups(rows, BUCKET, BUCKETS),
+        by_gap=_measure_opening_groups(rows, GAP_SIZE, GAP_SIZES),
+    )
+
+
+def _measure_opening_groups(
+    rows: pl.DataFrame, number: str, names: Sequence[str]
+) -> dict[str, OpeningGroup]:
+    return {
+        name: _measure_opening(rows.filter(pl.col(number) == place))
+        for place, name in enumerate(names)
+    }
+
+
+def _measure_opening(rows: pl.DataFrame) -> OpeningGroup:
+    """Measure forecasts at the open, and those made before it."""
+    measures = [*point_measures(FORECAST), *interval_measures(OPENING_LEVELS)]
+    names = (FORECAST, *OPENING_QUANTILES)
+    earlier = rows.with_columns(pl.col(before(name)).alias(name) for name in names)
+    return OpeningGroup.model_validate(
+        {**measure_rows(rows, measures), "before": measure_rows(earlier, measures)}
+    )
 
 
 def measure_rows(rows: pl.DataFrame, measures: Iterable[pl.Expr]) -> dict[str, float | None]:

@@ -109,6 +109,23 @@ class HorizonMetrics(GroupMetrics):
     """Measures of each baseline of the horizon."""
 
 
+class OpeningGroup(GroupMetrics):
+    """Measures of forecasts at the open on a group of rows."""
+
+    before: GroupMetrics
+    """Measures of the forecasts that were made before the open, on the same rows."""
+
+
+class OpeningMetrics(OpeningGroup):
+    """Measures of forecasts at the open, on the headline universe."""
+
+    by_bucket: Mapping[str, OpeningGroup]
+    """Measures by bucket of liquidity."""
+
+    by_gap: Mapping[str, OpeningGroup]
+    """Measures by size of the gap at the open, in standard deviations of the daily return."""
+
+
 class BootstrapIntervals(BaseModel):
     """Central 95 % of a bootstrap; None where a resample has no value."""
 
@@ -157,6 +174,10 @@ class HeadlineMetrics(GroupMetrics):
     by_horizon: Mapping[str, HorizonMetrics] = {}
     """Measures beyond the next session, by name of the horizon: ``h2`` is the second session,
     ``total_5`` the total of five."""
+
+    at_open: OpeningMetrics | None = None
+    """Measures of the forecasts at the open, of the sessions after those that only train them;
+    None if too few opening prices are known."""
 
 
 class BacktestMetrics(HeadlineMetrics):

@@ -19,6 +19,8 @@ from stock_volume.features.quantities import (
     YEAR,
 )
 
+VOLATILITY_22: Final = "volatility_22"
+
 _RETURN: Final = pl.col(RETURN)
 _RANGE: Final = pl.col(RANGE)
 _CLOSE: Final = pl.col(columns.CLOSE)
@@ -42,7 +44,7 @@ PRICE_FEATURES: Final = (
         for window in (5, MONTH, YEAR)
     ),
     Feature("volatility_5", "standard deviation of the last 5 returns", _volatility(5)),
-    Feature("volatility_22", "standard deviation of the last 22 returns", pl.col(VOLATILITY)),
+    Feature(VOLATILITY_22, "standard deviation of the last 22 returns", pl.col(VOLATILITY)),
     Feature("volatility_252", "standard deviation of the last 252 returns", _volatility(YEAR)),
     Feature(
         "volatility_ratio",

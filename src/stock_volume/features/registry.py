@@ -61,6 +61,8 @@ earlier events look back three years."""
 
 ETA: Final = "eta"
 NEXT_VOLUME: Final = "next_volume"
+NEXT_OPEN: Final = "next_open"
+"""Column: what the target session opened at; no feature, for a forecast is made before it."""
 
 _INTRODUCTION: Final = """\
 Written by `make features-doc` from the registry of features. A bar's features see bars up to
@@ -219,9 +221,9 @@ def forecast_features(
 
     Returns:
         One row per bar from ``first_target`` on, in the same order: the origin (symbol, dates,
-        Close, Volume, base, bars so far), the target (``next_volume`` and ``eta``), that of each
-        horizon, and the features as float32, null where they are unknown or not finite. The
-        target is null where the symbol has no bar on the next session.
+        Close, Volume, base, bars so far), the target (``next_volume``, ``next_open`` and ``eta``),
+        that of each horizon, and the features as float32, null where they are unknown or not
+        finite. The target is null where the symbol has no bar on the next session.
     """
     features = FeatureSet.of_layer(sessions.columns)
     frame = _add_far_features(bars, sessions, schedule, features)
@@ -291,7 +293,11 @@ def changed_sessions(features: pl.LazyFrame, sessions: pl.DataFrame) -> pl.Serie
 
 
 def _origin() -> list[pl.Expr]:
-    following = pl.col(columns.VOLUME).shift(-1).over(columns.SYMBOL)
+    is_next = pl.col(columns.DATE).shift(-1).over(columns.SYMBOL) == pl.col(columns.TARGET_DATE)
+    volume, opening = (
+        pl.when(is_next).then(pl.col(name).shift(-1).over(columns.SYMBOL))
+        for name in (columns.VOLUME, columns.OPEN)
+    )
     return [
         pl.col(columns.SYMBOL),
         pl.col(columns.SECURITY_NAME),
@@ -302,13 +308,10 @@ def _origin() -> list[pl.Expr]:
         pl.col(columns.VOLUME),
         pl.col(BASE),
         pl.col(BARS_SO_FAR),
-        pl.when(_next_date() == pl.col(columns.TARGET_DATE)).then(following).alias(NEXT_VOLUME),
+        volume.alias(NEXT_VOLUME),
+        opening.alias(NEXT_OPEN),
         pl.col(NEXT_ABNORMAL).alias(ETA),
     ]
-
-
-def _next_date() -> pl.Expr:
-    return pl.col(columns.DATE).shift(-1).over(columns.SYMBOL)
 
 
 def _as_float32(expression: pl.Expr) -> pl.Expr:

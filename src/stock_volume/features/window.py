@@ -10,6 +10,7 @@ from stock_volume import columns
 from stock_volume.features.horizon import ETAS, NEXT_VOLUMES, Horizon
 from stock_volume.features.registry import (
     FORECAST_FEATURES,
+    NEXT_OPEN,
     FeatureSet,
     changed_sessions,
     first_bar,
@@ -119,9 +120,9 @@ def _has_columns_of(held: pl.LazyFrame, window: FeatureWindow) -> bool:
     names = held.collect_schema().names()
     features = {feature.name for feature in FORECAST_FEATURES}.intersection(names)
     outcomes = {name for name in names if re.match(f"{NEXT_VOLUMES}|{ETAS}", name)}
-    return features == {*FeatureSet.of_layer(window.sessions.columns).names} and outcomes == {
-        name for horizon in window.horizons for name in (horizon.volume, horizon.eta)
-    }
+    wanted = {name for horizon in window.horizons for name in (horizon.volume, horizon.eta)}
+    is_complete = NEXT_OPEN in names and outcomes == wanted
+    return is_complete and features == {*FeatureSet.of_layer(window.sessions.columns).names}
 
 
 def _sees_bars_of(held: pl.LazyFrame, window: FeatureWindow) -> bool:

@@ -43,6 +43,7 @@ class Sample(IntEnum):
     MEAN = 2
     QUANTILE = 3
     HORIZON = 4
+    OPENING = 5
 
 
 def mean_settings(rows: int, parameters: ForecasterParameters, number: int = 0) -> BoosterSettings:

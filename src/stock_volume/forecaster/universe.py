@@ -63,7 +63,7 @@ def bucket_number() -> pl.Expr:
         Expression over rows with the feature ``LIQUIDITY``: position in ``BUCKETS``, the
         lowest where the feature is unknown.
     """
-    return _count_edges_below(LIQUIDITY, _EDGES)
+    return count_edges_below(pl.col(LIQUIDITY), _EDGES)
 
 
 def variability_number() -> pl.Expr:
@@ -73,9 +73,18 @@ def variability_number() -> pl.Expr:
         Expression over rows with the feature ``ABNORMAL_STD``: position in ``VARIABILITIES``, the
         lowest where the feature is unknown.
     """
-    return _count_edges_below(ABNORMAL_STD, _VARIABILITY_EDGES)
+    return count_edges_below(pl.col(ABNORMAL_STD), _VARIABILITY_EDGES)
 
 
-def _count_edges_below(name: str, edges: Iterable[float]) -> pl.Expr:
-    above = [(pl.col(name) > edge).fill_null(value=False).cast(pl.Int8) for edge in edges]
+def count_edges_below(value: pl.Expr, edges: Iterable[float]) -> pl.Expr:
+    """Compute the group of a value.
+
+    Args:
+        value: The value.
+        edges: Edges between the groups, ascending.
+
+    Returns:
+        Number of edges below the value; 0 where it is unknown.
+    """
+    above = [(value > edge).fill_null(value=False).cast(pl.Int8) for edge in edges]
     return pl.sum_horizontal(above).cast(pl.Int8)

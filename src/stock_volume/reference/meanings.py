@@ -7,14 +7,16 @@ from stock_volume import columns
 from stock_volume.bars import ledger, merge
 from stock_volume.bars.rules import FLAGGING_RULES
 from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
+from stock_volume.evaluation.opening_backtest import GAP_SIZE, GAP_SIZES, before
 from stock_volume.events.rules import FLAGGING_RULES as EVENT_FLAGS
 from stock_volume.features.calendar import HOLIDAY_OFFSET, KIND, WEEK
 from stock_volume.features.horizon import ETAS, NEXT_VOLUMES
 from stock_volume.features.quantities import BARS_SO_FAR, BASE
-from stock_volume.features.registry import ETA, NEXT_VOLUME
+from stock_volume.features.registry import ETA, NEXT_OPEN, NEXT_VOLUME
 from stock_volume.forecaster.horizons import HORIZON_FORECASTS
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
+from stock_volume.forecaster.opening import OPENING_QUANTILES
 from stock_volume.forecaster.universe import BUCKET, BUCKETS, VARIABILITIES, VARIABILITY
 
 _FLAGS: Final = {
@@ -68,13 +70,21 @@ MEANINGS: Final[Mapping[str, str]] = {
     BASE: "mean log dollar volume of the last five bars",
     BARS_SO_FAR: "bars of the symbol up to the origin",
     NEXT_VOLUME: "volume of the target session, in shares; null until it is known",
+    NEXT_OPEN: "price at the open of the target session, in dollars; null until it is known",
     ETA: "log dollar volume of the target, less the base: what is forecast",
     NEXT_VOLUMES: "volume at each horizon, in shares",
     ETAS: "eta at each horizon",
     FORECAST: "forecast, in shares",
     r"^q[\d.]+$": "quantiles in per cent, in shares: `q5` to `q95`",
     "q10": "quantile 10 %, in shares",
+    "q50": "quantile 50 %, in shares",
     "q90": "quantile 90 %, in shares",
+    **{
+        before(name): f"`{name}` as it was forecast before the open"
+        for name in (FORECAST, *OPENING_QUANTILES)
+    },
+    GAP_SIZE: "size of the gap at the open, in standard deviations of the daily return, from 0: "
+    + ", ".join(GAP_SIZES),
     "last_value": "baseline: the volume of the origin",
     "ma5": "baseline: mean log dollar volume of the last five bars, as a volume at the Close",
     "ma20": "baseline: the same of the last twenty bars",

@@ -61,6 +61,17 @@ PriceQuery = Annotated[
     Field(description=_OF_MEDIAN, examples=[25]),
     AS_NUMERAL,
 ]
+OpenQuery = Annotated[
+    float,
+    Field(
+        description="price at the open of the session, in dollars, on the base of the latest bar",
+        gt=0,
+        lt=PRICE_BOUND,
+        allow_inf_nan=False,
+        examples=[143.5],
+    ),
+    AS_NUMERAL,
+]
 Price = Annotated[float, Field(strict=True, allow_inf_nan=False, lt=PRICE_BOUND)]
 SymbolText = Annotated[
     str,
@@ -112,6 +123,22 @@ _FORECAST_EXAMPLE: Final[Any] = {
             "q90": 861234567,
         }
     ],
+}
+
+
+_OPENING_EXAMPLE: Final[Any] = {
+    "symbol": "AAPL",
+    "security_name": "Apple Inc. - Common Stock",
+    "etf": False,
+    "latest_bar": "2021-01-27",
+    "session": "2021-01-28",
+    "price": 139.52,
+    "gap": -1.78,
+    "forecast": 151234567,
+    "quantiles": {"q10": 101234567, "q50": 147654321, "q90": 219876543},
+    "before": 144729638,
+    "stale": True,
+    "model": "stock_volume_forecaster:houvjixim2or4ax4",
 }
 
 
@@ -198,6 +225,8 @@ _GROUP_EXAMPLE: Final[Any] = {
     "below_q90": 90.0,
 }
 
+_OPENING_GROUP_EXAMPLE: Final[Any] = {**_GROUP_EXAMPLE, "before": _GROUP_EXAMPLE}
+
 _MODELS_EXAMPLE: Final[Any] = {
     "estimator": {
         "tag": "stock_volume_estimator:jqvdjbxhi6fyiax4",
@@ -247,6 +276,11 @@ _MODELS_EXAMPLE: Final[Any] = {
             "by_year": {"2020": _GROUP_EXAMPLE},
             "baselines": {"har": _POINT_EXAMPLE},
             "by_horizon": {"total_5": {**_GROUP_EXAMPLE, "baselines": {"har": _POINT_EXAMPLE}}},
+            "at_open": {
+                **_OPENING_GROUP_EXAMPLE,
+                "by_bucket": {"above 100M": _OPENING_GROUP_EXAMPLE},
+                "by_gap": {"above 2": _OPENING_GROUP_EXAMPLE},
+            },
             "plan": {"folds": [], "min_sessions": 252, "note": "", "horizon_step": 4},
         },
         "features": [
@@ -518,6 +552,25 @@ class Forecast(BaseModel):
     horizons: list[HorizonForecast] = Field(
         default=[], description="forecasts beyond the next session"
     )
+
+
+class OpeningForecast(BaseModel):
+    """A forecast of a session at its open: what it opened at is known."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _OPENING_EXAMPLE})
+
+    symbol: str = _SYMBOL
+    security_name: str | None = _NAME
+    etf: bool = _ETF
+    latest_bar: dt.date = Field(description="date of the latest bar that the forecast uses")
+    session: dt.date = Field(description="the session that is forecast: the next one after it")
+    price: float = Field(description="price at the open, as given, in dollars")
+    gap: float = Field(description="its change from the close of the latest bar, in per cent")
+    forecast: int = Field(description="shares; about the median of what may come")
+    quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
+    before: int = Field(description="shares; the forecast that was made before the open")
+    stale: bool = Field(description="whether the session is over: newer bars are needed")
+    model: str = Field(description="tag of the model that answers")
 
 
 class InvalidValue(BaseModel):

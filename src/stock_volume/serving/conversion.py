@@ -31,6 +31,7 @@ from stock_volume.serving.bodies import (
     History,
     HorizonForecast,
     KindFactor,
+    OpeningForecast,
     Overview,
     Quantiles,
     Record,
@@ -41,7 +42,15 @@ from stock_volume.serving.bodies import (
 from stock_volume.snapshot import snapshot
 from stock_volume.snapshot.event import describe_event
 from stock_volume.snapshot.forecasts import BUSIER, QUIETER, RECENT
-from stock_volume.snapshot.lookup import CLOSING_TIME, EVENT, HORIZONS, MDAPE, OUTLOOK, Row
+from stock_volume.snapshot.lookup import (
+    CLOSING_TIME,
+    EVENT,
+    FORECAST_BEFORE,
+    HORIZONS,
+    MDAPE,
+    OUTLOOK,
+    Row,
+)
 from stock_volume.snapshot.own_bars import InvalidBarsError, judge_own_events
 
 _BAR_TYPES = {
@@ -135,6 +144,31 @@ def forecast_answer(row: Row, model: str) -> Forecast:
         model=model,
         event=_event_answer(row[EVENT]) if row.get(EVENT) else None,
         horizons=[_horizon_answer(row, *horizon) for horizon in row[HORIZONS]],
+    )
+
+
+def opening_answer(row: Row, price: float, model: str) -> OpeningForecast:
+    """Put a forecast at the open into an answer, with whole shares.
+
+    Args:
+        row: A row of ``SymbolLookup.forecast_at_open``.
+        price: Price at the open, in dollars.
+        model: Tag of the model.
+
+    Returns:
+        The answer.
+    """
+    return OpeningForecast(
+        **_security(row),
+        latest_bar=row[columns.DATE],
+        session=row[columns.TARGET_DATE],
+        price=price,
+        gap=100 * (price / row[columns.CLOSE] - 1),
+        forecast=round(row[FORECAST]),
+        quantiles=_quantiles(row),
+        before=round(row[FORECAST_BEFORE]),
+        stale=_is_over(row),
+        model=model,
     )
 
 

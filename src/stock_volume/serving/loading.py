@@ -15,6 +15,7 @@ from stock_volume.estimator.table import EstimateTable
 from stock_volume.exchange import Exchange
 from stock_volume.features.registry import FORECAST_FEATURES
 from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.opening import OpeningModel
 from stock_volume.serving.bodies import (
     EstimatorInfo,
     FeatureInfo,
@@ -78,8 +79,9 @@ class LoadedModels:
         """
         table = EstimateTable(Booster.from_text(estimator.files[ESTIMATOR_FILE]))
         trained = Forecaster.from_files(forecaster.files)
-        lookup = SymbolLookup(trained, snapshot.frames, _exchange_of(snapshot))
-        _check_origin(forecaster, snapshot)
+        opening = OpeningModel.from_files(forecaster.files)
+        lookup = SymbolLookup(trained, snapshot.frames, _exchange_of(snapshot), opening)
+        _check_origin(trained, forecaster, snapshot)
         about = _about(estimator, forecaster, snapshot, trained, lookup)
         return cls(
             table,
@@ -148,9 +150,9 @@ def _in_order(bounds: Mapping[str, float], unknown: float) -> tuple[float, ...]:
     return tuple(bounds.get(name, unknown) for name in columns.ESTIMATOR_INPUTS)
 
 
-def _check_origin(forecaster: StoredModel, snapshot: StoredModel) -> None:
+def _check_origin(trained: Forecaster, forecaster: StoredModel, snapshot: StoredModel) -> None:
     """Refuse a snapshot whose forecasts are not the forecaster's."""
-    if snapshot.files.get(FORECASTER_DIGEST_FILE) != digest_texts(forecaster.files):
+    if snapshot.files.get(FORECASTER_DIGEST_FILE) != digest_texts(trained.to_files()):
         raise IncompatibleModelError(
             f"the forecasts of {snapshot.tag} were not made by {forecaster.tag}, or by an earlier "
             "version of this project: run the pipeline update or modelling again"

@@ -46,6 +46,7 @@ _WORDS: Final = {
     "finite_number": "is not a finite number",
     "float_parsing": "is not a number",
     "float_type": "is not a number",
+    "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be greater than or equal to {ge}",
     "int_from_float": "is not a whole number",
     "int_parsing": "is not a whole number",

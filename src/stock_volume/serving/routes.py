@@ -31,6 +31,8 @@ from stock_volume.serving.bodies import (
     HorizonQuery,
     InvalidValue,
     Models,
+    OpeningForecast,
+    OpenQuery,
     Overview,
     PriceQuery,
     Problem,
@@ -48,6 +50,7 @@ from stock_volume.serving.conversion import (
     explanation_answer,
     forecast_answer,
     history_answer,
+    opening_answer,
     record_answer,
     symbol_answer,
     usable_forecast,
@@ -274,6 +277,19 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
             answer = _select_horizon(answer, horizon)
         _OF_SYMBOLS.inc()
         return _as_json(answer)
+
+    @routes.get(
+        "/forecast/{symbol}/open",
+        summary="Forecast a symbol at the open",
+        tags=["forecasts"],
+        responses=_OF_SYMBOL,
+    )
+    def forecast_at_open(symbol: SymbolText, price: OpenQuery) -> OpeningForecast:
+        """Forecast the session after a symbol's latest bar, once its opening price is known."""
+        models = loader.models()
+        row = models.lookup.forecast_at_open(symbol, price)
+        _OF_SYMBOLS.inc()
+        return opening_answer(row, price, models.about.forecaster.tag)
 
     @routes.get(
         "/forecast/{symbol}/explanation",

@@ -12,10 +12,13 @@ from stock_volume.bars.rules import RuleParameters
 from stock_volume.errors import StockVolumeError
 from stock_volume.exchange import Exchange
 from stock_volume.features.horizon import Horizon
+from stock_volume.features.registry import NEXT_OPEN
 from stock_volume.features.schedule import NO_EVENTS, Schedule, next_events, sessions_around
 from stock_volume.forecaster.adaptation import shift
 from stock_volume.forecaster.explain import Explanation, explain_forecast
-from stock_volume.forecaster.model import FORECAST, Forecaster
+from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, Forecaster, shares_at_base
+from stock_volume.forecaster.occasion import find_occasions
+from stock_volume.forecaster.opening import OpeningModel
 from stock_volume.snapshot.own_bars import features_of_bars
 from stock_volume.snapshot.search import SymbolSearch, similar_symbols
 from stock_volume.snapshot.snapshot import LATEST_BAR, Snapshot
@@ -36,6 +39,19 @@ MDAPE: Final = "mdape"
 
 OUTLOOK: Final = "outlook"
 """Field of an overview: the symbol's row of ``SymbolLookup.forecast``, or None."""
+
+FORECAST_BEFORE: Final = "forecast_before"
+"""Field of a forecast at the open: the forecast that was made before it."""
+
+_ORIGIN: Final = (
+    columns.SYMBOL,
+    columns.SECURITY_NAME,
+    columns.ETF,
+    columns.DATE,
+    columns.TARGET_DATE,
+    CLOSING_TIME,
+)
+"""Fields that a forecast at the open has in common with the one before it."""
 
 _ONE_THREAD: Final = 1
 """Requests run side by side already."""
@@ -71,7 +87,11 @@ class SymbolLookup:
     """Look up symbols in the snapshot of a run, and forecast them."""
 
     def __init__(
-        self, forecaster: Forecaster, frames: Mapping[str, pl.LazyFrame], exchange: Exchange
+        self,
+        forecaster: Forecaster,
+        frames: Mapping[str, pl.LazyFrame],
+        exchange: Exchange,
+        opening: OpeningModel = OpeningModel(),  # noqa: B008 (it is frozen)
     ) -> None:
         """Read the small frames; bars and past forecasts are read on request.
 
@@ -81,6 +101,7 @@ class SymbolLookup:
             forecaster: The trained forecaster.
             frames: The frames of ``Snapshot``, by name.
             exchange: The exchange of the snapshot.
+            opening: The model of forecasts at the open.
 
         Raises:
             ExchangeMismatchError: The forecaster was trained for another exchange.
@@ -92,6 +113,7 @@ class SymbolLookup:
             raise IncompatibleModelError(f"the snapshot has no {', '.join(missing)}")
         snapshot = Snapshot(**{name: frames[name] for name in Snapshot._fields})
         self._forecaster = forecaster
+        self._opening = opening
         self._exchange = exchange
         self._symbols = snapshot.symbols.collect()
         self._latest = snapshot.latest.collect()
@@ -286,6 +308,45 @@ class SymbolLookup:
         row = self._latest[self._latest_place[spelling]]
         forecast: float = self._forecasts[spelling][FORECAST]
         return explain_forecast(self._forecaster, row, forecast, _ONE_THREAD)
+
+    def forecast_at_open(self, symbol: str, price: float) -> Row:
+        """Forecast the session after the latest bar of a symbol, given what it opened at.
+
+        Args:
+            symbol: The symbol.
+            price: Price at the open of the session, in dollars, on the base of the latest bar.
+
+        Returns:
+            Names, dates and closing time as in the row of ``forecast``; ``Close`` of the latest
+            bar; in shares the forecast before the open, and the forecast and the quantiles of
+            ``OpeningModel.predict``.
+
+        Raises:
+            UnknownSymbolError: There is no such symbol.
+            NothingKnownError: It has no features to forecast from, or the model has no forecasts at
+                the open.
+        """
+        spelling = self.forecastable(symbol)
+        if not self._opening.is_trained:
+            raise NothingKnownError(
+                "this model does not forecast at the open: its backtest has too few opening "
+                "prices, or an earlier version trained it"
+            )
+        latest = self._latest[self._latest_place[spelling]]
+        made_before = self._forecasts[spelling]
+        rows = latest.with_columns(
+            shares_at_base().alias(MA5),
+            find_occasions(latest),
+            pl.lit(price, pl.Float64).alias(NEXT_OPEN),
+            *(pl.lit(made_before[name]).alias(name) for name in (FORECAST, *INTERVAL_NAMES)),
+        )
+        (at_open,) = self._opening.predict(rows, _ONE_THREAD).to_dicts()
+        return {
+            **{name: made_before[name] for name in _ORIGIN},
+            columns.CLOSE: latest[columns.CLOSE].item(),
+            FORECAST_BEFORE: made_before[FORECAST],
+            **at_open,
+        }
 
     def forecast_bars(
         self, bars: pl.DataFrame, rules: RuleParameters, events: pl.DataFrame = NO_EVENTS.events

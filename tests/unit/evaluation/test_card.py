@@ -27,7 +27,7 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import FORECAST, MA5, TrainingSummary, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.universe import BUCKET, BUCKETS
-from tests.unit.forecast_helpers import LEVELS, NO_HORIZONS, backtest_frame
+from tests.unit.forecast_helpers import LEVELS, backtest_frame, opened, scored
 
 ROWS: Final = backtest_frame(symbols=18)
 COMMON: Final = ROWS.filter(pl.col(COMMON_STOCK))
@@ -72,9 +72,8 @@ SOME_ROWS: Final = [
 
 def _metrics(rows: pl.DataFrame = ROWS, note: str = PLAN.note) -> BacktestMetrics:
     plan = PLAN.model_copy(update={"note": note})
-    return evaluate_backtest(
-        rows.lazy(), NO_HORIZONS, plan, LEVELS, BacktestParameters(resamples=50)
-    )
+    layers = scored(rows, openings=opened(rows))
+    return evaluate_backtest(layers, plan, LEVELS, BacktestParameters(resamples=50))
 
 
 METRICS: Final = _metrics()
@@ -326,8 +325,8 @@ def test_card_says_whether_the_forecaster_knows_earnings(
         (1, "by_bucket"),
         (2, "by_occasion"),
         (3, "by_variability"),
-        (4, "by_security"),
-        (5, "by_year"),
+        (6, "by_security"),
+        (7, "by_year"),
     ],
 )
 def test_card_has_a_row_of_each_group(place: int, name: str) -> None:
@@ -353,6 +352,29 @@ def test_groups_of_the_same_rows_are_one_row() -> None:
     assert "All rows are in one group: common stocks = all symbols." in card
     assert "| securities |" not in card
     assert f"| {BUCKETS[0]} |" in card
+
+
+def test_card_compares_forecasts_at_the_open_with_those_before() -> None:
+    """A row for all, for each bucket and for each size of gap, before and at the open."""
+    at_open = METRICS.at_open
+    assert at_open is not None
+    card = write_card(METRICS, TRAINING, FEATURES, "")
+    tables = [table for table in _tables(card) if "at the open" in table[0]]
+    for table, groups in zip(
+        tables, ({"all": at_open, **at_open.by_bucket}, at_open.by_gap), strict=True
+    ):
+        for row, (name, group) in zip(table[2:], groups.items(), strict=True):
+            assert row[:2] == [name, f"{group.n:,}"]
+            measures = (group.before.eta_r2, group.eta_r2)
+            assert [float(cell) for cell in row[2:4]] == pytest.approx(measures, abs=0.005)
+            coverages = (group.before.coverage_80, group.coverage_80)
+            assert [float(cell) for cell in row[4:]] == pytest.approx(coverages, abs=0.05)
+
+
+def test_card_without_opening_prices_has_no_such_section() -> None:
+    """Where no opening price is known there is nothing to compare."""
+    metrics = METRICS.model_copy(update={"at_open": None})
+    assert "At the open" not in write_card(metrics, TRAINING, FEATURES, "")
 
 
 @pytest.mark.parametrize("rows", SOME_ROWS[:-1])
@@ -392,7 +414,8 @@ def test_coverage_is_always_reported(rows: pl.DataFrame) -> None:
 
 def test_card_of_a_single_row_says_that_the_level_is_undefined() -> None:
     """A group of one row has every figure but the R2 of a level, and the card says why."""
-    card = write_card(_metrics(ROWS.head(1)), TRAINING, FEATURES, "")
+    metrics = _metrics(ROWS.head(1)).model_copy(update={"at_open": None})
+    card = write_card(metrics, TRAINING, FEATURES, "")
     assert not re.search(r"\b(nan|inf|None|null)\b", card)
     *tables, _ = _tables(card)
     assert len(tables) == 1

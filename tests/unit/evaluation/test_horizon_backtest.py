@@ -15,7 +15,7 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.model import MA5, shares_at_base
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.schemas import HorizonBacktest
-from tests.unit.forecast_helpers import LEVELS, forecast_frame, small_parameters
+from tests.unit.forecast_helpers import LEVELS, forecast_frame, scored, small_parameters
 
 SECOND, TOTAL = HORIZONS = (Horizon(2), Horizon(3, total=True))
 STEP = 3
@@ -83,7 +83,7 @@ def test_a_regression_learns_only_from_its_window() -> None:
 def test_each_horizon_is_measured(rows: pl.DataFrame, plan: Plan) -> None:
     """The metrics have each horizon, with its baselines; the mean of five sessions has 0 %."""
     forecasts = pl.concat(one.forecasts for one in run_backtest(FRAME.lazy(), plan, PARAMETERS))
-    metrics = evaluate_backtest(forecasts.lazy(), rows.lazy(), plan, LEVELS, WINDOWS)
+    metrics = evaluate_backtest(scored(forecasts, rows), plan, LEVELS, WINDOWS)
     assert list(metrics.by_horizon) == [horizon.name for horizon in HORIZONS]
     for measured in metrics.by_horizon.values():
         assert measured.eta_r2 is not None
@@ -99,5 +99,5 @@ def test_without_horizons_there_are_no_rows(plan: Plan) -> None:
     empty = pl.concat(one.horizons for one in made)
     assert HorizonBacktest.validate(empty).is_empty()
     forecasts = pl.concat(one.forecasts for one in made)
-    metrics = evaluate_backtest(forecasts.lazy(), empty.lazy(), plan, LEVELS, WINDOWS)
+    metrics = evaluate_backtest(scored(forecasts, empty), plan, LEVELS, WINDOWS)
     assert metrics.by_horizon == {}

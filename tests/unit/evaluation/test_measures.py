@@ -28,7 +28,7 @@ from stock_volume.forecaster.model import FORECAST, MA5, quantile_name
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKET, BUCKETS
 from stock_volume.schemas import Backtest
-from tests.unit.forecast_helpers import LEVELS, NO_HORIZONS, backtest_frame
+from tests.unit.forecast_helpers import LEVELS, backtest_frame, scored
 
 PARAMETERS: Final = BacktestParameters(resamples=200)
 ROWS: Final = backtest_frame(symbols=18)
@@ -44,9 +44,7 @@ def metrics() -> dict[str, Any]:
 
 def _evaluate(rows: pl.DataFrame) -> dict[str, Any]:
     """Measure a backtest, as its JSON has it."""
-    return evaluate_backtest(rows.lazy(), NO_HORIZONS, PLAN, LEVELS, PARAMETERS).model_dump(
-        mode="json"
-    )
+    return evaluate_backtest(scored(rows), PLAN, LEVELS, PARAMETERS).model_dump(mode="json")
 
 
 def _bootstrap(

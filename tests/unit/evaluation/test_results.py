@@ -17,7 +17,7 @@ from stock_volume.evaluation.results import (
     PointMetrics,
 )
 from stock_volume.forecaster.parameters import BacktestParameters
-from tests.unit.forecast_helpers import LEVELS, NO_HORIZONS, backtest_frame
+from tests.unit.forecast_helpers import LEVELS, backtest_frame, scored
 
 ROWS: Final = backtest_frame(symbols=18)
 PLAN: Final = Plan(folds=(), min_sessions=1, note="")
@@ -25,9 +25,7 @@ COUNTS: Final = {"n": 0, "symbols": 0, "sessions": 0}
 
 
 def _evaluate(rows: pl.DataFrame, levels: tuple[float, ...] = LEVELS) -> BacktestMetrics:
-    return evaluate_backtest(
-        rows.lazy(), NO_HORIZONS, PLAN, levels, BacktestParameters(resamples=20)
-    )
+    return evaluate_backtest(scored(rows), PLAN, levels, BacktestParameters(resamples=20))
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS.filter(~pl.col(COMMON_STOCK)), ROWS.head(1)])
@@ -42,7 +40,7 @@ def test_json_is_read_back_as_written(rows: pl.DataFrame) -> None:
 def test_headline_measures_are_at_the_top_level() -> None:
     """The JSON has the headline's measures beside the groups, without nesting."""
     dumped = json.loads(_evaluate(ROWS).model_dump_json())
-    groups = {"intervals_95", "baselines", "plan", "by_horizon"}
+    groups = {"intervals_95", "baselines", "plan", "by_horizon", "at_open"}
     groups |= {f"by_{name}" for name in ("bucket", "occasion", "variability", "security", "year")}
     measures = {*GroupMetrics.model_fields, "universe"}
     assert set(dumped) == groups | measures

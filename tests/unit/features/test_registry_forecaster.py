@@ -22,6 +22,7 @@ from stock_volume.features.registry import (
     BAR_FEATURES,
     ETA,
     FORECAST_FEATURES,
+    NEXT_OPEN,
     NEXT_VOLUME,
     SECURITY_FEATURES,
     SESSION_FEATURES,
@@ -48,7 +49,7 @@ NAMES: Final = [
 
 BAR_NAMES: Final = [feature.name for feature in BAR_FEATURES if feature.name in NAMES]
 MARKET_NAMES: Final = [feature.name for feature in MARKET_FEATURES]
-TARGETS: Final = (ETA, NEXT_VOLUME)
+TARGETS: Final = (ETA, NEXT_OPEN, NEXT_VOLUME)
 CUTS: Final = (date(2016, 12, 14), date(2018, 2, 16), date(2019, 6, 20))
 
 DESCRIPTION: Final = Path(__file__).parents[3] / "docs" / "features.md"
@@ -322,6 +323,22 @@ def test_target_is_of_the_next_session(volumes: list[int | None], of_base: list[
     assert row[NEXT_VOLUME] == 80
     assert row[BASE] == pytest.approx(base)
     assert row[ETA] == pytest.approx(log(800) - base)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "opening"),
+    [
+        pytest.param(SESSIONS[:8], 10.0, id="the next session"),
+        pytest.param([*SESSIONS[:7], SESSIONS[8]], None, id="the next bar is later"),
+        pytest.param(SESSIONS[:7], None, id="no next bar"),
+    ],
+)
+def test_next_open_is_of_the_next_session(sessions: list[date], opening: float | None) -> None:
+    """It is known with the bar of the target session, and of no later one."""
+    bars = _bars_of(sessions, [10] * len(sessions)).with_columns(
+        pl.when(pl.col(columns.DATE) <= ORIGIN).then(9.0).otherwise(10.0).alias(columns.OPEN)
+    )
+    assert _origin_of(bars)[NEXT_OPEN] == opening
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from stock_volume.exchange import NYSE
 from stock_volume.features.quantities import add_quantities
 from stock_volume.features.registry import (
     ETA,
+    NEXT_OPEN,
     NEXT_VOLUME,
     FeatureSet,
     forecast_features,
@@ -234,7 +235,7 @@ def test_peers_are_counted(bars: pl.DataFrame, events: pl.DataFrame) -> None:
 
 # Leakage.
 
-TARGETS: Final = (ETA, NEXT_VOLUME)
+TARGETS: Final = (ETA, NEXT_OPEN, NEXT_VOLUME)
 
 
 def _perturbed(bars: pl.DataFrame, cut: date) -> pl.DataFrame:

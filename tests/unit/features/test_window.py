@@ -9,7 +9,12 @@ from polars.testing import assert_frame_equal
 from stock_volume import columns
 from stock_volume.features.horizon import list_horizons
 from stock_volume.features.quantities import BARS_SO_FAR
-from stock_volume.features.registry import FORECAST_FEATURES, first_bar, forecast_features
+from stock_volume.features.registry import (
+    FORECAST_FEATURES,
+    NEXT_OPEN,
+    first_bar,
+    forecast_features,
+)
 from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.features.window import (
     FeatureWindow,
@@ -73,6 +78,13 @@ def test_all_symbols_are_stale_when_horizons_differ(
     no_events = NO_EVENTS.events.lazy()
     assert stale_symbols(layer, SYMBOLS[:0], before, no_events).is_empty()
     stale = stale_symbols(layer, SYMBOLS[:0], now, no_events)
+    assert stale.sort().to_list() == SYMBOLS.to_list()
+
+
+def test_all_symbols_are_stale_without_opening_prices() -> None:
+    """A layer from before there were forecasts at the open is computed again."""
+    held = HELD.drop(NEXT_OPEN).lazy()
+    stale = stale_symbols(held, SYMBOLS[:0], WINDOW, NO_EVENTS.events.lazy())
     assert stale.sort().to_list() == SYMBOLS.to_list()
 
 

@@ -53,6 +53,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         ["estimator_model", "forecaster_model", "snapshot_model", "service_bento"], "09_service"
     ),
+    "opening_model": "07_model_output",
 }
 """Layers of datasets whose folder is another layer's: see the catalog."""
 

@@ -18,7 +18,7 @@ from stock_volume.forecaster.parameters import BacktestParameters, ForecasterPar
 from stock_volume.reporting.find import ReportedLayers, find
 from stock_volume.reporting.findings import Findings, Provenance
 from stock_volume.reporting.html import ReportedResults
-from tests.unit.forecast_helpers import LEVELS, NO_HORIZONS, backtest_frame, forecast_frame
+from tests.unit.forecast_helpers import LEVELS, backtest_frame, forecast_frame, opened, scored
 
 BOOTSTRAP: Final = BacktestParameters(resamples=50)
 PROVENANCE: Final = Provenance(
@@ -81,7 +81,8 @@ def layers(backtest: pl.DataFrame = BACKTEST, features: pl.DataFrame = FEATURES)
 
 
 def metrics_of(backtest: pl.DataFrame = BACKTEST) -> BacktestMetrics:
-    return evaluate_backtest(backtest.lazy(), NO_HORIZONS, PLAN, LEVELS, BOOTSTRAP)
+    layers = scored(backtest, openings=opened(backtest))
+    return evaluate_backtest(layers, PLAN, LEVELS, BOOTSTRAP)
 
 
 def findings_of(backtest: pl.DataFrame = BACKTEST, features: pl.DataFrame = FEATURES) -> Findings:

@@ -22,6 +22,7 @@ DATA_ROUTES = [
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
     ("GET", "/forecast/AAA"),
+    ("GET", "/forecast/AAA/open?price=20"),
     ("GET", "/forecast/AAA/explanation"),
     ("GET", "/forecasts"),
     ("POST", "/forecast"),
@@ -292,7 +293,14 @@ def test_examples_fit_their_schemas() -> None:
     """What the description shows is what is answered."""
     from stock_volume.serving import bodies
 
-    for model in (bodies.Models, bodies.History, bodies.Record, bodies.Forecast):
+    models = (
+        bodies.Models,
+        bodies.History,
+        bodies.Record,
+        bodies.Forecast,
+        bodies.OpeningForecast,
+    )
+    for model in models:
         example = model.model_json_schema()["example"]
         assert model.model_validate(example).model_dump(mode="json", by_alias=True) == example
 

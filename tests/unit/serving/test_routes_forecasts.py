@@ -444,3 +444,46 @@ def test_other_bodies_are_refused(client: "TestClient", body: str) -> None:
     answer = client.post("/forecast", content=body, headers=headers)
     assert answer.status_code == 422
     assert answer.json()["errors"]
+
+
+def test_forecast_at_the_open_is_that_of_the_model(
+    client: "TestClient", tags: dict[str, str]
+) -> None:
+    """The answer has the price and its gap, and the forecast before and at the open."""
+    close = bars_of("AAA", 1)[0]["Close"]
+    answer = client.get("/forecast/aaa/open", params={"price": 1.02 * close})
+    assert answer.status_code == 200
+    body = answer.json()
+    before = client.get("/forecast/AAA").json()
+    for name in ("symbol", "security_name", "etf", "latest_bar", "session", "stale", "model"):
+        assert body[name] == before[name]
+    assert body["model"] == tags[FORECASTER_NAME]
+    assert body["before"] == before["forecast"]
+    assert body["price"] == pytest.approx(1.02 * close)
+    assert body["gap"] == pytest.approx(2)
+    assert body["forecast"] > 0
+    assert list(body["quantiles"]) == ["q10", "q50", "q90"]
+    assert list(body["quantiles"].values()) == sorted(body["quantiles"].values())
+
+
+def test_price_of_nothing_is_refused_in_words(client: "TestClient") -> None:
+    """The message is one that a form can show."""
+    problem = assert_problem(client.get("/forecast/AAA/open?price=0"), 422, "price")
+    assert problem["errors"][0]["message"] == "must be greater than 0"
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "nan", "inf", "1e300", "1_0", " 10", "ten", ""])
+def test_price_at_the_open_is_bounded(client: "TestClient", price: str) -> None:
+    """A price is a number above zero."""
+    assert_problem(client.get("/forecast/AAA/open", params={"price": price}), 422, "price")
+
+
+def test_forecast_at_the_open_needs_a_price(client: "TestClient") -> None:
+    """Without a price, the answer names what is missing."""
+    assert_problem(client.get("/forecast/AAA/open"), 422, "price")
+
+
+def test_unknown_symbol_has_no_forecast_at_the_open(client: "TestClient") -> None:
+    """The answer lists symbols of similar spelling."""
+    problem = assert_problem(client.get("/forecast/AAAA/open?price=10"), 404)
+    assert "AAA" in problem["near"]

@@ -13,10 +13,12 @@ from stock_volume import columns
 from stock_volume.bars.rules import RuleParameters
 from stock_volume.exchange import NYSE, ExchangeMismatchError
 from stock_volume.features.quantities import BASE
-from stock_volume.features.registry import ETA
+from stock_volume.features.registry import ETA, NEXT_OPEN
 from stock_volume.features.schedule import NO_EVENTS
 from stock_volume.forecaster.adaptation import BIAS
-from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.model import MA5, Forecaster, shares_at_base
+from stock_volume.forecaster.occasion import find_occasions
+from stock_volume.forecaster.opening import OpeningModel, OpeningParameters, fit_opening
 from stock_volume.forecaster.train import train_forecaster
 from stock_volume.forecaster.universe import BUCKET
 from stock_volume.snapshot.forecasts import RECENT_SESSIONS, RECENT_VOLUMES, compare_forecasts
@@ -28,7 +30,7 @@ from stock_volume.snapshot.lookup import (
 )
 from stock_volume.snapshot.own_bars import InvalidBarsError, features_of_bars
 from stock_volume.snapshot.snapshot import Snapshot
-from tests.unit.forecast_helpers import forecast_frame, small_parameters
+from tests.unit.forecast_helpers import forecast_frame, opening_frame, small_parameters
 from tests.unit.forecast_oracles import random_bars, sessions_of
 
 SYMBOL: Final = pl.col(columns.SYMBOL)
@@ -177,7 +179,9 @@ def lookup(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> SymbolLoo
 
 
 @pytest.fixture(scope="module")
-def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> SymbolLookup:
+def forecasts(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame], opening: OpeningModel
+) -> SymbolLookup:
     """A lookup of the symbols of ``FRAME``, of one of which there is no latest row."""
     symbols = _symbols().head(6).with_columns(NEXT[columns.SYMBOL])
     latest = NEXT.filter(SYMBOL != UNFORECAST)
@@ -188,9 +192,14 @@ def forecasts(forecaster: Forecaster, frames: dict[str, pl.LazyFrame]) -> Symbol
         "forecasts": compare_forecasts(forecaster.predict(latest, 1), latest, RECENT),
         "records": _records(symbols),
     }
-    return SymbolLookup(
-        forecaster, frames | {name: frame.lazy() for name, frame in others.items()}, NYSE
-    )
+    every = frames | {name: frame.lazy() for name, frame in others.items()}
+    return SymbolLookup(forecaster, every, NYSE, opening)
+
+
+@pytest.fixture(scope="module")
+def opening() -> OpeningModel:
+    parameters = OpeningParameters(min_rows_in_leaf=20)
+    return fit_opening(opening_frame(), parameters, small_parameters())
 
 
 # Symbols.
@@ -700,3 +709,64 @@ def test_frames_and_features_beyond_are_left_alone(
     """A snapshot may hold more than the lookup asks for."""
     more: Any = {"another": NEXT.lazy(), "latest": NEXT.with_columns(another=1).lazy()}
     assert SymbolLookup(forecaster, frames | more, NYSE).size == len(NAMES)
+
+
+# At the open.
+
+
+@pytest.mark.parametrize("ratio", [0.9, 1.0, 1.03])
+def test_a_forecast_at_the_open_is_that_of_its_model(
+    forecasts: SymbolLookup, forecaster: Forecaster, opening: OpeningModel, ratio: float
+) -> None:
+    """The model corrects the forecast of the latest row by the price that is given."""
+    latest = NEXT.filter(SYMBOL != UNFORECAST)
+    before = forecaster.predict(latest, 1)
+    rows = before.with_columns(
+        latest.select(shares_at_base()).to_series().alias(MA5),
+        latest.select(pl.col(columns.CLOSE) * ratio).to_series().alias(NEXT_OPEN),
+        latest[columns.CLOSE],
+        latest["size"],
+        latest["volatility_22"],
+        find_occasions(latest),
+    )
+    expected = opening.predict(rows, 1)
+    for place, symbol in enumerate(latest[columns.SYMBOL]):
+        close = latest[columns.CLOSE][place]
+        answered = forecasts.forecast_at_open(symbol, close * ratio)
+        made_before = forecasts.forecast([symbol])[0]
+        for name, value in expected.row(place, named=True).items():
+            assert answered.pop(name) == pytest.approx(value)
+        assert answered.pop("forecast_before") == made_before["forecast"]
+        assert answered.pop(columns.CLOSE) == close
+        assert answered == {name: made_before[name] for name in answered}
+        assert {columns.SYMBOL, columns.DATE, columns.TARGET_DATE} < answered.keys()
+
+
+def test_what_cannot_be_forecast_has_no_forecast_at_the_open(
+    forecasts: SymbolLookup, lookup: SymbolLookup
+) -> None:
+    """Neither an unknown symbol, nor one without features."""
+    with pytest.raises(UnknownSymbolError):
+        forecasts.forecast_at_open("NOSUCH", 10.0)
+    with pytest.raises(NothingKnownError, match="cannot be forecast from its latest bar"):
+        forecasts.forecast_at_open(UNFORECAST, 10.0)
+    with pytest.raises(NothingKnownError, match="cannot be forecast from its latest bar"):
+        lookup.forecast_at_open("AAPL", 10.0)
+
+
+def test_a_model_without_forecasts_at_the_open_says_so(
+    forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
+) -> None:
+    """One that was trained before there were any, or without opening prices."""
+    latest = NEXT.filter(SYMBOL != UNFORECAST)
+    made = compare_forecasts(forecaster.predict(latest, 1), latest, RECENT)
+    known = {
+        "latest": latest,
+        "forecasts": made,
+        "symbols": _symbols().head(6).with_columns(NEXT[columns.SYMBOL]),
+    }
+    older = SymbolLookup(
+        forecaster, frames | {name: one.lazy() for name, one in known.items()}, NYSE
+    )
+    with pytest.raises(NothingKnownError, match="this model does not forecast at the open"):
+        older.forecast_at_open("S00", 10.0)

@@ -29,7 +29,8 @@ from stock_volume.evaluation.backtest import (
     target_sessions,
 )
 from stock_volume.evaluation.card import report_forecaster, write_card
-from stock_volume.evaluation.measures import evaluate_backtest
+from stock_volume.evaluation.measures import ScoredLayers, evaluate_backtest
+from stock_volume.evaluation.opening_backtest import backtest_opening
 from stock_volume.evaluation.plots import (
     plot_calibration,
     plot_errors,
@@ -46,6 +47,12 @@ from stock_volume.forecaster.history import History
 from stock_volume.forecaster.live import forecast_next_session
 from stock_volume.forecaster.log import by_latest_origin, logged_forecasts
 from stock_volume.forecaster.model import Forecaster
+from stock_volume.forecaster.opening import (
+    OpeningModel,
+    OpeningParameters,
+    fit_opening,
+    join_openings,
+)
 from stock_volume.forecaster.parameters import BacktestParameters, ForecasterParameters
 from stock_volume.forecaster.train import check_enough, latest_training_rows, train_forecaster
 from stock_volume.json_value import Json
@@ -167,17 +174,38 @@ def adapt_backtest(
     yield from backtests.adapt_backtest(raw_backtest, parameters.quantiles, adaptation)
 
 
-def evaluate_forecaster(
+def forecast_openings(
+    backtest: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    parameters: OpeningParameters,
+    forecaster: ForecasterParameters,
+) -> Iterator[pl.DataFrame]:
+    """Forecast the sessions of the backtest at the open, with models of earlier sessions."""
+    rows = join_openings(backtest, forecast_features)
+    yield from backtest_opening(rows, parameters, forecaster)
+
+
+def fit_opening_model(
+    backtest: pl.LazyFrame,
+    forecast_features: pl.LazyFrame,
+    parameters: OpeningParameters,
+    forecaster: ForecasterParameters,
+) -> OpeningModel:
+    """Train the shipped model of forecasts at the open on all sessions of the backtest."""
+    return fit_opening(join_openings(backtest, forecast_features), parameters, forecaster)
+
+
+def evaluate_forecaster(  # noqa: PLR0913, PLR0917 (three layers go in)
     backtest: pl.LazyFrame,
     horizon_backtest: pl.LazyFrame,
+    opening_backtest: pl.LazyFrame,
     plan: Plan,
     parameters: ForecasterParameters,
     backtest_parameters: BacktestParameters,
 ) -> BacktestMetrics:
     """Measure the backtest."""
-    metrics = evaluate_backtest(
-        backtest, horizon_backtest, plan, parameters.quantiles, backtest_parameters
-    )
+    layers = ScoredLayers(backtest, horizon_backtest, opening_backtest)
+    metrics = evaluate_backtest(layers, plan, parameters.quantiles, backtest_parameters)
     logger.info("forecaster, backtest: eta-R2 %s %%", in_words(metrics.eta_r2, ".2f"))
     return metrics
 
@@ -196,11 +224,14 @@ def fit_forecaster(
 
 
 def register_forecaster(
-    forecaster: Forecaster, metrics: BacktestMetrics, files: pl.LazyFrame
+    forecaster: Forecaster,
+    opening: OpeningModel,
+    metrics: BacktestMetrics,
+    files: pl.LazyFrame,
 ) -> StoredModel:
-    """Describe the forecaster for the model store."""
+    """Describe the forecaster for the model store, with its correction at the open."""
     return _describe_origin(
-        forecaster.to_files(),
+        forecaster.to_files() | opening.to_files(),
         files,
         {"backtest_eta_r2": in_words(metrics.eta_r2, ".2f"), "exchange": forecaster.exchange},
         {

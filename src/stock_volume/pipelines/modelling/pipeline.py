@@ -11,7 +11,9 @@ from stock_volume.pipelines.modelling.nodes import (
     evaluate_forecaster,
     fit_estimator,
     fit_forecaster,
+    fit_opening_model,
     forecast_live_symbols,
+    forecast_openings,
     package_service,
     plan_windows,
     register_estimator,
@@ -70,10 +72,24 @@ def _model() -> Pipeline:
                 name="adapt_backtest",
             ),
             Node(
+                forecast_openings,
+                inputs=["backtest", "forecast_features", "params:opening", "params:forecaster"],
+                outputs="opening_backtest",
+                confirms="opening_backtest",
+                name="forecast_openings",
+            ),
+            Node(
+                fit_opening_model,
+                inputs=["backtest", "forecast_features", "params:opening", "params:forecaster"],
+                outputs="opening_model",
+                name="fit_opening_model",
+            ),
+            Node(
                 evaluate_forecaster,
                 inputs=[
                     "backtest",
                     "horizon_backtest",
+                    "opening_backtest",
                     "backtest_plan",
                     "params:forecaster",
                     "params:backtest",
@@ -173,7 +189,7 @@ def _package() -> Pipeline:
             ),
             Node(
                 register_forecaster,
-                inputs=["forecaster", "forecaster_metrics", "files"],
+                inputs=["forecaster", "opening_model", "forecaster_metrics", "files"],
                 outputs="forecaster_model",
                 name="register_forecaster",
             ),

@@ -61,6 +61,8 @@ const ofSymbol = (symbol) => `symbols/${encodeURIComponent(symbol)}`;
 
 export const findSymbols = (query, limit, signal) => ask("symbols", { query: { query, limit }, signal });
 export const forecastOf = (symbol, signal) => ask(`forecast/${encodeURIComponent(symbol)}`, { signal });
+export const openingOf = (symbol, price) =>
+  ask(`forecast/${encodeURIComponent(symbol)}/open`, { query: { price } });
 export const explanationOf = (symbol, signal) => ask(`forecast/${encodeURIComponent(symbol)}/explanation`, { signal });
 export const allForecasts = (signal) => ask("forecasts", { signal });
 export const historyOf = (symbol, days, signal) =>

@@ -3,10 +3,9 @@
 import { estimate } from "./api.js";
 import { byId, el } from "./dom.js";
 import { compact, full, shares, shortDate, toCents } from "./format.js";
+import { readNumber } from "./numeral.js";
 
 const FIELDS = ["vol_moving_avg", "adj_close_rolling_med"];
-const THOUSANDS = /^([+-]?\d{1,3})((?:,\d{3})+)(\.\d*)?$/;
-const NUMERAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 
 /** @param fail - Is called with a Problem that is not about the values; true if it saw to it. */
 export function estimateForm(fail) {
@@ -27,19 +26,6 @@ export function estimateForm(fail) {
       button.disabled = false;
     }
   });
-}
-
-/** Read what was typed: {value} as the service takes it, or a {message} that says what is wrong. */
-function readNumber(text) {
-  const typed = text.replace(/[\s$]/g, "");
-  if (!typed) return { message: "Enter a number." };
-  const value = THOUSANDS.test(typed) ? typed.replaceAll(",", "") : typed;
-  if (value.includes(",")) {
-    return { message: "Write a point before decimals, and commas only between thousands: 1,234,567.89" };
-  }
-  if (!NUMERAL.test(value)) return { message: "This is not a number. Write it as 1,234,567.89 or 1234567.89" };
-  if (Number(value) < 0) return { message: "Must be 0 or more." };
-  return { value };
 }
 
 /** Fill in the averages of a symbol, and say what truly traded on their day. */

@@ -2,6 +2,7 @@
 
 import { byId, el, tableDetails } from "./dom.js";
 import { againstMean, compact, full, longDate, shares, shortDate } from "./format.js";
+import { openingForm } from "./opening.js";
 
 const RECENT = 60;
 const FEW = 20;
@@ -60,6 +61,7 @@ export function showForecast(forecast, { vol_moving_avg: usual, bars }, retry) {
     el("p", { id: "forecast-event" }, forecast.event?.text ?? "No release of earnings is known within reach of this session."),
     ...(forecast.stale ? [remedy(forecast)] : []),
     ...beyond(forecast),
+    openingForm(forecast.symbol),
     meaning(forecast),
   );
 }

@@ -34,6 +34,9 @@ export const percent = (value) => perCent(oneDecimal, value);
 export const wholePercent = (value) => perCent(whole, value);
 export const toCents = (value) => atMostTwo.format(value);
 
+/** A change in per cent, signed: "+2.0 %". */
+export const signedPercent = (value) => `${value > 0 ? "+" : ""}${percent(value)}`;
+
 function perCent(format, value) {
   return `${format.format(value).replace("-", MINUS)}${NARROW_SPACE}%`;
 }
