@@ -476,6 +476,9 @@ def test_forecast_at_the_open_takes_the_price(page: Page, api: httpx.Client) -> 
     volumes = [expected["forecast"], *(expected["quantiles"][name] for name in ("q10", "q90"))]
     for place, volume in enumerate([*volumes, expected["before"]]):
         expect(shown.locator("data").nth(place)).to_have_attribute("value", str(volume))
+    price.fill(f"{4 * close:.2f}")
+    button.click()
+    expect(shown).to_contain_text("Beware: the gap is larger than any that counts")
     for typed, message in (("", "Enter a number."), ("0", "must be greater than 0")):
         price.fill(typed)
         button.click()

@@ -46,6 +46,10 @@ from tests.unit.document_commands import (
     find_links,
 )
 
+with warnings.catch_warnings(action="ignore"):
+    # While tests are collected: its options read a configuration that a served app replaces.
+    from bentoml_cli.cli import create_bentoml_cli
+
 CURRENT: Final = [document for document in DOCUMENTS if document != HISTORY]
 COMMANDS: Final = {
     command.words: command for document in CURRENT for command in find_commands(document)
@@ -182,8 +186,6 @@ def known_parameters(env: str | None) -> KnownParameters:
 def check_bentoml(arguments: Sequence[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BentoML's own
-        from bentoml_cli.cli import create_bentoml_cli
-
         parse(create_bentoml_cli(), arguments)
 
 

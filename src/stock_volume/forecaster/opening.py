@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from math import log
 from typing import Final, Self
 
 import numpy as np
@@ -104,6 +105,16 @@ def _inputs() -> dict[str, pl.Expr]:
 
 OPENING_INPUTS: Final = tuple(_inputs())
 """Names of the inputs, in the order of the boosters."""
+
+
+def is_beyond_limit(price: float, close: float) -> bool:
+    """Return whether a gap counts as ``MAX_GAP``, because it is larger.
+
+    Args:
+        price: Price at the open.
+        close: Close of the bar before.
+    """
+    return abs(log(price / close)) > MAX_GAP
 
 
 def gap_score() -> pl.Expr:

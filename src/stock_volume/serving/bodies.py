@@ -137,6 +137,7 @@ _OPENING_EXAMPLE: Final[Any] = {
     "forecast": 151234567,
     "quantiles": {"q10": 101234567, "q50": 147654321, "q90": 219876543},
     "before": 144729638,
+    "note": "",
     "stale": True,
     "model": "stock_volume_forecaster:houvjixim2or4ax4",
 }
@@ -569,6 +570,7 @@ class OpeningForecast(BaseModel):
     forecast: int = Field(description="shares; about the median of what may come")
     quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
     before: int = Field(description="shares; the forecast that was made before the open")
+    note: str = Field(description="why the price may be wrong; empty if it is plausible")
     stale: bool = Field(description="whether the session is over: newer bars are needed")
     model: str = Field(description="tag of the model that answers")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from itertools import chain
+from typing import Final
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from stock_volume.forecaster.explain import (
 )
 from stock_volume.forecaster.horizons import HorizonColumns
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES
+from stock_volume.forecaster.opening import is_beyond_limit
 from stock_volume.serving.bodies import (
     MAX_FEATURES,
     Bar,
@@ -58,6 +60,11 @@ _BAR_TYPES = {
     **dict.fromkeys(columns.PRICES, pl.Float64),
     columns.VOLUME: pl.Int64,
 }
+
+IMPLAUSIBLE_GAP: Final = (
+    "the gap is larger than any that counts: check the price, and whether the symbol has been "
+    "split since its latest bar"
+)
 
 _COMPARED = (RECENT, BUSIER, QUIETER)
 _OUTLOOK_FIELDS = ("session", "stale", "forecast", "quantiles", "event", *_COMPARED)
@@ -167,6 +174,7 @@ def opening_answer(row: Row, price: float, model: str) -> OpeningForecast:
         forecast=round(row[FORECAST]),
         quantiles=_quantiles(row),
         before=round(row[FORECAST_BEFORE]),
+        note=IMPLAUSIBLE_GAP if is_beyond_limit(price, row[columns.CLOSE]) else "",
         stale=_is_over(row),
         model=model,
     )

@@ -461,9 +461,21 @@ def test_forecast_at_the_open_is_that_of_the_model(
     assert body["before"] == before["forecast"]
     assert body["price"] == pytest.approx(1.02 * close)
     assert body["gap"] == pytest.approx(2)
+    assert not body["note"]
     assert body["forecast"] > 0
     assert list(body["quantiles"]) == ["q10", "q50", "q90"]
     assert list(body["quantiles"].values()) == sorted(body["quantiles"].values())
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noted"), [(0.6, "has been split"), (0.61, ""), (1.64, ""), (4, "has been split")]
+)
+def test_an_implausible_gap_is_noted(client: "TestClient", ratio: float, noted: str) -> None:
+    """A price of another base is answered, with a warning that it may be one."""
+    close = bars_of("AAA", 1)[0]["Close"]
+    note = client.get("/forecast/AAA/open", params={"price": ratio * close}).json()["note"]
+    assert noted in note
+    assert bool(noted) == bool(note)
 
 
 def test_price_of_nothing_is_refused_in_words(client: "TestClient") -> None:

@@ -67,7 +67,7 @@ export function openingForm(symbol) {
   );
 }
 
-function describe({ forecast, gap, before, quantiles: { q10, q90 } }) {
+function describe({ forecast, gap, before, note, quantiles: { q10, q90 } }) {
   return [
     el("strong", {}, shares(forecast), " shares"),
     ` (${full(forecast)}) with a gap of ${signedPercent(gap)}; in four cases of five, between `,
@@ -77,5 +77,6 @@ function describe({ forecast, gap, before, quantiles: { q10, q90 } }) {
     ". Before the open it was ",
     shares(before),
     ".",
+    ...(note ? [el("span", { class: "hint" }, ` Beware: ${note}.`)] : []),
   ];
 }
