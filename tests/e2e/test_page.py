@@ -459,7 +459,7 @@ def test_horizons_are_listed_where_there_are_any(page: Page, api: httpx.Client) 
 
 
 def test_forecast_at_the_open_takes_the_price(page: Page, api: httpx.Client) -> None:
-    """The answer for an opening price is the API's; what is no price is refused in words."""
+    """The page shows the API's answer for a price, and explains why a price is invalid."""
     open_symbol(page, "AAPL")
     page.get_by_text("Has the session opened?").click()
     price, button = (

@@ -757,7 +757,7 @@ def test_what_cannot_be_forecast_has_no_forecast_at_the_open(
 def test_a_model_without_forecasts_at_the_open_says_so(
     forecaster: Forecaster, frames: dict[str, pl.LazyFrame]
 ) -> None:
-    """One that was trained before there were any, or without opening prices."""
+    """A model from an earlier version, or trained without opening prices, has none."""
     latest = NEXT.filter(SYMBOL != UNFORECAST)
     made = compare_forecasts(forecaster.predict(latest, 1), latest, RECENT)
     known = {
