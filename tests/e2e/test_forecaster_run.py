@@ -112,7 +112,7 @@ def test_forecasts_are_of_the_next_session(sample_run: Run, prices: pd.DataFrame
 
 
 def test_store_and_joblib_hold_one_forecaster(sample_run: Run) -> None:
-    """The files in the store are those of the forecaster and of its correction at the open."""
+    """The store has the files of the forecaster and of the model that corrects it at the open."""
     forecaster = joblib.load(sample_run.path("06_models", "forecaster.joblib"))
     versions = sample_run.store / "models" / "stock_volume_forecaster"
     tag = sample_run.report("run_manifest.json")["outputs"]["forecaster_model"]["tag"]

@@ -29,7 +29,6 @@ NODES = [
     "modelling.plan_windows",
     "modelling.backtest_forecaster",
     "modelling.adapt_backtest",
-    "modelling.forecast_openings",
     "modelling.fit_opening_model",
     "modelling.evaluate_forecaster",
     "modelling.fit_forecaster",
@@ -176,7 +175,7 @@ def test_nothing_partial_is_left(sample_run: Run) -> None:
 
 def test_two_runs_make_equal_layers_and_models(sample_run: Run, tmp_path: Path) -> None:
     """A second run makes byte-identical layers and model text."""
-    last = "modelling.fit_estimator,modelling.forecast_openings,modelling.forecast_live_symbols"
+    last = "modelling.fit_estimator,modelling.fit_opening_model,modelling.forecast_live_symbols"
     again = kedro_run(tmp_path / "data", tmp_path / "store", "--to-nodes", last)
     assert again.process.returncode == 0, again.output
     for layer in LAYERS:

@@ -44,7 +44,6 @@ NODES: Final[dict[str, tuple[str, ...]]] = {
     "adapt_backtest": ("modelling.adapt_backtest",),
     "forecast_live_symbols": ("modelling.forecast_live_symbols",),
     "fit_opening_model": ("modelling.fit_opening_model",),
-    "forecast_openings": ("modelling.forecast_openings",),
     "register_snapshot": ("packaging.register_snapshot",),
     "draw_backtest": ("reporting.draw_backtest",),
     "evaluate_forecaster": ("modelling.evaluate_forecaster",),
@@ -99,10 +98,6 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "engineer_forecast_features",
         "adapt_backtest",
     ),
-    "forecast_openings": (
-        "engineer_forecast_features",
-        "adapt_backtest",
-    ),
     "register_snapshot": (
         "ingest_bars",
         "ingest_events",
@@ -121,7 +116,7 @@ AFTER: Final[dict[str, tuple[str, ...]]] = {
         "plan_windows",
         "backtest_forecaster",
         "adapt_backtest",
-        "forecast_openings",
+        "fit_opening_model",
     ),
     "register_forecaster": (
         "ingest_bars",

@@ -29,7 +29,7 @@ from stock_volume.features.registry import ETA
 from stock_volume.forecaster.horizons import HORIZON_LEVELS
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantile_name
 from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
-from stock_volume.forecaster.opening import OPENING_LEVELS, OPENING_QUANTILES
+from stock_volume.forecaster.opening import OPENING_LEVELS, OPENING_VOLUMES
 from stock_volume.forecaster.parameters import BacktestParameters
 from stock_volume.forecaster.universe import BUCKET, BUCKETS, VARIABILITIES, VARIABILITY
 from stock_volume.progress import watch
@@ -284,8 +284,7 @@ def _measure_opening_groups(
 def _measure_opening(rows: pl.DataFrame) -> OpeningGroup:
     """Measure forecasts at the open, and those made before it."""
     measures = [*point_measures(FORECAST), *interval_measures(OPENING_LEVELS)]
-    names = (FORECAST, *OPENING_QUANTILES)
-    earlier = rows.with_columns(pl.col(before(name)).alias(name) for name in names)
+    earlier = rows.with_columns(pl.col(before(name)).alias(name) for name in OPENING_VOLUMES)
     return OpeningGroup.model_validate(
         {**measure_rows(rows, measures), "before": measure_rows(earlier, measures)}
     )

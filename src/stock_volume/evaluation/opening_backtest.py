@@ -8,10 +8,10 @@ import polars as pl
 from stock_volume import columns
 from stock_volume.evaluation.groups import COMMON_STOCK, FOLD
 from stock_volume.features.registry import ETA, NEXT_OPEN
-from stock_volume.forecaster.model import FORECAST, MA5
+from stock_volume.forecaster.model import MA5
 from stock_volume.forecaster.occasion import OCCASION
 from stock_volume.forecaster.opening import (
-    OPENING_QUANTILES,
+    OPENING_VOLUMES,
     OpeningParameters,
     fit_opening,
     gap_score,
@@ -33,15 +33,13 @@ def before(name: str) -> str:
     return f"{name}_before"
 
 
-_VOLUMES: Final = (FORECAST, *OPENING_QUANTILES)
-
 OPENING_TYPES: Final = {
     columns.SYMBOL: pl.String,
     columns.DATE: pl.Date,
     columns.TARGET_DATE: pl.Date,
     columns.VOLUME: pl.Int64,
-    **dict.fromkeys(_VOLUMES, pl.Float64),
-    **dict.fromkeys(map(before, _VOLUMES), pl.Float64),
+    **dict.fromkeys(OPENING_VOLUMES, pl.Float64),
+    **dict.fromkeys(map(before, OPENING_VOLUMES), pl.Float64),
     MA5: pl.Float64,
     columns.CLOSE: pl.Float64,
     NEXT_OPEN: pl.Float64,
@@ -84,8 +82,8 @@ def backtest_opening(
         at_open = model.predict(test, forecaster.num_threads)
         yield (
             test.select(
-                pl.exclude(_VOLUMES),
-                pl.col(_VOLUMES).name.map(before),
+                pl.exclude(OPENING_VOLUMES),
+                pl.col(OPENING_VOLUMES).name.map(before),
                 count_edges_below(gap_score().abs(), _EDGES).alias(GAP_SIZE),
             )
             .with_columns(*at_open, pl.lit(fold, pl.Int32).alias(FOLD))

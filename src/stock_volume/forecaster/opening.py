@@ -42,6 +42,9 @@ OPENING_LEVELS: Final = (0.1, 0.5, 0.9)
 
 OPENING_QUANTILES: Final = tuple(map(quantile_name, OPENING_LEVELS))
 
+OPENING_VOLUMES: Final = (FORECAST, *OPENING_QUANTILES)
+"""Columns of a forecast at the open, in shares."""
+
 OPENING_FILE: Final = "opening.json"
 
 MAX_GAP: Final = 0.5
@@ -154,8 +157,8 @@ class OpeningModel:
     They predict the error of the forecast made before, in eta: its mean and its quantiles.
 
     Attributes:
-        boosters: Texts of the booster of the mean and of those of the quantiles, one per level of
-            ``OPENING_LEVELS``; none if too few symbol-days have a known opening price.
+        boosters: Texts of the boosters: the mean first, then one quantile per level of
+            ``OPENING_LEVELS``; empty if too few symbol-days have a known opening price.
         first_session: First target session trained on.
         last_session: Last target session trained on.
         rows: Rows trained on.
@@ -251,6 +254,9 @@ class OpeningModel:
         )
 
 
+UNTRAINED: Final = OpeningModel()
+"""The model of a backtest without enough opening prices."""
+
 _BOOSTER_FILES: Final = tuple(f"opening_{part}.txt" for part in ("mean", *OPENING_QUANTILES))
 
 
@@ -273,7 +279,7 @@ def fit_opening(
         The model; not trained if there are fewer than 50 rows.
     """
     if rows.height < _MIN_ROWS:
-        return OpeningModel()
+        return UNTRAINED
     seed = (forecaster.random_state, Sample.OPENING)
     chosen = sample_positions(np.arange(rows.height), parameters.max_rows, *seed)
     training = _bin(rows[chosen], settings := _mean_settings(len(chosen), parameters, forecaster))

@@ -16,7 +16,7 @@ from stock_volume.features.registry import ETA, NEXT_OPEN, NEXT_VOLUME
 from stock_volume.forecaster.horizons import HORIZON_FORECASTS
 from stock_volume.forecaster.model import FORECAST
 from stock_volume.forecaster.occasion import OCCASION, OCCASIONS
-from stock_volume.forecaster.opening import OPENING_QUANTILES
+from stock_volume.forecaster.opening import OPENING_VOLUMES
 from stock_volume.forecaster.universe import BUCKET, BUCKETS, VARIABILITIES, VARIABILITY
 
 _FLAGS: Final = {
@@ -79,10 +79,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "q10": "quantile 10 %, in shares",
     "q50": "quantile 50 %, in shares",
     "q90": "quantile 90 %, in shares",
-    **{
-        before(name): f"`{name}` as it was forecast before the open"
-        for name in (FORECAST, *OPENING_QUANTILES)
-    },
+    **{before(name): f"`{name}` as it was forecast before the open" for name in OPENING_VOLUMES},
     GAP_SIZE: "size of the gap at the open, in standard deviations of the daily return, from 0: "
     + ", ".join(GAP_SIZES),
     "last_value": "baseline: the volume of the origin",

@@ -532,10 +532,8 @@ class HorizonForecast(BaseModel):
     q90: int = Field(description="shares; the volume is below it in nine cases of ten")
 
 
-class Forecast(BaseModel):
-    """A forecast of the session after a symbol's latest bar."""
-
-    model_config = ConfigDict(json_schema_extra={"example": _FORECAST_EXAMPLE})
+class SessionForecast(BaseModel):
+    """What every forecast of the session after a symbol's latest bar has."""
 
     symbol: str = _SYMBOL
     security_name: str | None = _NAME
@@ -546,6 +544,13 @@ class Forecast(BaseModel):
     quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
     stale: bool = Field(description="whether the session is over: newer bars are needed")
     model: str = Field(description="tag of the model that answers")
+
+
+class Forecast(SessionForecast):
+    """A forecast of the session after a symbol's latest bar."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _FORECAST_EXAMPLE})
+
     event: Event | None = Field(
         default=None,
         description="the next event of the symbol, if one is known; the run must have had events",
@@ -555,24 +560,15 @@ class Forecast(BaseModel):
     )
 
 
-class OpeningForecast(BaseModel):
-    """A forecast of a session at its open: what it opened at is known."""
+class OpeningForecast(SessionForecast):
+    """A forecast of a session whose opening price is known."""
 
     model_config = ConfigDict(json_schema_extra={"example": _OPENING_EXAMPLE})
 
-    symbol: str = _SYMBOL
-    security_name: str | None = _NAME
-    etf: bool = _ETF
-    latest_bar: dt.date = Field(description="date of the latest bar that the forecast uses")
-    session: dt.date = Field(description="the session that is forecast: the next one after it")
     price: float = Field(description="price at the open, as given, in dollars")
     gap: float = Field(description="its change from the close of the latest bar, in per cent")
-    forecast: int = Field(description="shares; about the median of what may come")
-    quantiles: Quantiles = Field(description="shares; what may come, around the forecast")
     before: int = Field(description="shares; the forecast that was made before the open")
     note: str = Field(description="why the price may be wrong; empty if it is plausible")
-    stale: bool = Field(description="whether the session is over: newer bars are needed")
-    model: str = Field(description="tag of the model that answers")
 
 
 class InvalidValue(BaseModel):

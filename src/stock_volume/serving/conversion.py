@@ -61,7 +61,7 @@ _BAR_TYPES = {
     columns.VOLUME: pl.Int64,
 }
 
-IMPLAUSIBLE_GAP: Final = (
+_IMPLAUSIBLE_GAP: Final = (
     "the gap is larger than any that counts: check the price, and whether the symbol has been "
     "split since its latest bar"
 )
@@ -140,15 +140,8 @@ def forecast_answer(row: Row, model: str) -> Forecast:
     Returns:
         The answer.
     """
-    session = row[columns.TARGET_DATE]
     return Forecast(
-        **_security(row),
-        latest_bar=row[columns.DATE],
-        session=session,
-        forecast=round(row[FORECAST]),
-        quantiles=_quantiles(row),
-        stale=_is_over(row),
-        model=model,
+        **_session_forecast(row, model),
         event=_event_answer(row[EVENT]) if row.get(EVENT) else None,
         horizons=[_horizon_answer(row, *horizon) for horizon in row[HORIZONS]],
     )
@@ -166,18 +159,25 @@ def opening_answer(row: Row, price: float, model: str) -> OpeningForecast:
         The answer.
     """
     return OpeningForecast(
-        **_security(row),
-        latest_bar=row[columns.DATE],
-        session=row[columns.TARGET_DATE],
+        **_session_forecast(row, model),
         price=price,
         gap=100 * (price / row[columns.CLOSE] - 1),
-        forecast=round(row[FORECAST]),
-        quantiles=_quantiles(row),
         before=round(row[FORECAST_BEFORE]),
-        note=IMPLAUSIBLE_GAP if is_beyond_limit(price, row[columns.CLOSE]) else "",
-        stale=_is_over(row),
-        model=model,
+        note=_IMPLAUSIBLE_GAP if is_beyond_limit(price, row[columns.CLOSE]) else "",
     )
+
+
+def _session_forecast(row: Row, model: str) -> Row:
+    """Fill in the fields of ``SessionForecast``."""
+    return {
+        **_security(row),
+        "latest_bar": row[columns.DATE],
+        "session": row[columns.TARGET_DATE],
+        "forecast": round(row[FORECAST]),
+        "quantiles": _quantiles(row),
+        "stale": _is_over(row),
+        "model": model,
+    }
 
 
 def _horizon_answer(row: Row, horizon: Horizon, session: date) -> HorizonForecast:

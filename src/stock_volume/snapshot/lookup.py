@@ -18,7 +18,7 @@ from stock_volume.forecaster.adaptation import shift
 from stock_volume.forecaster.explain import Explanation, explain_forecast
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, Forecaster, shares_at_base
 from stock_volume.forecaster.occasion import find_occasions
-from stock_volume.forecaster.opening import OpeningModel
+from stock_volume.forecaster.opening import UNTRAINED, OpeningModel
 from stock_volume.snapshot.own_bars import features_of_bars
 from stock_volume.snapshot.search import SymbolSearch, similar_symbols
 from stock_volume.snapshot.snapshot import LATEST_BAR, Snapshot
@@ -91,7 +91,7 @@ class SymbolLookup:
         forecaster: Forecaster,
         frames: Mapping[str, pl.LazyFrame],
         exchange: Exchange,
-        opening: OpeningModel = OpeningModel(),  # noqa: B008 (it is frozen)
+        opening: OpeningModel = UNTRAINED,
     ) -> None:
         """Read the small frames; bars and past forecasts are read on request.
 

@@ -55,7 +55,7 @@ def test_sessions_after_the_first_are_forecast(made: pl.DataFrame) -> None:
 
 
 def test_each_window_has_a_model_of_the_sessions_before(made: pl.DataFrame) -> None:
-    """The forecasts of a window are those of a model that was trained up to it."""
+    """A model trained on the sessions before a window forecasts it."""
     first, last = SESSIONS[55], SESSIONS[79]
     model = fit_opening(ROWS.filter(pl.col("TargetDate") < first), PARAMETERS, FORECASTER)
     expected = model.predict(ROWS.filter(pl.col("TargetDate").is_between(first, last)), 1)

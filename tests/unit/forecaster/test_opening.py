@@ -177,6 +177,6 @@ def test_a_sample_is_trained_on() -> None:
     ],
 )
 def test_parameters_are_bounded(name: str, value: float) -> None:
-    """A value out of bounds, and a name that there is not, are refused."""
+    """A value out of bounds and an unknown name are refused."""
     with pytest.raises(ValidationError):
         OpeningParameters(**{name: value})

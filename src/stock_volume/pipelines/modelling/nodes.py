@@ -174,25 +174,16 @@ def adapt_backtest(
     yield from backtests.adapt_backtest(raw_backtest, parameters.quantiles, adaptation)
 
 
-def forecast_openings(
-    backtest: pl.LazyFrame,
-    forecast_features: pl.LazyFrame,
-    parameters: OpeningParameters,
-    forecaster: ForecasterParameters,
-) -> Iterator[pl.DataFrame]:
-    """Forecast the sessions of the backtest at the open, with models of earlier sessions."""
-    rows = join_openings(backtest, forecast_features)
-    yield from backtest_opening(rows, parameters, forecaster)
-
-
 def fit_opening_model(
     backtest: pl.LazyFrame,
     forecast_features: pl.LazyFrame,
     parameters: OpeningParameters,
     forecaster: ForecasterParameters,
-) -> OpeningModel:
-    """Train the shipped model of forecasts at the open on all sessions of the backtest."""
-    return fit_opening(join_openings(backtest, forecast_features), parameters, forecaster)
+) -> tuple[OpeningModel, pl.DataFrame]:
+    """Train the shipped model of forecasts at the open, and backtest models of earlier sessions."""
+    rows = join_openings(backtest, forecast_features)
+    tested = pl.concat(backtest_opening(rows, parameters, forecaster))
+    return fit_opening(rows, parameters, forecaster), tested
 
 
 def evaluate_forecaster(  # noqa: PLR0913, PLR0917 (three layers go in)

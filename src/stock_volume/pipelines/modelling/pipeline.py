@@ -13,7 +13,6 @@ from stock_volume.pipelines.modelling.nodes import (
     fit_forecaster,
     fit_opening_model,
     forecast_live_symbols,
-    forecast_openings,
     package_service,
     plan_windows,
     register_estimator,
@@ -72,16 +71,10 @@ def _model() -> Pipeline:
                 name="adapt_backtest",
             ),
             Node(
-                forecast_openings,
-                inputs=["backtest", "forecast_features", "params:opening", "params:forecaster"],
-                outputs="opening_backtest",
-                confirms="opening_backtest",
-                name="forecast_openings",
-            ),
-            Node(
                 fit_opening_model,
                 inputs=["backtest", "forecast_features", "params:opening", "params:forecaster"],
-                outputs="opening_model",
+                outputs=["opening_model", "opening_backtest"],
+                confirms="opening_backtest",
                 name="fit_opening_model",
             ),
             Node(
