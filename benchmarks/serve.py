@@ -368,7 +368,9 @@ def soak(
         restarts: How often the server is stopped and started again under load.
 
     Returns:
-        Number of responses by kind, and resident MiB over time for each start of the server.
+        Number of responses by kind, of errors of connections (while the server is stopped, clients
+        try to connect again and again), and for each start of the server, the seconds until it was
+        ready and resident MiB over time.
     """
     bento = [str(serve_python.with_name("bentoml")), "serve", "stock_volume:latest"]
     command = [*bento, "--port", "{port}"]
@@ -378,7 +380,7 @@ def soak(
     with tempfile.TemporaryDirectory() as scratch:
         with served(command, environment, "/readyz", port) as server:
             inputs = _mixed_input(server, Path(scratch))
-        memory = []
+        memory, ready = [], []
         load_seconds = round(60 * minutes)
         with served(command, environment, "/readyz", port) as server:
             wrk = subprocess.Popen(
@@ -390,10 +392,12 @@ def soak(
                 stdout=subprocess.PIPE,
                 text=True,
             )
+            ready.append(server.ready_seconds)
             memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
         try:
             while wrk.poll() is None:
                 with served(command, environment, "/readyz", port) as server:
+                    ready.append(server.ready_seconds)
                     memory.append(_watch(server, wrk, load_seconds / (restarts + 1)))
         finally:
             wrk.terminate()
@@ -402,10 +406,14 @@ def soak(
     totals = [sum(column) for column in zip(*counts, strict=True)]
     return {
         **dict(zip(("answered", "refused", "busy", "server_errors"), totals, strict=True)),
-        "socket_errors": sum(map(int, re.findall(r"(?:connect|read|write|timeout) (\d+)", output))),
+        **{
+            f"{kind}_errors": _number(rf"{kind} (\d+)", output)
+            for kind in ("connect", "read", "write", "timeout")
+        },
         "rps": _number(r"Requests/sec:\s+([\d.]+)", output),
         "p50": _milliseconds(r"50%\s+([\d.]+)(\w+)", output),
         "p99": _milliseconds(r"99%\s+([\d.]+)(\w+)", output),
+        "ready_seconds": [round(seconds, 1) for seconds in ready],
         "mib": memory,
         "mib_grown_in_second_half": [
             round(one[-1] - one[len(one) // 2], 1) for one in memory if one

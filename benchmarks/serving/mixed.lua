@@ -8,7 +8,7 @@ for symbol in io.lines(os.getenv("SYMBOLS_FILE")) do
 end
 
 local rows, unknown = {}, {}
-for key = 97, 112 do unknown[#unknown + 1] = '"' .. string.char(key) .. '":1' end
+for key = 97, 104 do unknown[#unknown + 1] = '"' .. string.char(key) .. '":1' end
 for number = 1, 5000 do rows[number] = "{" .. table.concat(unknown, ",") .. "}" end
 local strange = '{"rows": [' .. table.concat(rows, ",") .. "]}"
 for number = 1, 5000 do rows[number] = string.format('{"vol_moving_avg": %d, "adj_close_rolling_med": 25}', number) end
@@ -31,6 +31,7 @@ local kinds = {
   function(n) return wrk.format("DELETE", "/predict") end,
   function(n) return wrk.format("GET", "/symbols/" .. symbols[n % #symbols + 1] .. "/record") end,
   function(n) return wrk.format("GET", "/forecast/%00" .. n) end,
+  function(n) return wrk.format("GET", "/forecast/" .. symbols[n % #symbols + 1] .. "/open?price=" .. n % 50) end,
   function(n)
     if n % 8 == 0 then
       return wrk.format("POST", "/forecast", json, bars)

@@ -29,6 +29,7 @@ from stock_volume.serving.guard import (
 )
 from stock_volume.serving.loading import ModelLoader
 from stock_volume.serving.problems import add_handlers
+from stock_volume.serving.reading import Slots
 from stock_volume.serving.routes import Responses, data_routes, refusals
 
 # prometheus_client looks at it when it is imported, and not again.
@@ -69,7 +70,8 @@ def create_app(loader: ModelLoader, api_key: str | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     add_handlers(app)
-    data = data_routes(loader, guarded_route(key))
+    slots = Slots()
+    data = data_routes(loader, slots, guarded_route(loader, slots, key))
     app.include_router(data)
     _add_pages(app)
     _describe(app, guarded={getattr(route, "path", "") for route in data.routes} if key else set())

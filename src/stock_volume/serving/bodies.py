@@ -456,7 +456,8 @@ class BarsRequest(BaseModel):
 
 
 def _kind_of(request: Any) -> str:
-    return "bars" if isinstance(request, dict) and "bars" in request else "symbols"
+    has_bars = isinstance(request, BarsRequest) or (isinstance(request, dict) and "bars" in request)
+    return "bars" if has_bars else "symbols"
 
 
 ForecastRequest = Annotated[

@@ -1,9 +1,12 @@
 """The models that answer, and their loading beside the server's start."""
 
+import asyncio
 import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from math import inf
 from typing import Self
@@ -100,7 +103,7 @@ class ModelLoader:
         """Start without models."""
         self._loaded: LoadedModels | None = None
         self._reason = "the models are being loaded"
-        self._thread: threading.Thread | None = None
+        self._end: Future[None] | None = None
 
     def start(self, load: Callable[[], LoadedModels]) -> None:
         """Start to load.
@@ -108,13 +111,18 @@ class ModelLoader:
         Args:
             load: Loads the models; what it raises is logged, and refuses all requests.
         """
-        self._thread = threading.Thread(target=self._load, args=(load,), daemon=True)
-        self._thread.start()
+        end = self._end = Future[None]()
+        threading.Thread(target=self._load, args=(load, end), daemon=True).start()
 
     def wait(self, seconds: float) -> None:
         """Wait until the models are loaded, or cannot be."""
-        if self._thread is not None:
-            self._thread.join(seconds)
+        if self._end is not None:
+            wait_for([self._end], seconds)
+
+    async def wait_beside(self, seconds: float) -> None:
+        """Wait like ``wait``, while the event loop serves other requests."""
+        if self._end is not None:
+            await asyncio.wait([asyncio.wrap_future(self._end)], timeout=seconds)
 
     @property
     def is_ready(self) -> bool:
@@ -131,19 +139,24 @@ class ModelLoader:
             raise NotReadyError(self._reason)
         return self._loaded
 
-    def _load(self, load: Callable[[], LoadedModels]) -> None:
+    def _load(self, load: Callable[[], LoadedModels], end: Future[None]) -> None:
         try:
-            loaded = load()
-            loaded.lookup.warm_up()
-            loaded.listing.answer()
+            self._loaded = _load_and_warm_up(load)
         except Exception:
             logger.exception("the models cannot be loaded")
             self._reason = "the models could not be loaded; the server's log says why"
-            return
-        # What is loaded stays: the collector need not look through it at every turn.
-        gc.collect()
-        gc.freeze()
-        self._loaded = loaded
+        finally:
+            end.set_result(None)
+
+
+def _load_and_warm_up(load: Callable[[], LoadedModels]) -> LoadedModels:
+    loaded = load()
+    loaded.lookup.warm_up()
+    loaded.listing.answer()
+    # What is loaded stays: the collector need not look through it at every turn.
+    gc.collect()
+    gc.freeze()
+    return loaded
 
 
 def _in_order(bounds: Mapping[str, float], unknown: float) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from operator import itemgetter
 from typing import Annotated, Any, Final
 
+import numpy as np
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -39,6 +40,7 @@ from stock_volume.serving.bodies import (
     Record,
     SymbolInfo,
     SymbolsFound,
+    SymbolsRequest,
     SymbolText,
     VolumeEstimate,
     VolumeEstimates,
@@ -63,6 +65,7 @@ from stock_volume.serving.problems import (
     symbol_problem,
     unprocessable,
 )
+from stock_volume.serving.reading import Slots
 from stock_volume.snapshot.lookup import NothingKnownError, Row, SymbolLookup, UnknownSymbolError
 from stock_volume.snapshot.snapshot import HISTORY_DAYS
 
@@ -160,19 +163,20 @@ _OF_BODIES: Final = refusals(
 _OF_SYMBOL: Final = refusals(*_ALWAYS, HTTPStatus.NOT_FOUND)
 
 
-def data_routes(loader: ModelLoader, route_class: type[APIRoute]) -> APIRouter:
+def data_routes(loader: ModelLoader, slots: Slots, route_class: type[APIRoute]) -> APIRouter:
     """Make the routes.
 
     Args:
         loader: Gives the models, once they are loaded.
+        slots: Has threads for requests with bodies.
         route_class: Says what a request must pass first.
 
     Returns:
         The routes.
     """
     routes = APIRouter(route_class=route_class)
-    _add_estimates(routes, loader)
-    _add_forecasts(routes, loader)
+    _add_estimates(routes, loader, slots)
+    _add_forecasts(routes, loader, slots)
     _add_symbols(routes, loader)
 
     @routes.get("/models", summary="Describe the models", tags=["models"], responses=_OF_VALUES)
@@ -183,13 +187,13 @@ def data_routes(loader: ModelLoader, route_class: type[APIRoute]) -> APIRouter:
     return routes
 
 
-def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
+def _add_estimates(routes: APIRouter, loader: ModelLoader, slots: Slots) -> None:
     # A look into a table needs no thread of its own.
     def estimated(average: float, price: float) -> Response:
         models = loader.models()
         volume = models.table.estimate(average, price)
         _ESTIMATES.inc()
-        note = _note(models, (average, price))
+        note = _note(models, (average, price), (average, price))
         return _as_json(VolumeEstimate(volume=volume, model=models.about.estimator.tag, note=note))
 
     @routes.get(
@@ -226,24 +230,25 @@ def _add_estimates(routes: APIRouter, loader: ModelLoader) -> None:
     )
     async def predict_batch(batch: AveragesBatch) -> Response:
         """Estimate the volumes of many days."""
-        models = loader.models()
-        inputs = list(map(_IN_ORDER, batch.rows))
-        volumes = models.table.estimate_many(inputs)
-        _ESTIMATES.inc(len(volumes))
-        note = _note(models, *inputs)
-        return _as_json(
-            VolumeEstimates(volumes=volumes, model=models.about.estimator.tag, note=note)
-        )
+        return await slots.run(_estimate_many, loader.models(), batch)
 
 
-def _note(models: LoadedModels, *rows: Sequence[float]) -> str:
+def _estimate_many(models: LoadedModels, batch: AveragesBatch) -> Response:
+    inputs = np.array(list(map(_IN_ORDER, batch.rows)), dtype=np.float64)
+    volumes = models.table.estimate_many(inputs)
+    _ESTIMATES.inc(len(volumes))
+    note = _note(models, inputs.min(axis=0), inputs.max(axis=0))
+    return _as_json(VolumeEstimates(volumes=volumes, model=models.about.estimator.tag, note=note))
+
+
+def _note(models: LoadedModels, smallest: Iterable[float], largest: Iterable[float]) -> str:
     """Describe what estimates are, and name inputs outside the training range.
 
     Args:
         models: The models.
-        rows: The two averages of each estimate.
+        smallest: The smallest value of each input that was asked for.
+        largest: The largest one.
     """
-    smallest, largest = map(min, zip(*rows, strict=True)), map(max, zip(*rows, strict=True))
     parts = [ESTIMATOR_NOTE]
     for name, low, high, least, most in zip(
         columns.ESTIMATOR_INPUTS, smallest, largest, models.smallest, models.largest, strict=True
@@ -259,7 +264,7 @@ def _as_json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
+def _add_forecasts(routes: APIRouter, loader: ModelLoader, slots: Slots) -> None:
     # Look-ups need no thread of their own.
     @routes.get(
         "/forecast/{symbol}",
@@ -318,32 +323,39 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader) -> None:
         "/forecast",
         summary="Forecast many symbols, or bars of your own",
         tags=["forecasts"],
+        response_model=Forecasts | Forecast,
         responses={**_OF_SYMBOL, **_OF_BODIES},
     )
-    def forecast_posted(
+    async def forecast_posted(
         request: Annotated[ForecastRequest, Body(openapi_examples=FORECAST_EXAMPLES)],
-    ) -> Forecasts | Forecast:
+    ) -> Response:
         """Forecast many symbols, or from bars of your own.
 
         With `symbols`, each is answered by a forecast or by a problem; where none is known
         the answer is a 404. With `bars`, of one symbol, the forecast uses only these, with
         the features that the model was trained on.
         """
-        models = loader.models()
-        tag = models.about.forecaster.tag
         if isinstance(request, BarsRequest):
-            lookup = models.lookup
-            events = events_frame(request, lookup.exchange)
-            row = usable_forecast(
-                lookup.forecast_bars(bars_frame(request), RuleParameters(), events)
-            )
-            _OF_BARS.inc()
-            return forecast_answer(row, tag)
-        rows, problems = _each_forecast(models.lookup, request.symbols)
-        if not rows:
-            raise ProblemError(_none_known(problems))
-        _OF_SYMBOLS.inc(len(rows))
-        return Forecasts(forecasts=[forecast_answer(row, tag) for row in rows], problems=problems)
+            return await slots.run(_forecast_bars, loader.models(), request)
+        return await slots.run(_forecast_symbols, loader.models(), request)
+
+
+def _forecast_bars(models: LoadedModels, request: BarsRequest) -> Response:
+    lookup = models.lookup
+    events = events_frame(request, lookup.exchange)
+    row = usable_forecast(lookup.forecast_bars(bars_frame(request), RuleParameters(), events))
+    _OF_BARS.inc()
+    return _as_json(forecast_answer(row, models.about.forecaster.tag))
+
+
+def _forecast_symbols(models: LoadedModels, request: SymbolsRequest) -> Response:
+    rows, problems = _each_forecast(models.lookup, request.symbols)
+    if not rows:
+        raise ProblemError(_none_known(problems))
+    _OF_SYMBOLS.inc(len(rows))
+    tag = models.about.forecaster.tag
+    forecasts = [forecast_answer(row, tag) for row in rows]
+    return _as_json(Forecasts(forecasts=forecasts, problems=problems))
 
 
 def _select_horizon(answer: Forecast, name: str) -> Forecast:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import bentoml
+from anyio.to_thread import current_default_thread_limiter
 from bentoml.images import Image
 
 from stock_volume.serving.app import create_app
@@ -11,6 +12,13 @@ from stock_volume.serving.loading import LoadedModels, ModelLoader
 from stock_volume.serving.middleware import MAX_SECONDS, ServiceMiddleware
 from stock_volume.serving.pinned import BENTO_NAME, bento_to_serve, pinned_models
 from stock_volume.stored_model import StoredModel
+
+MAX_THREADS: Final = 2
+"""Threads that answer requests beside the event loop; by default, anyio starts 40.
+
+The loop releases the interpreter whenever it uses a socket, and then waits for its turn among the
+threads that compute: with many of them, health checks take seconds.
+"""
 
 loader: Final = ModelLoader()
 app: Final = create_app(loader)
@@ -41,6 +49,7 @@ class StockVolume:
 
     def __init__(self) -> None:
         """Begin to load the models that the Bento pins."""
+        current_default_thread_limiter().total_tokens = MAX_THREADS
         loader.start(lambda: LoadedModels.of(*_models()))
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # it has no types

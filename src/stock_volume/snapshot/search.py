@@ -11,6 +11,9 @@ from stock_volume import columns
 from stock_volume.snapshot.snapshot import DOLLAR_VOLUME
 
 _RANK: Final = "_rank"
+_ROW: Final = "_row"
+_LOWER_SYMBOL: Final = "_lower_symbol"
+_LOWER_NAME: Final = "_lower_name"
 _WORD: Final = re.compile(r"\w+")
 _MAX_SUGGESTIONS: Final = 5
 _MIN_SYMBOL_SIMILARITY: Final = 50
@@ -46,14 +49,21 @@ class SymbolSearch:
     """Searches symbols and the names of their securities."""
 
     def __init__(self, symbols: pl.DataFrame) -> None:
-        """Index the words of the names.
+        """Order the symbols, and index the words of the names.
 
         Args:
             symbols: Rows of ``Snapshot.symbols``.
         """
-        self._symbols = symbols
+        self._symbols = symbols.sort(
+            DOLLAR_VOLUME, columns.SYMBOL, descending=[True, False], nulls_last=True
+        )
+        name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
+        self._lower_case = self._symbols.select(
+            pl.col(columns.SYMBOL).str.strip_chars().str.to_lowercase().alias(_LOWER_SYMBOL),
+            (pl.lit(" ") + name).alias(_LOWER_NAME),
+        )
         self._rows_of_word: dict[str, set[int]] = {}
-        names = symbols.select(columns.SYMBOL, columns.SECURITY_NAME)
+        names = self._symbols.select(columns.SYMBOL, columns.SECURITY_NAME)
         for row, (symbol, name) in enumerate(names.iter_rows()):
             for word in {symbol.lower(), *_WORD.findall((name or "").lower())}:
                 if len(word) >= _MIN_WORD:
@@ -71,30 +81,23 @@ class SymbolSearch:
             within each group, the most traded first.
         """
         wanted = query.strip().lower()
-        symbol = pl.col(columns.SYMBOL).str.strip_chars().str.to_lowercase()
-        name = pl.col(columns.SECURITY_NAME).str.to_lowercase().fill_null("")
+        symbol, name = pl.col(_LOWER_SYMBOL), pl.col(_LOWER_NAME)
         rank = (
             pl.when(symbol == wanted)
             .then(0)
             .when(symbol.str.starts_with(wanted))
             .then(1)
-            .when((pl.lit(" ") + name).str.contains(f" {wanted}", literal=True))
+            .when(name.str.contains(f" {wanted}", literal=True))
             .then(2)
             .when(name.str.contains(wanted, literal=True))
             .then(3)
         )
-        return (
-            self._symbols.with_columns(rank.alias(_RANK))
-            .filter(pl.col(_RANK).is_not_null())
-            .sort(
-                _RANK,
-                DOLLAR_VOLUME,
-                columns.SYMBOL,
-                descending=[False, True, False],
-                nulls_last=True,
-            )
-            .drop(_RANK)
+        ranked = (
+            self._lower_case.select(rank.alias(_RANK), pl.int_range(pl.len()).alias(_ROW))
+            .drop_nulls()
+            .sort(_RANK, maintain_order=True)
         )
+        return self._symbols[ranked[_ROW]]
 
     def similar(self, query: str) -> pl.DataFrame:
         """Find symbols despite typing errors.
@@ -116,13 +119,7 @@ class SymbolSearch:
         return (
             self._symbols[rows]
             .with_columns(pl.Series(_RANK, similarity, pl.Float64))
-            .sort(
-                _RANK,
-                DOLLAR_VOLUME,
-                columns.SYMBOL,
-                descending=[True, True, False],
-                nulls_last=True,
-            )
+            .sort(_RANK, descending=True, maintain_order=True)
             .head(_MAX_SUGGESTIONS)
             .drop(_RANK)
         )

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -398,10 +399,14 @@ def test_key_that_no_header_brings_is_refused(
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in DATA_ROUTES if "GET" in route])
-def test_requests_wait_for_the_models(loader: Any, method: str, path: str) -> None:
-    """While the models are loaded, each data route is a 503 that says to try again."""
+def test_requests_wait_for_the_models(
+    loader: Any, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    """Where the models take too long to load, each data route is a 503 that says to try again."""
+    from stock_volume.serving import guard
     from stock_volume.serving.loading import LoadedModels
 
+    monkeypatch.setattr(guard, "LOAD_SECONDS", 0.02)
     go_on = threading.Event()
 
     def load() -> Any:
@@ -415,6 +420,25 @@ def test_requests_wait_for_the_models(loader: Any, method: str, path: str) -> No
     assert not loader.is_ready
     go_on.set()
     loader.wait(60)
+    assert loader.is_ready
+
+
+def test_request_is_answered_once_the_models_are_loaded(loader: Any) -> None:
+    """A request that comes while the models are loaded waits for them."""
+    from stock_volume.serving.loading import LoadedModels
+
+    asked = threading.Event()
+
+    def load() -> Any:
+        asked.wait(60)
+        time.sleep(0.1)  # the request is waiting
+        return LoadedModels.of(*stored_models().values())
+
+    loader.start(load)
+    client = client_of(loader)
+    assert not loader.is_ready
+    asked.set()
+    assert client.get(ESTIMATE).status_code == 200
     assert loader.is_ready
 
 

@@ -1,8 +1,9 @@
-"""What a body must pass before its route reads it: type, size, time, form, and a slot."""
+"""What a body must pass before its route sees it: type, size, time, form, memory and a slot."""
 
 import asyncio
 import gzip
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ def test_numbers_of_many_digits_are_refused(client: "TestClient") -> None:
     [
         ('{"symbols": ["A"], "symbols": ["B"]}', '"symbols" more than once'),
         (json.dumps({f"x{number}": 1 for number in range(50_000)}), "50,000 names"),
-        (json.dumps({"bars": [{f"x{number}": 1 for number in range(17)}]}), "17 names"),
+        (json.dumps({"bars": [{f"x{number}": 1 for number in range(9)}]}), "9 names"),
     ],
 )
 def test_names_of_an_object_are_few_and_distinct(
@@ -109,6 +110,13 @@ def test_names_of_an_object_are_few_and_distinct(
     answer = client.post("/forecast", content=body, headers=JSON)
     (error,) = assert_problem(answer, 422, "body")["errors"]
     assert words in error["message"]
+
+
+def test_unknown_names_of_a_small_object_are_listed(client: "TestClient") -> None:
+    """An object with as many names as the API's largest is read; its unknown names are faults."""
+    names = [f"x{number}" for number in range(8)]
+    answer = client.post("/predict", json=dict.fromkeys(names, 1))
+    assert_problem(answer, 422, "vol_moving_avg", "adj_close_rolling_med", *names)
 
 
 def test_large_answers_are_compressed(client: "TestClient") -> None:
@@ -172,9 +180,9 @@ def test_body_that_does_not_come_is_not_waited_for(
     loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that stops is a 408, and the end of its connection."""
-    from stock_volume.serving import guard
+    from stock_volume.serving import reading
 
-    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.05)
     pieces = iter([{"type": "http.request", "body": b"{}", "more_body": True}])
 
     async def receive() -> dict[str, Any]:
@@ -208,9 +216,9 @@ def test_body_is_not_read_without_the_key(loader: Any) -> None:
         assert asked(application(loader, "k"), receive, path)[0] == 401
 
 
-def test_few_bodies_are_answered_at_a_time() -> None:
+def test_few_large_bodies_are_answered_at_a_time() -> None:
     """As many as there are slots hold one, the others wait for it."""
-    from stock_volume.serving import guard
+    from stock_volume.serving import reading
 
     most = 0
 
@@ -223,69 +231,114 @@ def test_few_bodies_are_answered_at_a_time() -> None:
             held.pop()
 
     async def run() -> None:
-        slots, held = guard.Slots(), list[int]()
+        slots, held = reading.Slots(), list[int]()
         await asyncio.gather(*(hold(slots, held) for _ in range(10)))
 
     asyncio.run(run())
-    assert most == guard.SLOTS
+    assert most == reading.SLOTS
 
 
-@pytest.mark.parametrize(("waiting", "seconds"), [(0, 10.0), (5, 0.02)])
-def test_patience_has_an_end(
-    monkeypatch: pytest.MonkeyPatch, loader: Any, waiting: int, seconds: float
-) -> None:
-    """Where too many wait, or one waits too long, the response says when to retry."""
-    from stock_volume.serving import guard
+@pytest.fixture
+def without_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No slot is ever free, and nobody waits long for one."""
+    from stock_volume.serving import reading
 
-    monkeypatch.setattr(guard, "MAX_WAITING", waiting)
-    monkeypatch.setattr(guard, "WAIT_SECONDS", seconds)
+    monkeypatch.setattr(reading, "SLOTS", 0)
+    monkeypatch.setattr(reading, "WAIT_SECONDS", 0.02)
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
 
-    monkeypatch.setattr(guard, "SLOTS", 0)
-    status, headers = asked(application(loader), receive)
+@pytest.mark.usefixtures("without_slots")
+@pytest.mark.parametrize("path", ["/forecast", "/predict/batch"])
+def test_wait_for_a_slot_has_an_end(loader: Any, path: str) -> None:
+    """Where a large body waits too long, the response says when to retry."""
+    from stock_volume.serving.reading import LARGE_BODY
+
+    status, headers = asked(application(loader), body_of(b" " * (LARGE_BODY + 1)), path)
     assert status == 503
     assert int(headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize(
-    ("slots", "waiting", "requests", "refused"),
-    [(1, 3, 4, 0), (1, 3, 5, 1), (1, 3, 7, 3), (None, None, 66, 0), (None, None, 67, 1)],
-)
-def test_as_many_wait_as_may(
-    monkeypatch: pytest.MonkeyPatch,
-    slots: int | None,
-    waiting: int | None,
-    requests: int,
-    refused: int,
-) -> None:
-    """With room for three to wait for a slot, four are accepted; by default, 2 and 64 (docs)."""
+@pytest.mark.usefixtures("without_slots")
+@pytest.mark.parametrize("path", ["/forecast", "/predict/batch", "/predict"])
+def test_small_body_needs_no_slot(loader: Any, path: str) -> None:
+    """Large bodies do not delay small ones."""
+    assert asked(application(loader), body_of(b"{}"), path)[0] == 422
+
+
+def body_of(content: bytes) -> Receive:
+    """Let a body arrive in one piece."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    return receive
+
+
+def test_memory_of_all_bodies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies may fill the room; one byte more is refused, until a body is answered."""
     from fastapi import HTTPException
 
-    from stock_volume.serving import guard
+    from stock_volume.serving import reading
 
-    monkeypatch.setattr(guard, "WAIT_SECONDS", 600)  # no machine is so busy
-    if slots and waiting:
-        monkeypatch.setattr(guard, "SLOTS", slots)
-        monkeypatch.setattr(guard, "MAX_WAITING", waiting)
+    monkeypatch.setattr(reading, "MAX_HELD_BYTES", 10)
+    slots = reading.Slots()
+    with slots.holding() as add:
+        with slots.holding() as add_other:
+            add(4)
+            add_other(3)
+            add(3)
+            with pytest.raises(HTTPException) as refused:
+                add_other(1)
+        assert refused.value.status_code == 503
+        assert refused.value.headers
+        assert int(refused.value.headers["retry-after"]) > 0
+        add(3)
+        with slots.holding() as add_third, pytest.raises(HTTPException):
+            add_third(1)
+    with slots.holding() as add:
+        add(10)
 
-    async def run() -> list[bool]:
-        guarded, end = guard.Slots(), asyncio.Event()
 
-        async def ask() -> bool:
-            try:
-                async with guarded.one():
-                    await end.wait()
-            except HTTPException:
-                return False
-            return True
+def test_refused_body_leaves_its_room(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too large for the memory that is left is a 503, and what follows is answered."""
+    from stock_volume.serving import reading
 
-        first = [asyncio.create_task(ask()) for _ in range(guard.SLOTS)]
-        await asyncio.sleep(0)  # they have the slots
-        others = [asyncio.create_task(ask()) for _ in range(requests - guard.SLOTS)]
-        await asyncio.sleep(0)
-        end.set()
-        return await asyncio.gather(*first, *others)
+    monkeypatch.setattr(reading, "MAX_HELD_BYTES", 1000)
+    app = application(loader)
+    for _ in range(3):
+        assert asked(app, body_of(b" " * 1001), "/predict")[0] == 503
+        assert asked(app, body_of(b"{}" + b" " * 998), "/predict")[0] == 422
 
-    assert asyncio.run(run()).count(False) == refused
+
+@pytest.mark.parametrize(("spaces", "in_thread"), [(0, False), (2**14, True)])
+@pytest.mark.parametrize("path", ["/forecast", "/predict/batch"])
+def test_large_bodies_are_parsed_beside_the_event_loop(
+    loader: Any, monkeypatch: pytest.MonkeyPatch, path: str, spaces: int, *, in_thread: bool
+) -> None:
+    """Parsing takes milliseconds, in which no other request would be answered."""
+    from stock_volume.serving import reading
+
+    where: list[threading.Thread] = []
+    parse = reading.parse_json
+
+    def parse_and_note(body: bytes) -> Any:
+        where.append(threading.current_thread())
+        return parse(body)
+
+    monkeypatch.setattr(reading, "parse_json", parse_and_note)
+    assert asked(application(loader), body_of(b"{}" + b" " * spaces), path)[0] == 422
+    (thread,) = where
+    assert (thread is not threading.current_thread()) == in_thread
+
+
+def test_few_threads_answer(client: "TestClient") -> None:
+    """Each thread that computes delays the event loop, and health checks with it."""
+    from anyio.to_thread import current_default_thread_limiter
+
+    from stock_volume.serving.service import MAX_THREADS
+
+    async def count() -> float:
+        return current_default_thread_limiter().total_tokens
+
+    assert client.portal is not None
+    assert client.portal.call(count) == MAX_THREADS
