@@ -1,10 +1,11 @@
 """The files of the project that are not modules: in a checkout, or inside an installed wheel."""
 
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Final
 
 PACKAGE: Final = Path(__file__).parent
@@ -14,6 +15,9 @@ _PACKAGED: Final = PACKAGE / "_project"
 
 _CONF: Final = "conf"
 _SOURCES: Final = "src"
+_COPY: Final = f"{PACKAGE.name}-build-"
+_ABANDONED_SECONDS: Final = 3600.0
+"""Age from which a copy is no longer being built from; a build takes seconds."""
 
 
 def modules() -> list[Path]:
@@ -56,12 +60,13 @@ def build_context(project: Path) -> Iterator[Path]:
 
     Yields:
         The folder itself if it has sources; otherwise a temporary copy, with this package. BentoML
-        builds from no hidden folder, such as the one that a wheel may be in.
+        builds from no hidden folder, such as the one that a wheel or a store may be in.
     """
     if (project / _SOURCES).is_dir():
         yield project
         return
-    with TemporaryDirectory(prefix=f"{PACKAGE.name}-") as scratch:
+    _delete_abandoned_copies()
+    with TemporaryDirectory(prefix=_COPY) as scratch:
         context = Path(scratch, project.name)
         shutil.copytree(project, context)
         shutil.copytree(
@@ -70,3 +75,11 @@ def build_context(project: Path) -> Iterator[Path]:
             ignore=shutil.ignore_patterns(_PACKAGED.name, "__pycache__"),
         )
         yield context
+
+
+def _delete_abandoned_copies() -> None:
+    """Delete the copies of builds that were killed."""
+    for copy in Path(gettempdir()).glob(f"{_COPY}*"):
+        with suppress(OSError):  # another user's, or another run deletes it
+            if time.time() - copy.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(copy)

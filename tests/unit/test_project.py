@@ -1,5 +1,6 @@
 """The files of the project, in a checkout and in a wheel."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,22 @@ def test_a_wheel_builds_bentos_of_its_modules(wheel: Path) -> None:
         ]
         assert not list(context.rglob("__pycache__"))
     assert not context.parent.exists()
+
+
+def test_copies_of_killed_builds_are_deleted(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build deletes what others left, but not what another is building from, nor other files."""
+    temporary = tmp_path / "tmp"
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    old, new, other = (
+        temporary / name
+        for name in ("stock_volume-build-a", "stock_volume-build-b", "stock_volume")
+    )
+    for folder in (old, new, other):
+        (folder / "_project").mkdir(parents=True)
+    for folder in (old, other):
+        os.utime(folder, (0, 0))
+    with build_context(wheel / "_project") as context:
+        assert context.parent.parent == temporary
+    assert sorted(temporary.iterdir()) == [other, new]
