@@ -10,7 +10,13 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stock_volume.serving.problems import PROBLEM_JSON, RETRY_AFTER, problem, problem_body
+from stock_volume.serving.problems import (
+    CLIENT_GONE,
+    PROBLEM_JSON,
+    RETRY_AFTER,
+    problem,
+    problem_body,
+)
 
 MAX_SECONDS: Final = 28.0
 """Time limit for an answer to begin; BentoML's own limit is a little longer."""
@@ -26,10 +32,7 @@ _SECONDS: Final = Histogram(
 )
 _REFUSED: Final = Counter("stock_volume_refused", "Requests refused for their input", ["status"])
 _OTHER: Final = "other"
-_REFUSALS: Final = range(400, 499)
-_CLIENT_GONE: Final = 499
-"""nginx's status for a client that disconnected before the answer."""
-
+_REFUSALS: Final = range(400, CLIENT_GONE)
 _HIDDEN_PATHS: Final = frozenset({"/docs.json", "/healthz"})
 """BentoML's own API description, which lacks these routes, and its alias of /livez."""
 
@@ -125,7 +128,7 @@ class _Answer:
         self.task: asyncio.Task[Any]
         self.has_begun = False
         self.is_late = False
-        self.status = _CLIENT_GONE
+        self.status: int = CLIENT_GONE
 
     @property
     def is_cut_off(self) -> bool:

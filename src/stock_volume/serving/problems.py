@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from stock_volume.errors import StockVolumeError
 from stock_volume.serving.bodies import NO_DATE, InvalidValue, Problem
@@ -20,6 +21,9 @@ from stock_volume.snapshot.own_bars import InvalidBarsError
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_AFTER: Final = {"retry-after": "2"}
 """Header of refusals that pass."""
+
+CLIENT_GONE: Final = 499
+"""nginx's status for a client that disconnected before the answer."""
 
 _MAX_ERRORS: Final = 100
 """Bad rows that an answer lists; a longer list is cut."""
@@ -160,12 +164,18 @@ def add_handlers(app: FastAPI) -> None:
         (InvalidBarsError, _refuse_bars),
         (NotReadyError, _ask_for_patience),
         (ProblemError, _refuse),
+        (ClientDisconnect, _give_up),
     ):
         app.add_exception_handler(kind, handler)
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
     return answer_with(error.problem)  # type: ignore[attr-defined]
+
+
+async def _give_up(_request: Request, _error: Exception) -> Response:
+    """Answer a client that has gone: nothing is sent, and the status is counted."""
+    return Response(status_code=CLIENT_GONE, media_type=PROBLEM_JSON)
 
 
 async def _refuse_values(_request: Request, error: Exception) -> Response:

@@ -129,6 +129,7 @@ class BodyReader:
             The request, whose body FastAPI finds parsed and valid.
 
         Raises:
+            ClientDisconnect: The client left while its body waited for a slot.
             HTTPException: The body is refused, or the server is overloaded.
             ProblemError: It is not JSON, or has too many or repeated names.
             RequestValidationError: Its values are not valid.
@@ -139,6 +140,8 @@ class BodyReader:
                 yield _ReadRequest(request, body, self._value_of(body))
                 return
             async with self.slots.one():
+                if await request.is_disconnected():
+                    raise ClientDisconnect
                 value = await self.slots.run(self._value_of, body)
                 yield _ReadRequest(request, body, value)
 

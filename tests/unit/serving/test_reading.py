@@ -153,7 +153,16 @@ def asked(app: Any, receive: Receive, path: str = "/forecast") -> tuple[int, dic
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    scope = {
+    asyncio.run(app(post_to(path), receive, send))
+    start, body = messages
+    assert json.loads(body["body"])["status"] == start["status"]
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], headers
+
+
+def post_to(path: str) -> dict[str, Any]:
+    """The scope of a request with a body."""
+    return {
         "type": "http",
         "method": "POST",
         "path": path,
@@ -161,11 +170,6 @@ def asked(app: Any, receive: Receive, path: str = "/forecast") -> tuple[int, dic
         "headers": [(b"content-type", b"application/json"), (b"content-length", b"50")],
         "asgi": {"version": "3.0"},
     }
-    asyncio.run(app(scope, receive, send))
-    start, body = messages
-    assert json.loads(body["body"])["status"] == start["status"]
-    headers = {name.decode(): value.decode() for name, value in start["headers"]}
-    return start["status"], headers
 
 
 def application(loader: Any, api_key: str | None = None) -> Any:
@@ -329,6 +333,30 @@ def test_large_bodies_are_parsed_beside_the_event_loop(
     assert asked(application(loader), body_of(b"{}" + b" " * spaces), path)[0] == 422
     (thread,) = where
     assert (thread is not threading.current_thread()) == in_thread
+
+
+def test_client_that_left_gets_no_slot(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody waits for any more is not worth the time of the others."""
+    from stock_volume.serving import reading
+
+    def fail(_: bytes) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(reading, "parse_json", fail)
+    content = b" " * (reading.LARGE_BODY + 1)
+    messages = iter([{"type": "http.request", "body": content, "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages, {"type": "http.disconnect"})
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(application(loader)(post_to("/forecast"), receive, send))
+    assert sent[0]["status"] == 499
+    assert b"".join(message.get("body", b"") for message in sent) == b""
 
 
 def test_few_threads_answer(client: "TestClient") -> None:
