@@ -4,12 +4,13 @@ import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import joblib
 import polars as pl
 import pytest
 
-from tests.e2e.runs import SMALL_FORECASTER, Run, kedro_run
+from tests.e2e.runs import SMALL_FORECASTER, Run, kedro_run, serving
 
 FIRST, LAST = date(2000, 1, 20), date(2013, 6, 1)
 YEARS = {"forecaster.train_years": 1, "forecaster.feature_years": 0, "backtest.test_years": 1}
@@ -62,6 +63,38 @@ def test_the_forecaster_learns_from_events(events_run: Run) -> None:
     assert {"schedule_offset", "schedule_peers"} <= set(forecaster.features)
     known = features.group_by("Symbol").agg(pl.col("schedule_offset").count()).sort("Symbol")
     assert [count > 0 for count in known["schedule_offset"]] == [True, False, False, False, True]
+
+
+def test_own_bars_and_events_forecast_as_the_run_did(events_run: Run, tmp_path: Path) -> None:
+    """The service makes the features of bars and events that are sent as the run made them."""
+    prices = pl.read_parquet(events_run.path("02_intermediate", "prices.parquet"))
+    names = ("Date", "Open", "High", "Low", "Close", "Adj Close", "Volume")
+    own = prices.filter(pl.col("Symbol") == "AAPL").select(names).tail(3000)
+    days = [line.split(",")[1] for line in invented_events().splitlines() if "AAPL" in line]
+    body: dict[str, Any] = {
+        "symbol": "AAPL",
+        "bars": own.with_columns(pl.col("Date").dt.to_string()).to_dicts(),
+        "events": [{"date": day, "time": "post"} for day in days],
+    }
+    coming = [*body["events"], {"date": "2013-03-04", "time": "pre"}]
+    with serving(events_run, tmp_path, "stock_volume:latest") as client:
+        known = client.get("/forecast/AAPL").json()
+        answers = [
+            client.post("/forecast", json={**body, "events": events}).json()
+            for events in (body["events"], [], coming)
+        ]
+    # Intervals depend on the age, which is that of the bars that are sent: at most 3,000.
+    assert {**answers[0], "quantiles": {}, "horizons": []} == {
+        **known,
+        "security_name": None,
+        "quantiles": {},
+        "horizons": [],
+    }
+    assert [answer["event"] and answer["event"]["date"] for answer in answers] == [
+        None,
+        None,
+        "2013-03-04",
+    ]
 
 
 def kept_layers(run: Run) -> dict[str, bytes]:

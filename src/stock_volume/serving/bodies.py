@@ -61,7 +61,7 @@ PriceQuery = Annotated[
     Field(description=_OF_MEDIAN, examples=[25]),
     AS_NUMERAL,
 ]
-OpenQuery = Annotated[
+OpenPrice = Annotated[
     float,
     Field(
         description="price at the open of the session, in dollars, on the base of the latest bar",
@@ -70,8 +70,8 @@ OpenQuery = Annotated[
         allow_inf_nan=False,
         examples=[143.5],
     ),
-    AS_NUMERAL,
 ]
+OpenQuery = Annotated[OpenPrice, AS_NUMERAL]
 Price = Annotated[float, Field(strict=True, allow_inf_nan=False, lt=PRICE_BOUND)]
 SymbolText = Annotated[
     str,
@@ -435,6 +435,11 @@ class BarsRequest(BaseModel):
 
     symbol: Annotated[SymbolText, Field(description="how the answer calls them")] = "unnamed"
     etf: Annotated[bool, Field(strict=True, description="whether they are of an ETF")] = False
+    price: Annotated[OpenPrice, Field(strict=True)] | None = Field(
+        default=None,
+        description="price at the open of the session to be forecast, in dollars, on the base of "
+        "the latest bar; with it, the answer is the forecast at the open",
+    )
     bars: Annotated[
         list[Bar],
         FailFast(),

@@ -120,8 +120,9 @@ def usable_forecast(row: Row) -> Row:
     Raises:
         InvalidBarsError: The forecast or a quantile is no number of shares.
     """
-    horizons = (HorizonColumns.of(horizon) for horizon, _ in row[HORIZONS])
+    horizons = (HorizonColumns.of(horizon) for horizon, _ in row.get(HORIZONS, []))
     names = {FORECAST, *filter(_is_quantile, row), *chain.from_iterable(horizons)}
+    names |= row.keys() & {FORECAST_BEFORE}
     volumes = [row[name] for name in names]
     if not all(0 <= value < FIRST_INEXACT_WHOLE_NUMBER for value in volumes):
         raise InvalidBarsError(

@@ -323,7 +323,7 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader, slots: Slots) -> None
         "/forecast",
         summary="Forecast many symbols, or bars of your own",
         tags=["forecasts"],
-        response_model=Forecasts | Forecast,
+        response_model=Forecasts | Forecast | OpeningForecast,
         responses={**_OF_SYMBOL, **_OF_BODIES},
     )
     async def forecast_posted(
@@ -333,7 +333,8 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader, slots: Slots) -> None
 
         With `symbols`, each is answered by a forecast or by a problem; where none is known
         the answer is a 404. With `bars`, of one symbol, the forecast uses only these, with
-        the features that the model was trained on.
+        the features that the model was trained on. With `price` in addition, it is the forecast
+        at the open.
         """
         if isinstance(request, BarsRequest):
             return await slots.run(_forecast_bars, loader.models(), request)
@@ -343,9 +344,13 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader, slots: Slots) -> None
 def _forecast_bars(models: LoadedModels, request: BarsRequest) -> Response:
     lookup = models.lookup
     events = events_frame(request, lookup.exchange)
-    row = usable_forecast(lookup.forecast_bars(bars_frame(request), RuleParameters(), events))
+    row = lookup.forecast_bars(bars_frame(request), RuleParameters(), events, request.price)
+    usable_forecast(row)
     _OF_BARS.inc()
-    return _as_json(forecast_answer(row, models.about.forecaster.tag))
+    tag = models.about.forecaster.tag
+    if request.price is not None:
+        return _as_json(opening_answer(row, request.price, tag))
+    return _as_json(forecast_answer(row, tag))
 
 
 def _forecast_symbols(models: LoadedModels, request: SymbolsRequest) -> Response:

@@ -327,13 +327,22 @@ class SymbolLookup:
                 the open.
         """
         spelling = self.forecastable(symbol)
+        latest = self._latest[self._latest_place[spelling]]
+        return self._correct(self._forecasts[spelling], latest, price)
+
+    def _correct(self, made_before: Row, latest: pl.DataFrame, price: float) -> Row:
+        """Correct a forecast by the gap at the open.
+
+        Args:
+            made_before: The forecast.
+            latest: The row of features that it was made from.
+            price: Price at the open.
+        """
         if not self._opening.is_trained:
             raise NothingKnownError(
                 "this model does not forecast at the open: its backtest has too few opening "
                 "prices, or an earlier version trained it"
             )
-        latest = self._latest[self._latest_place[spelling]]
-        made_before = self._forecasts[spelling]
         rows = latest.with_columns(
             shares_at_base().alias(MA5),
             find_occasions(latest),
@@ -349,7 +358,11 @@ class SymbolLookup:
         }
 
     def forecast_bars(
-        self, bars: pl.DataFrame, rules: RuleParameters, events: pl.DataFrame = NO_EVENTS.events
+        self,
+        bars: pl.DataFrame,
+        rules: RuleParameters,
+        events: pl.DataFrame = NO_EVENTS.events,
+        price: float | None = None,
     ) -> Row:
         """Forecast the session after the latest bar of one symbol.
 
@@ -357,12 +370,15 @@ class SymbolLookup:
             bars: The columns of ``prices``.
             rules: Bounds of the rules that the bars must keep.
             events: Events of the symbol, rows of the events layer.
+            price: Price at the open of the session, if it is known.
 
         Returns:
-            A row like a row of ``forecast``, without recent sessions.
+            A row like a row of ``forecast``, without recent sessions; with a price, a row like
+            that of ``forecast_at_open``.
 
         Raises:
             InvalidBarsError: The bars break a rule, or are too few to forecast from.
+            NothingKnownError: The model has no forecasts at the open.
         """
         rules = rules.model_copy(update={"exchange": self._exchange})
         schedule = Schedule(events, sessions_around(events.lazy(), self._exchange))
@@ -372,6 +388,8 @@ class SymbolLookup:
         horizons = self._forecaster.predict_horizons(features, _ONE_THREAD)
         beyond = horizons.drop(columns.SYMBOL, columns.DATE)
         (row,) = self._with_sessions(pl.concat([names, forecast, beyond], how="horizontal"))
+        if price is not None:
+            return self._correct(row, features, price)
         ahead = next_events(features, schedule).to_dicts() if events.height else []
         return {**row, EVENT: ahead[0] if ahead else None}
 

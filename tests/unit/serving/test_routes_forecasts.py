@@ -253,6 +253,37 @@ def test_all_bars_forecast_as_the_run_did(client: "TestClient", symbol: str) -> 
     assert answer.json() == {**known, "security_name": None, "event": None}
 
 
+@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize("ratio", [0.97, 1.03, 4])
+def test_all_bars_and_a_price_forecast_as_at_the_open(
+    client: "TestClient", symbol: str, ratio: float
+) -> None:
+    """With a price, the answer is what the service says of the symbol at the open."""
+    bars = bars_of(symbol)
+    price = ratio * bars[-1]["Close"]
+    body = {"symbol": symbol, "etf": symbol == "BBB", "bars": bars, "price": price}
+    answer = client.post("/forecast", json=body)
+    assert answer.status_code == 200, answer.text
+    known = client.get(f"/forecast/{symbol}/open", params={"price": price}).json()
+    assert answer.json() == {**known, "security_name": None}
+
+
+@pytest.mark.parametrize("price", [0, -1, "20", 1e300, True])
+def test_price_with_bars_is_bounded(client: "TestClient", price: object) -> None:
+    """A price is a number above zero."""
+    body = {"bars": bars_of("AAA", 100), "price": price}
+    assert_problem(client.post("/forecast", json=body), 422, "price")
+
+
+def test_no_price_is_as_none(client: "TestClient") -> None:
+    """Where the price is not known yet, null may be sent."""
+    body: dict[str, Any] = {"bars": bars_of("AAA", 100)}
+    one, other = (
+        client.post("/forecast", json=sent).json() for sent in (body, {**body, "price": None})
+    )
+    assert one == other
+
+
 def test_order_of_bars_does_not_matter(client: "TestClient") -> None:
     """Bars may come in any order of date."""
     bars = bars_of("AAA", 100)
@@ -335,7 +366,8 @@ def test_absurd_numbers_never_fail(
     """Bars of whatever prices and volumes are forecast or refused."""
     same = dict.fromkeys(("Open", "High", "Low", "Close", "Adj Close"), price)
     bars = [{**bar, **same, "Volume": volume} for bar in bars_of("AAA", 80)]
-    assert client.post("/forecast", json={"bars": bars}).status_code == status
+    for more in ({}, {"price": price}):
+        assert client.post("/forecast", json={"bars": bars, **more}).status_code == status
 
 
 def test_forecast_that_is_no_number_is_refused() -> None:
@@ -345,7 +377,12 @@ def test_forecast_that_is_no_number_is_refused() -> None:
 
     good = {"forecast": 1.0, "q10": 0.0, "q90": 2.0, "Symbol": "A", "horizons": []}
     assert usable_forecast(good) == good
-    for bad in ({"forecast": float("inf")}, {"q10": float("nan")}, {"q90": 2.0**53}):
+    for bad in (
+        {"forecast": float("inf")},
+        {"q10": float("nan")},
+        {"q90": 2.0**53},
+        {"forecast_before": float("inf")},
+    ):
         with pytest.raises(InvalidBarsError, match="absurd"):
             usable_forecast({**good, **bad})
 
