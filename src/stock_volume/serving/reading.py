@@ -58,7 +58,7 @@ class Slots:
         """Count the bytes of a body for as long as it is in memory.
 
         Yields:
-            Counts another piece; it raises HTTPException if all bodies become too large.
+            Counts another piece; raises HTTPException if there is no room for it.
         """
         own = 0
 
@@ -92,11 +92,11 @@ class Slots:
             self._free.release()
 
     async def run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Call a function in a thread, ahead of the requests that hold no slot.
+        """Call a function in one of the threads that only requests with bodies use.
 
         Args:
-            function: In the event loop, it would delay all other requests by milliseconds.
-            arguments: Of the function.
+            function: It takes milliseconds, for which the event loop must not wait.
+            arguments: Its arguments.
 
         Returns:
             Its result.
@@ -137,15 +137,15 @@ class BodyReader:
         with self.slots.holding() as add:
             body = await _receive_body(request, self.max_bytes, add)
             if len(body) <= LARGE_BODY:
-                yield _ReadRequest(request, body, self._value_of(body))
+                yield _ReadRequest(request, body, self._validated(body))
                 return
             async with self.slots.one():
                 if await request.is_disconnected():
                     raise ClientDisconnect
-                value = await self.slots.run(self._value_of, body)
+                value = await self.slots.run(self._validated, body)
                 yield _ReadRequest(request, body, value)
 
-    def _value_of(self, body: bytes) -> Any:
+    def _validated(self, body: bytes) -> Any:
         if not body:
             return None
         value, errors = self.validate(parse_json(body), {}, loc=("body",))
