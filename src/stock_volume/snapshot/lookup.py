@@ -124,7 +124,7 @@ class SymbolLookup:
                 f"such as {missing[0]}: create both in one run"
             )
         self._sessions = snapshot.sessions.collect()
-        self._records = snapshot.records
+        self._records = snapshot.records.collect()
         self._forecasts = self._read_forecasts(snapshot)
         self._bias = snapshot.bias.collect()
         self._history, self._scored = snapshot.history, snapshot.scored
@@ -134,6 +134,7 @@ class SymbolLookup:
         for symbol in self._place:
             self._by_upper_case.setdefault(symbol.upper(), []).append(symbol)
         self._latest_place = _places(self._latest)
+        self._record_place = _places(self._records)
 
     def _read_forecasts(self, snapshot: Snapshot) -> dict[str, Row]:
         events = snapshot.events.collect().iter_rows(named=True)
@@ -197,7 +198,7 @@ class SymbolLookup:
             Rows of ``Snapshot.symbols``, the most traded first, each with its error in the
             backtest and its forecast.
         """
-        errors = dict(self._records.select(columns.SYMBOL, MDAPE).collect().iter_rows())
+        errors = dict(self._records.select(columns.SYMBOL, MDAPE).iter_rows())
         return [
             {
                 **row,
@@ -245,13 +246,13 @@ class SymbolLookup:
             NothingKnownError: The backtest has scored no forecast of it.
         """
         spelling = self._spell(symbol)
-        own = pl.col(columns.SYMBOL) == spelling
-        measures = self._records.filter(own).collect()
-        if not measures.height:
+        if spelling not in self._record_place:
             raise NothingKnownError(
                 f"the backtest has scored no forecast of {spelling}: it takes a year of bars"
             )
-        return measures.row(0, named=True), self._scored.filter(own).collect().to_dicts()
+        measures = self._records.row(self._record_place[spelling], named=True)
+        scored = self._scored.filter(pl.col(columns.SYMBOL) == spelling)
+        return measures, scored.collect().to_dicts()
 
     def forecastable(self, symbol: str) -> str:
         """Find a symbol that can be forecast.
