@@ -117,7 +117,7 @@ def is_beyond_limit(price: float, close: float) -> bool:
         price: Price at the open.
         close: Close of the bar before.
     """
-    return abs(log(price / close)) > MAX_GAP
+    return abs(log(price) - log(close)) > MAX_GAP  # the ratio may be too small for a float
 
 
 def gap_score() -> pl.Expr:

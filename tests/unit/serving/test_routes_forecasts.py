@@ -366,7 +366,7 @@ def test_absurd_numbers_never_fail(
     """Bars of whatever prices and volumes are forecast or refused."""
     same = dict.fromkeys(("Open", "High", "Low", "Close", "Adj Close"), price)
     bars = [{**bar, **same, "Volume": volume} for bar in bars_of("AAA", 80)]
-    for more in ({}, {"price": price}):
+    for more in ({}, {"price": price}, {"price": 5e-324}, {"price": 1e9}):
         assert client.post("/forecast", json={"bars": bars, **more}).status_code == status
 
 
@@ -519,6 +519,19 @@ def test_price_of_nothing_is_refused_in_words(client: "TestClient") -> None:
     """The message is one that a form can show."""
     problem = assert_problem(client.get("/forecast/AAA/open?price=0"), 422, "price")
     assert problem["errors"][0]["message"] == "must be greater than 0"
+
+
+@pytest.mark.parametrize("price", [5e-324, 1e-300, 1e9])
+def test_any_price_at_the_open_is_answered(client: "TestClient", price: float) -> None:
+    """However absurd the gap, it is a number, and noted."""
+    for answer in (
+        client.get("/forecast/AAA/open", params={"price": price}),
+        client.post("/forecast", json={"bars": bars_of("AAA", 100), "price": price}),
+    ):
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert body["gap"] >= -100
+        assert "has been split" in body["note"]
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "nan", "inf", "1e300", "1_0", " 10", "ten", ""])
