@@ -344,8 +344,9 @@ def _add_forecasts(routes: APIRouter, loader: ModelLoader, slots: Slots) -> None
 def _forecast_bars(models: LoadedModels, request: BarsRequest) -> Response:
     lookup = models.lookup
     events = events_frame(request, lookup.exchange)
-    row = lookup.forecast_bars(bars_frame(request), RuleParameters(), events, request.price)
-    usable_forecast(row)
+    row = usable_forecast(
+        lookup.forecast_bars(bars_frame(request), RuleParameters(), events, request.price)
+    )
     _OF_BARS.inc()
     tag = models.about.forecaster.tag
     if request.price is not None:

@@ -386,11 +386,13 @@ class SymbolLookup:
         features = features_of_bars(bars, self._sessions, rules, schedule)
         names = features.select(columns.SECURITY_NAME, columns.ETF)
         forecast = shift(self._forecaster.predict(features, _ONE_THREAD), features, self._bias)
+        made = pl.concat([names, forecast], how="horizontal")
+        if price is not None:
+            (before,) = self._with_sessions(made)
+            return self._correct(before, features, price)
         horizons = self._forecaster.predict_horizons(features, _ONE_THREAD)
         beyond = horizons.drop(columns.SYMBOL, columns.DATE)
-        (row,) = self._with_sessions(pl.concat([names, forecast, beyond], how="horizontal"))
-        if price is not None:
-            return self._correct(row, features, price)
+        (row,) = self._with_sessions(pl.concat([made, beyond], how="horizontal"))
         ahead = next_events(features, schedule).to_dicts() if events.height else []
         return {**row, EVENT: ahead[0] if ahead else None}
 
