@@ -1,7 +1,8 @@
-"""Atomic writes and safe names of files."""
+"""Atomic writes, safe names and abandoned folders."""
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Final
 
 _UNSAFE_CHARACTERS: Final = re.compile(r"[^\w.-]")
 """Characters unsafe in file names."""
+
+_ABANDONED_SECONDS: Final = 3600.0
+"""Age from which nobody still writes a folder that takes seconds to write."""
 
 
 def partial_path(path: Path) -> Path:
@@ -63,6 +67,15 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Return whether a folder is so old that the process that was writing it must be gone.
+
+    Args:
+        folder: A folder that takes seconds to write.
+    """
+    return time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS
 
 
 def replace_unsafe_characters(name: str) -> str:

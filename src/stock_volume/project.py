@@ -1,12 +1,13 @@
 """The files of the project that are not modules: in a checkout, or inside an installed wheel."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Final
+
+from stock_volume.files import is_abandoned
 
 PACKAGE: Final = Path(__file__).parent
 _CHECKOUT: Final = PACKAGE.parents[1]
@@ -16,8 +17,6 @@ _PACKAGED: Final = PACKAGE / "_project"
 _CONF: Final = "conf"
 _SOURCES: Final = "src"
 _COPY: Final = f"{PACKAGE.name}-build-"
-_ABANDONED_SECONDS: Final = 3600.0
-"""Age from which a copy is no longer being built from; a build takes seconds."""
 
 
 def modules() -> list[Path]:
@@ -81,5 +80,5 @@ def _delete_abandoned_copies() -> None:
     """Delete the copies of builds that were killed."""
     for copy in Path(gettempdir()).glob(f"{_COPY}*"):
         with suppress(OSError):  # another user's, or another run deletes it
-            if time.time() - copy.stat().st_mtime > _ABANDONED_SECONDS:
+            if is_abandoned(copy):
                 shutil.rmtree(copy)

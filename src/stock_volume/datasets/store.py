@@ -3,14 +3,13 @@
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stock_volume.errors import StockVolumeError
-from stock_volume.files import sync, write_atomically
+from stock_volume.files import is_abandoned, sync, write_atomically
 
 if TYPE_CHECKING:
     from bentoml._internal.store import Store
@@ -21,9 +20,6 @@ StoreT = TypeVar("StoreT", bound="Store[Any]")
 
 _LOCK_SECONDS: Final = 600.0
 """How long a save waits for saves of other runs into the same store, which take seconds."""
-
-_ABANDONED_SECONDS: Final = 3600.0
-"""Age from which a version without its description is no longer being copied by anyone."""
 
 
 class StoreError(StockVolumeError):
@@ -88,8 +84,7 @@ def _delete_half_versions(folder: Path, description: str) -> None:
     Earlier versions of this package left them if they were killed during a copy.
     """
     for version in folder.glob("*/"):
-        age = time.time() - version.stat().st_mtime
-        if not (version / description).exists() and age > _ABANDONED_SECONDS:
+        if not (version / description).exists() and is_abandoned(version):
             logger.warning("%s: half a version without %s; deleted", version, description)
             shutil.rmtree(version)
 
