@@ -1,6 +1,7 @@
 """The main job on the embedded sample, through the command line."""
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -192,9 +193,14 @@ def test_two_runs_make_equal_layers_and_models(sample_run: Run, tmp_path: Path) 
 
 
 def test_only_missing_outputs_are_made(sample_run: Run, tmp_path: Path) -> None:
-    """With --only-missing-outputs, only what was deleted is made again."""
+    """With --only-missing-outputs, only what was deleted is made again, also on a later day."""
     data = tmp_path / "data"
     shutil.copytree(sample_run.data_root, data)
+    for path in (data / "08_reporting" / "run_manifests").iterdir():
+        text = path.read_text(encoding="utf-8")
+        earlier, number = re.subn(r'"as_of": "[\d-]+"', '"as_of": "2026-01-02"', text)
+        assert number == len(["ingestion", "event_rules"])
+        path.write_text(earlier, encoding="utf-8")
     (data / "08_reporting" / "report.md").unlink()
     run = kedro_run(data, sample_run.store, "--only-missing-outputs")
     assert run.process.returncode == 0, run.output

@@ -44,6 +44,7 @@ def manifest(
         "code": "c0de",
         "versions": {"python": "3.11"},
         "parameters": {"features": {"window_days": 30}, "deep": {"er": 5}},
+        "computed": [],
         "inputs": dict(inputs),
         "nodes": nodes,
         "outputs": dict(outputs),

@@ -12,6 +12,7 @@ from kedro.pipeline import Node, Pipeline
 from stock_volume.errors import StockVolumeError
 from stock_volume.files import replace_unsafe_characters
 from stock_volume.hooks.manifest import (
+    list_computed,
     load_manifests,
     next_sequence,
     read_content,
@@ -21,7 +22,7 @@ from stock_volume.hooks.names import MANIFESTS, RunParams, pipeline_names
 from stock_volume.lineage.digests import Environment
 from stock_volume.lineage.freshness import Present, Step, find_stale, find_unfinished
 from stock_volume.lineage.history import History
-from stock_volume.lineage.manifest import Content, RunManifest
+from stock_volume.lineage.manifest import Content, RunManifest, clear_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class FreshnessHook:
         environment = Environment.current()
         present = Present(
             contents=cache(partial(_read_existing, catalog)),
-            parameters=recorded_parameters(catalog),
+            parameters=clear_parameters(recorded_parameters(catalog), list_computed(catalog)),
             code=environment.code,
             versions=environment.versions,
         )

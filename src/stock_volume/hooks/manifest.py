@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Final
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 from pydantic_core import to_jsonable_python
 
 from stock_volume.files import replace_unsafe_characters
@@ -186,6 +186,7 @@ class RunManifestHook:
             code=environment.code,
             versions=environment.versions,
             parameters=recorded_parameters(self._catalog),
+            computed=tuple(list_computed(self._catalog)),
             inputs=self._contents(inputs),
             nodes={node.name: self._node_record(node) for node in nodes},
             outputs=self._contents(outputs),
@@ -282,6 +283,31 @@ def recorded_parameters(catalog: DataCatalog) -> dict[str, JsonValue]:
         to_jsonable_python(catalog.load(ALL_PARAMETERS))
     )
     return parameters
+
+
+def list_computed(catalog: DataCatalog) -> list[str]:
+    """Name the parameters that were not given and have no fixed default, such as today's date.
+
+    Args:
+        catalog: The catalog of a run.
+
+    Returns:
+        Their dotted names.
+    """
+    return list(_iterate_computed("", catalog.load(ALL_PARAMETERS)))
+
+
+def _iterate_computed(prefix: str, parameters: Any) -> Iterator[str]:
+    match parameters:
+        case dict():
+            for name, value in parameters.items():
+                yield from _iterate_computed(f"{prefix}{name}.", value)
+        case BaseModel():
+            for name, info in type(parameters).model_fields.items():
+                if name not in parameters.model_fields_set and info.default_factory:
+                    yield f"{prefix}{name}"
+                else:
+                    yield from _iterate_computed(f"{prefix}{name}.", getattr(parameters, name))
 
 
 def _is_unchanged(data: Any) -> bool:

@@ -47,7 +47,8 @@ class Present:
 
     Attributes:
         contents: Returns the current content of a dataset; None if it is missing or in memory.
-        parameters: All parameters, as manifests record them.
+        parameters: All parameters, as manifests record them, with None in place of what this run
+            computed.
         code: Fingerprint of the package's modules.
         versions: Versions of Python and of the packages that can change a result.
     """
@@ -140,9 +141,11 @@ def _why_changed(step: Step, maker: Execution, present: Present, history: Histor
         then = run.outputs.get(name) or run.inputs.get(name)
         if key_of(then) != key_of(present.contents(name)):
             return f"{name} changed"
-    recorded = run.parameters_of(maker.node)
+    # A computed parameter is the same request each day: today's date does not make what was read
+    # yesterday out of date.
+    recorded = run.given_parameters()
     for name in (one.removeprefix(PARAMETER_PREFIX) for one in shared if is_parameter(one)):
-        if recorded[name] != look_up_parameter(present.parameters, name):
+        if look_up_parameter(recorded, name) != look_up_parameter(present.parameters, name):
             return f"the parameter {name} changed"
     if (run.code, run.versions) != (present.code, dict(present.versions)):
         return "the code or a package changed"

@@ -1,6 +1,7 @@
 """The run manifest: what a run read, which nodes ran, and what they saved."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -104,6 +105,10 @@ class RunManifest(BaseModel):
     parameters: dict[str, JsonValue] = {}
     """Parameters of the run; addresses have no queries and passwords."""
 
+    computed: tuple[str, ...] = ()
+    """Dotted names of the parameters that were not given and that the run computed, such as
+    today's date."""
+
     inputs: dict[str, Content]
     """What the nodes loaded and no node of this run saved, by dataset."""
 
@@ -141,6 +146,36 @@ class RunManifest(BaseModel):
                 dotted = name.removeprefix(PARAMETER_PREFIX)
                 values[dotted] = look_up_parameter(self.parameters, dotted)
         return values
+
+    def given_parameters(self) -> dict[str, JsonValue]:
+        """Return the parameters of the run, with None in place of what it computed."""
+        return clear_parameters(self.parameters, self.computed)
+
+
+def clear_parameters(
+    parameters: Mapping[str, JsonValue], names: Iterable[str]
+) -> dict[str, JsonValue]:
+    """Replace the values of some parameters by None.
+
+    Args:
+        parameters: All parameters.
+        names: Dotted names of the parameters to clear.
+
+    Returns:
+        The other parameters as they are, and None for each of these.
+    """
+    cleared = dict(parameters)
+    inner: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        first, _, rest = name.partition(".")
+        inner[first].append(rest)
+    for first, rests in inner.items():
+        value = cleared[first]
+        if isinstance(value, dict) and "" not in rests:
+            cleared[first] = clear_parameters(value, rests)
+        else:
+            cleared[first] = None
+    return cleared
 
 
 def is_parameter(dataset: str) -> bool:

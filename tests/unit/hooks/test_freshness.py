@@ -2,7 +2,8 @@
 
 import json
 import logging
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
+from pydantic import BaseModel, Field
 
 from stock_volume.hooks import FreshnessHook, RunManifestHook
 from stock_volume.hooks.freshness import UnfinishedRunError
@@ -21,6 +23,9 @@ TEXT = {"type": "text.TextDataset"}
 MODEL = "stock_volume.lineage.manifest.RunManifest"
 
 
+TODAY = {"UTC": date(2020, 1, 2)}
+
+
 class Killed(BaseException):
     """Ends a run as SIGKILL does: Kedro calls no hook."""
 
@@ -28,6 +33,13 @@ class Killed(BaseException):
 @pytest.fixture
 def project(tmp_path: Path) -> "Project":
     return Project(tmp_path)
+
+
+class Rules(BaseModel):
+    """Parameters of which one is computed unless it is given."""
+
+    limit: int = 1
+    as_of: date = Field(default_factory=lambda: TODAY["UTC"])
 
 
 class Project:
@@ -48,15 +60,21 @@ class Project:
         return {name: (self.folder / f"{name}.txt").read_text() for name in "abc"}
 
     def node(self, name: str, source: str) -> Node:
-        def work(text: str, suffix: str) -> str:
+        def work(text: str, suffix: str, _: Rules) -> str:
             if self.killed_before == name:
                 raise Killed
             return f"{text}{suffix}"
 
-        return Node(work, [source, "params:suffix"], name, name=f"{self.verb}_{name}")
+        inputs = [source, "params:suffix", "params:rules"]
+        return Node(work, inputs, name, name=f"{self.verb}_{name}")
 
     def run(
-        self, *, suffix: str = "+", pipelines: tuple[str, ...] = (), only_missing: bool = False
+        self,
+        *,
+        suffix: str = "+",
+        rules: Mapping[str, Any] | None = None,
+        pipelines: tuple[str, ...] = (),
+        only_missing: bool = False,
     ) -> list[str]:
         """Run the pipeline as a session does, and return the nodes that ran."""
         self.runs += 1
@@ -74,8 +92,10 @@ class Project:
             "dataset": manifest,
         }
         catalog = DataCatalog.from_config(entries)
-        catalog["parameters"] = MemoryDataset({"suffix": suffix})
-        catalog["params:suffix"] = MemoryDataset(suffix)
+        parameters = {"suffix": suffix, "rules": Rules(**(rules or {}))}
+        catalog["parameters"] = MemoryDataset(parameters)
+        for name, value in parameters.items():
+            catalog[f"params:{name}"] = MemoryDataset(value)
         pipeline = Pipeline([self.node("a", "in"), self.node("b", "a"), self.node("c", "b")])
         manager = _create_hook_manager()
         manager.register(RunManifestHook())
@@ -135,6 +155,40 @@ def test_changed_parameter_counts_like_a_changed_input(project: Project) -> None
     assert project.run(suffix="+", only_missing=True) == ["make_a", "make_b", "make_c"]
     assert project.read()["c"] == "raw+++"
     assert project.run(suffix="+", only_missing=True) == []
+
+
+def test_outputs_are_current_on_the_next_day(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Midnight changes no given parameter: a run before it can be completed after it."""
+    project.run()
+    project.write("in", "new")
+    project.kill("c")
+    monkeypatch.setitem(TODAY, "UTC", date(2020, 1, 3))
+    assert project.run(only_missing=True) == ["make_c"]
+    assert project.manifest(2)["parameters"]["rules"] == {"limit": 1, "as_of": "2020-01-02"}
+    assert project.manifest(3)["parameters"]["rules"] == {"limit": 1, "as_of": "2020-01-03"}
+    assert project.manifest(3)["computed"] == ["rules.as_of"]
+    assert project.run(only_missing=True) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"as_of": "2020-01-01"}, {}),
+        ({}, {"as_of": "2020-01-01"}),
+        ({"as_of": "2020-01-01"}, {"as_of": "2020-01-03"}),
+        ({}, {"limit": 2}),
+    ],
+)
+def test_given_value_of_a_computed_parameter_counts(
+    project: Project, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """A date that is given, or no longer given, is another parameter; so is its neighbour."""
+    project.run(rules=first)
+    ran = project.run(rules=second, only_missing=True)
+    assert ran == ["make_a", "make_b", "make_c"]
+    assert project.run(rules=second, only_missing=True) == []
 
 
 def test_run_is_marked_before_it_replaces_anything(project: Project) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from stock_volume.lineage.digests import UNKNOWN_REVISION, FileDigest
-from stock_volume.lineage.manifest import RunManifest, StoredTag, is_parameter
+from stock_volume.lineage.manifest import RunManifest, StoredTag, clear_parameters, is_parameter
 from tests.unit.lineage_helpers import PRICES, first_run, sha
 
 OPTIONAL = (
@@ -20,6 +20,7 @@ OPTIONAL = (
     "code",
     "versions",
     "parameters",
+    "computed",
 )
 
 
@@ -104,3 +105,12 @@ def test_parameters_of_a_node_have_their_values() -> None:
 def test_parameters_are_distinguished_from_data(dataset: str, expected: bool) -> None:  # noqa: FBT001
     """Kedro's datasets of parameters are recognized by name."""
     assert is_parameter(dataset) is expected
+
+
+def test_parameters_are_cleared_by_dotted_name() -> None:
+    """A cleared parameter is None, whatever it was; its neighbours and the original stay."""
+    parameters: dict[str, Any] = {"size": 3, "a": {"b": {"c": 1, "d": {"e": 2}}, "f": 4}}
+    cleared = clear_parameters(parameters, ["a.b.c", "a.b.d", "size"])
+    assert cleared == {"size": None, "a": {"b": {"c": None, "d": None}, "f": 4}}
+    assert parameters["a"]["b"]["c"] == 1
+    assert clear_parameters(parameters, []) == parameters
