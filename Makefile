@@ -80,7 +80,7 @@ docs: $(VENV)/.docs-installed ## Build the documentation site into build/docs, a
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 serve: $(VENV)/.installed ## Serve the latest Bento on port 3000
-	$(BIN)/bentoml serve stock_volume:latest
+	$(BIN)/bentoml serve stock_volume:latest --timeout-graceful-shutdown 30
 
 bench: $(VENV)/.dev-installed ## Compare our stages with the original's (SOURCE=archive.zip)
 	$(BIN)/python benchmarks/run.py $${SOURCE:+"$$SOURCE"}

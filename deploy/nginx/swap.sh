@@ -51,7 +51,8 @@ bentoml export "$tag" "$state/next.bento" >/dev/null
 BENTOML_HOME=$home bentoml import "$state/next.bento" >/dev/null
 rm "$state/next.bento"
 
-BENTOML_HOME=$home nohup bentoml serve "$tag" --host 127.0.0.1 --port "$next" >"$state/$next.log" 2>&1 &
+BENTOML_HOME=$home nohup bentoml serve "$tag" --host 127.0.0.1 --port "$next" \
+  --timeout-graceful-shutdown 30 >"$state/$next.log" 2>&1 &
 server=$!
 began=$SECONDS
 until ask /readyz >/dev/null; do

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -151,9 +151,23 @@ def free_port() -> int:
         return port
 
 
+class Server(NamedTuple):
+    """A server in a process of its own, and a client of it."""
+
+    client: httpx.Client
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
 def serving(run: Run, folder: Path, *what: str) -> Iterator[httpx.Client]:
     """Serve in a process of its own, and end it."""
+    with starting(run, folder, *what) as server:
+        yield server.client
+
+
+@contextmanager
+def starting(run: Run, folder: Path, *what: str) -> Iterator[Server]:
+    """Serve in a process of its own that may be stopped, and end it."""
     port = free_port()
     log = run.store / f"serve-{port}.log"
     command = [str(BIN / "bentoml"), "serve", *what, "--host", "127.0.0.1", "--port", str(port)]
@@ -166,7 +180,7 @@ def serving(run: Run, folder: Path, *what: str) -> Iterator[httpx.Client]:
     ):
         try:
             wait_until_ready(client, process, log)
-            yield client
+            yield Server(client, process)
         finally:
             process.terminate()
 
