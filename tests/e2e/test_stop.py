@@ -21,7 +21,7 @@ def own_bars(number: int) -> bytes:
     """A request that takes long to answer: a forecast of many bars."""
     days = (FIRST + timedelta(days=day) for day in range(2 * number))
     bar = {"Open": 10, "High": 11, "Low": 9, "Close": 10, "Adj Close": 10, "Volume": 1000}
-    weekdays = [day for day in days if day.isoweekday() <= 5][:number]  # noqa: PLR2004 (Friday)
+    weekdays = [day for day in days if day.isoweekday() <= 5][:number]
     return json.dumps({"bars": [{"Date": day.isoformat(), **bar} for day in weekdays]}).encode()
 
 
@@ -82,4 +82,4 @@ def test_client_that_does_not_read_delays_the_end_for_a_limited_time(
 def test_servers_may_take_as_long_to_stop_as_an_answer(file: str, words: str) -> None:
     """Nothing that this project starts is killed while an answer may still begin."""
     assert words in (PROJECT / file).read_text(encoding="utf-8")
-    assert MAX_SECONDS < 30  # noqa: PLR2004 (as in the files)
+    assert MAX_SECONDS < 30
