@@ -55,7 +55,10 @@ def digest_texts(texts: Mapping[str, str]) -> str:
     Returns:
         SHA-256 in hexadecimal, which does not depend on the order of the files.
     """
-    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for part in json.JSONEncoder(sort_keys=True).iterencode(texts):  # one text at a time
+        digest.update(part.encode())
+    return digest.hexdigest()
 
 
 def drop_undefined(metadata: Mapping[str, Json]) -> dict[str, Json]:

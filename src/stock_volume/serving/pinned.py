@@ -1,12 +1,16 @@
 """Which Bento is served, and the models that it pins."""
 
-from typing import Final
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
 
 import bentoml
 from bentoml.exceptions import BentoMLException, NotFound
 
-from stock_volume.checksums import DamagedFolderError
+from stock_volume.checksums import DamagedFolderError, verify_checksums
 from stock_volume.stored_model import SERVED_NAMES, StoredModel
+
+Result = TypeVar("Result")
 
 BENTO_NAME: Final = "stock_volume"
 
@@ -38,6 +42,18 @@ def bento_to_serve(loaded: bentoml.Bento | None) -> bentoml.Bento:
         ) from error
 
 
+def check_pinned(bento: bentoml.Bento) -> None:
+    """Verify the models that a Bento pins, without reading them.
+
+    Args:
+        bento: The Bento.
+
+    Raises:
+        UnservableError: As ``pinned_models`` raises it.
+    """
+    _each_pinned(bento, lambda model: verify_checksums(Path(model.path)))
+
+
 def pinned_models(bento: bentoml.Bento) -> tuple[StoredModel, ...]:
     """Read the models that a Bento pins.
 
@@ -51,8 +67,13 @@ def pinned_models(bento: bentoml.Bento) -> tuple[StoredModel, ...]:
         UnservableError: The Bento pins no version of a model, or the store lacks that version or
             has not all of it.
     """
+    return tuple(_each_pinned(bento, StoredModel.from_store))
+
+
+def _each_pinned(bento: bentoml.Bento, use: Callable[[bentoml.Model], Result]) -> list[Result]:
+    """Do something with each model, and explain what a Bento lacks."""
     tags = {model.tag.name: model.tag for model in bento.info.all_models}
-    models = []
+    results = []
     for name in SERVED_NAMES:
         if name not in tags:
             raise UnservableError(
@@ -60,7 +81,7 @@ def pinned_models(bento: bentoml.Bento) -> tuple[StoredModel, ...]:
                 "`kedro run`"
             )
         try:
-            models.append(StoredModel.from_store(bentoml.models.get(tags[name])))
+            results.append(use(bentoml.models.get(tags[name])))
         except NotFound as error:
             raise UnservableError(
                 f"{bento.tag} pins {tags[name]}, which is not in the BentoML store; import the "
@@ -68,4 +89,4 @@ def pinned_models(bento: bentoml.Bento) -> tuple[StoredModel, ...]:
             ) from error
         except DamagedFolderError as error:
             raise UnservableError(f"{bento.tag} pins {tags[name]}: {error}") from error
-    return tuple(models)
+    return results

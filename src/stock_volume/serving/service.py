@@ -10,8 +10,7 @@ from stock_volume.serving.app import create_app
 from stock_volume.serving.listening import check_address
 from stock_volume.serving.loading import LoadedModels, ModelLoader
 from stock_volume.serving.middleware import MAX_SECONDS, ServiceMiddleware
-from stock_volume.serving.pinned import BENTO_NAME, bento_to_serve, pinned_models
-from stock_volume.stored_model import StoredModel
+from stock_volume.serving.pinned import BENTO_NAME, bento_to_serve, check_pinned, pinned_models
 
 MAX_THREADS: Final = 2
 """Threads that answer requests beside the event loop; by default, anyio starts 40.
@@ -50,13 +49,13 @@ class StockVolume:
     def __init__(self) -> None:
         """Begin to load the models that the Bento pins."""
         current_default_thread_limiter().total_tokens = MAX_THREADS
-        loader.start(lambda: LoadedModels.of(*_models()))
+        loader.start(lambda: LoadedModels.of(*pinned_models(_bento())))
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # it has no types
     @staticmethod
     def check() -> None:
         """End `bentoml serve` with one line, before it starts workers that cannot answer."""
-        _models()
+        check_pinned(_bento())
         check_address()
 
     async def __is_ready__(self) -> bool:
@@ -64,10 +63,10 @@ class StockVolume:
         return loader.is_ready
 
 
-def _models() -> tuple[StoredModel, ...]:
+def _bento() -> bentoml.Bento:
     # BentoML has the Bento's tag at hand in every process, and none where the project is served.
     served: bentoml.Service[Any] = StockVolume
-    return pinned_models(bento_to_serve(served.bento))
+    return bento_to_serve(served.bento)
 
 
 # The decorator has made a Service of the class.

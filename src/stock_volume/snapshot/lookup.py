@@ -1,8 +1,8 @@
 """Look up symbols: search, history, record and forecast."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
@@ -52,6 +52,9 @@ _ORIGIN: Final = (
     CLOSING_TIME,
 )
 """Fields that a forecast at the open has in common with the one before it."""
+
+_RECENT_DATES: Final = 64
+"""Sessions whose closing time is kept: nearly all symbols have the same next session."""
 
 _ONE_THREAD: Final = 1
 """Requests run side by side already."""
@@ -125,7 +128,11 @@ class SymbolLookup:
             )
         self._sessions = snapshot.sessions.collect()
         self._records = snapshot.records.collect()
-        self._forecasts = self._read_forecasts(snapshot)
+        self._forecasts = snapshot.forecasts.collect()
+        self._event_of = {
+            event[columns.SYMBOL]: event
+            for event in snapshot.events.collect().iter_rows(named=True)
+        }
         self._bias = snapshot.bias.collect()
         self._history, self._scored = snapshot.history, snapshot.scored
         self._search = SymbolSearch(self._symbols)
@@ -135,14 +142,10 @@ class SymbolLookup:
             self._by_upper_case.setdefault(symbol.upper(), []).append(symbol)
         self._latest_place = _places(self._latest)
         self._record_place = _places(self._records)
-
-    def _read_forecasts(self, snapshot: Snapshot) -> dict[str, Row]:
-        events = snapshot.events.collect().iter_rows(named=True)
-        by_symbol = {event[columns.SYMBOL]: event for event in events}
-        return {
-            row[columns.SYMBOL]: {**row, EVENT: by_symbol.get(row[columns.SYMBOL])}
-            for row in self._with_sessions(snapshot.forecasts.collect())
-        }
+        self._forecast_place = _places(self._forecasts)
+        recently = lru_cache(maxsize=_RECENT_DATES)
+        self._closing_time = recently(exchange.closing_time)
+        self._horizons = recently(self._horizons_from)
 
     @property
     def size(self) -> int:
@@ -191,22 +194,22 @@ class SymbolLookup:
         """
         return self._search.similar(query).to_dicts()
 
-    def overview(self) -> list[Row]:
+    def overview(self) -> Iterator[Row]:
         """Describe all symbols.
 
-        Returns:
+        Yields:
             Rows of ``Snapshot.symbols``, the most traded first, each with its error in the
             backtest and its forecast.
         """
         errors = dict(self._records.select(columns.SYMBOL, MDAPE).iter_rows())
-        return [
-            {
+        for row in self._search.matches("").iter_rows(named=True):
+            symbol = row[columns.SYMBOL]
+            is_forecast = symbol in self._forecast_place
+            yield {
                 **row,
-                MDAPE: errors.get(row[columns.SYMBOL]),
-                OUTLOOK: self._forecasts.get(row[columns.SYMBOL]),
+                MDAPE: errors.get(symbol),
+                OUTLOOK: self._forecast_of(symbol) if is_forecast else None,
             }
-            for row in self._search.matches("").iter_rows(named=True)
-        ]
 
     def history(self, symbol: str, days: int) -> list[Row]:
         """Look up the latest bars of a symbol.
@@ -268,7 +271,7 @@ class SymbolLookup:
             NothingKnownError: It has no features to forecast from.
         """
         spelling = self._spell(symbol)
-        if spelling not in self._forecasts:
+        if spelling not in self._forecast_place:
             latest = self.symbol(spelling)[LATEST_BAR]
             raise NothingKnownError(
                 f"{spelling} cannot be forecast from its latest bar, of {latest}: it was no longer "
@@ -290,7 +293,7 @@ class SymbolLookup:
             UnknownSymbolError: There is no such symbol.
             NothingKnownError: It has no features to forecast from.
         """
-        return [self._forecasts[self.forecastable(symbol)] for symbol in symbols]
+        return [self._forecast_of(self.forecastable(symbol)) for symbol in symbols]
 
     def explain(self, symbol: str) -> Explanation:
         """Explain the forecast of a symbol.
@@ -307,7 +310,7 @@ class SymbolLookup:
         """
         spelling = self.forecastable(symbol)
         row = self._latest[self._latest_place[spelling]]
-        forecast: float = self._forecasts[spelling][FORECAST]
+        forecast: float = self._forecast_of(spelling)[FORECAST]
         return explain_forecast(self._forecaster, row, forecast, _ONE_THREAD)
 
     def forecast_at_open(self, symbol: str, price: float) -> Row:
@@ -329,7 +332,7 @@ class SymbolLookup:
         """
         spelling = self.forecastable(symbol)
         latest = self._latest[self._latest_place[spelling]]
-        return self._correct(self._forecasts[spelling], latest, price)
+        return self._correct(self._forecast_of(spelling), latest, price)
 
     def _correct(self, made_before: Row, latest: pl.DataFrame, price: float) -> Row:
         """Correct a forecast by the gap at the open.
@@ -388,11 +391,12 @@ class SymbolLookup:
         forecast = shift(self._forecaster.predict(features, _ONE_THREAD), features, self._bias)
         made = pl.concat([names, forecast], how="horizontal")
         if price is not None:
-            (before,) = self._with_sessions(made)
+            before = self._with_sessions(made.row(0, named=True))
             return self._correct(before, features, price)
         horizons = self._forecaster.predict_horizons(features, _ONE_THREAD)
         beyond = horizons.drop(columns.SYMBOL, columns.DATE)
-        (row,) = self._with_sessions(pl.concat([made, beyond], how="horizontal"))
+        whole = pl.concat([made, beyond], how="horizontal")
+        row = self._with_sessions(whole.row(0, named=True))
         ahead = next_events(features, schedule).to_dicts() if events.height else []
         return {**row, EVENT: ahead[0] if ahead else None}
 
@@ -417,17 +421,18 @@ class SymbolLookup:
         spelling: str = self._symbols[columns.SYMBOL][self._find(symbol)]
         return spelling
 
-    def _with_sessions(self, forecasts: pl.DataFrame) -> list[Row]:
+    def _forecast_of(self, spelling: str) -> Row:
+        """Complete the row of a forecast; kept for each symbol, dicts would take 22 MiB."""
+        row = self._forecasts.row(self._forecast_place[spelling], named=True)
+        return self._with_sessions(row) | {EVENT: self._event_of.get(spelling)}
+
+    def _with_sessions(self, forecast: Row) -> Row:
         """Add when the session closes, and the sessions of the horizons."""
-        closing_time, horizons = cache(self._exchange.closing_time), cache(self._horizons_from)
-        return [
-            {
-                **row,
-                CLOSING_TIME: closing_time(row[columns.TARGET_DATE]),
-                HORIZONS: horizons(row[columns.TARGET_DATE]),
-            }
-            for row in forecasts.iter_rows(named=True)
-        ]
+        target = forecast[columns.TARGET_DATE]
+        return forecast | {
+            CLOSING_TIME: self._closing_time(target),
+            HORIZONS: self._horizons(target),
+        }
 
     def _horizons_from(self, target: date) -> list[tuple[Horizon, date]]:
         """List the horizons with their last sessions in the calendar."""

@@ -69,21 +69,31 @@ def served(tag: str | None) -> list[str | None]:
     """Tags of the models that a Bento serves; None for the project."""
     import bentoml
 
-    from stock_volume.serving.pinned import bento_to_serve, pinned_models
+    from stock_volume.serving.pinned import bento_to_serve, check_pinned, pinned_models
 
     loaded = bentoml.bentos.get(tag) if tag else None
+    check_pinned(bento_to_serve(loaded))
     return [model.tag for model in pinned_models(bento_to_serve(loaded))]
 
 
 def assert_unservable(tag: str | None, *words: str) -> None:
-    """Check that a Bento is refused in one line that has these words."""
-    from stock_volume.serving.pinned import UnservableError
+    """Check that a Bento is refused in one line that has these words, read or only verified."""
+    import bentoml
 
-    with pytest.raises(UnservableError) as refused:
-        served(tag)
-    assert "\n" not in str(refused.value)
-    for word in words:
-        assert word in str(refused.value)
+    from stock_volume.serving.pinned import (
+        UnservableError,
+        bento_to_serve,
+        check_pinned,
+        pinned_models,
+    )
+
+    loaded = bentoml.bentos.get(tag) if tag else None
+    for use in (check_pinned, pinned_models):
+        with pytest.raises(UnservableError) as refused:
+            use(bento_to_serve(loaded))
+        assert "\n" not in str(refused.value)
+        for word in words:
+            assert word in str(refused.value)
 
 
 def test_a_bento_serves_its_own_models(packaged: Packaged) -> None:
@@ -124,6 +134,16 @@ def test_a_pinned_model_that_is_gone_is_named(
     with stores(home):
         assert_unservable(packaged.old, f"{packaged.old} pins {gone}, which is not in", "import")
         assert served(packaged.new) == list(packaged.new_models.values())
+
+
+def test_a_changed_model_is_refused(packaged: Packaged, tmp_path: Path) -> None:
+    """A file that differs from its checksum is noticed before the server starts."""
+    home = tmp_path / "home"
+    shutil.copytree(packaged.home, home)
+    changed = packaged.old_models[SERVED_NAMES[-1]]
+    (home / "models" / changed.replace(":", "/") / "a.txt").write_text("changed")
+    with stores(home):
+        assert_unservable(packaged.old, f"{packaged.old} pins {changed}", "a.txt")
 
 
 def test_a_bento_that_pins_nothing_is_refused(tmp_path: Path) -> None:

@@ -576,7 +576,7 @@ def test_the_factors_of_an_explanation_make_the_forecast(
 
 def test_an_overview_has_every_symbol(forecasts: SymbolLookup) -> None:
     """All symbols are there, the most traded first, those without a forecast, too."""
-    rows = forecasts.overview()
+    rows = list(forecasts.overview())
     ordered, _ = forecasts.search("", 100)
     assert [row[columns.SYMBOL] for row in rows] == [row[columns.SYMBOL] for row in ordered]
     for row in rows:
