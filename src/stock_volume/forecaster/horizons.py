@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ class HorizonColumns(NamedTuple):
     high: str
 
     @classmethod
+    @cache
     def of(cls, horizon: Horizon) -> "HorizonColumns":
         """Name the columns of a horizon."""
         name = horizon.name

@@ -11,7 +11,7 @@ from kedro.pipeline import Node, Pipeline
 
 from stock_volume.errors import StockVolumeError
 from stock_volume.files import replace_unsafe_characters
-from stock_volume.hooks.manifest import (
+from stock_volume.hooks.catalog import (
     list_computed,
     load_manifests,
     next_sequence,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from functools import cache
 from itertools import chain
 from typing import Final
 
@@ -334,5 +335,6 @@ def _security(row: Row) -> Row:
     }
 
 
+@cache  # of the names of columns, for each answer
 def _is_quantile(name: str) -> bool:
     return name.startswith("q") and name[1:].replace(".", "", 1).isdigit()
