@@ -88,7 +88,7 @@ def save_traceback(error: BaseException, path: Path) -> Path | None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(full_traceback(error), encoding="utf-8")
+        path.write_text(full_traceback(error), encoding="utf-8", errors="backslashreplace")
     except OSError:
         return None
     return path

@@ -11,8 +11,43 @@ from typing import Final
 _UNSAFE_CHARACTERS: Final = re.compile(r"[^\w.-]")
 """Characters unsafe in file names."""
 
+_ESCAPED_BYTE: Final = re.compile(rb"\\x([89a-f][0-9a-f])")
+"""A byte that is not ASCII, as ``path_to_text`` writes it."""
+
 _ABANDONED_SECONDS: Final = 3600.0
 """Age from which nobody still writes a folder that takes seconds to write."""
+
+
+def path_to_text(path: str | Path) -> str:
+    r"""Write a path as text.
+
+    Args:
+        path: The path. Its bytes need not be UTF-8.
+
+    Returns:
+        The path with forward slashes, and with escapes such as ``\xe9`` for bytes that are not
+        UTF-8.
+    """
+    return os.fsencode(Path(path).as_posix()).decode("utf-8", errors="backslashreplace")
+
+
+def text_to_path(text: str) -> Path:
+    """Return the path that ``path_to_text`` wrote.
+
+    Args:
+        text: The path as text.
+
+    Returns:
+        The path. If a file has this name with its backslashes, that file is meant.
+    """
+    path = Path(text)
+    if path.exists() or not _ESCAPED_BYTE.search(text.encode()):
+        return path
+    return Path(os.fsdecode(_ESCAPED_BYTE.sub(_unescape, text.encode())))
+
+
+def _unescape(escaped: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escaped[1].decode())
 
 
 def partial_path(path: Path) -> Path:

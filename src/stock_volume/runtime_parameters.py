@@ -16,6 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from stock_volume.errors import StockVolumeError, suggest_name
+from stock_volume.files import path_to_text
 from stock_volume.json_value import Json
 
 _NAME: Final = r"[A-Za-z_][\w-]*(?:\.[\w-]+)*"
@@ -337,10 +338,8 @@ def _parse_placeholder(match: re.Match[str]) -> Placeholder:
 
 
 def _check_one_text(name: str, value: Any, example: str) -> str:
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, str) and value:
-        return str(value)
+    if isinstance(value, PurePath) or (isinstance(value, str) and value):
+        return _check_encoding(name, str(value))
     if value == "":
         raise ParameterError(f"{name} is empty; leave it out for its default")
     raise ParameterError(
@@ -348,6 +347,17 @@ def _check_one_text(name: str, value: Any, example: str) -> str:
         "reads words such as ON, NO, 007 and 2024_02_15 as booleans and numbers, and ~ as "
         f"nothing; put quotes around it, as in {name.rpartition('.')[2]}: {example}"
     )
+
+
+def _check_encoding(name: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(
+            f"{name}: the name {path_to_text(text)} is not UTF-8; rename the file or folder, or "
+            "link to it"
+        ) from error
+    return text
 
 
 def _unquote(value: str) -> str:

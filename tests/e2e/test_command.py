@@ -1,6 +1,7 @@
 """What ``kedro run`` and its siblings do with parameters and errors, each in its own process."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -48,6 +49,24 @@ def test_a_run_from_a_subfolder_with_paths_as_typed(tmp_path: Path, sample_run: 
     )
     assert lineage.returncode == 0, lineage.stderr
     assert "chunk_mib=2.5" in lineage.stdout
+
+
+def test_texts_are_utf8_in_any_locale(tmp_path: Path, sample_run: Run) -> None:
+    """Reports have superscripts and dashes, which the encoding of a locale may lack."""
+    data = shutil.copytree(sample_run.data_root, tmp_path / "data")
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [BIN / "kedro", "run", "--namespaces", "reporting", "--params", f"data_root={data}"],
+        cwd=PROJECT,
+        env=environment(sample_run.store) | ascii_only,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("report.md", "report.html", "model_card.md"):
+        text = (data / "08_reporting" / name).read_text(encoding="utf-8")
+        assert not text.isascii()
 
 
 @pytest.mark.parametrize("start", [[BIN / "kedro", "run"], [BIN / "stock_volume", "run"]])

@@ -1,10 +1,16 @@
 """Atomic writes and safe names of files."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from stock_volume.files import replace_unsafe_characters, write_atomically
+from stock_volume.files import (
+    path_to_text,
+    replace_unsafe_characters,
+    text_to_path,
+    write_atomically,
+)
 
 
 def write_half(path: Path) -> None:
@@ -39,3 +45,22 @@ def test_a_complete_write_replaces_the_file(tmp_path: Path) -> None:
 def test_unsafe_characters_become_underscores(name: str, safe: str) -> None:
     """Only letters, digits, underscores, dots and hyphens stay."""
     assert replace_unsafe_characters(name) == safe
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"A.csv", "A.csv"),
+        ("\u00e9 \u4e2d.csv".encode(), "\u00e9 \u4e2d.csv"),
+        (b"caf\xe9\xff.csv", r"caf\xe9\xff.csv"),
+        (rb"caf\xe9.csv", r"caf\xe9.csv"),  # a backslash on the disk
+    ],
+)
+def test_path_is_text_and_back(tmp_path: Path, name: bytes, text: str) -> None:
+    """The text is UTF-8 whatever the bytes of the name, and leads to the file."""
+    path = tmp_path / os.fsdecode(name)
+    path.touch()
+    written = path_to_text(path)
+    assert written == f"{tmp_path.as_posix()}/{text}"
+    assert written.encode()
+    assert text_to_path(written) == path

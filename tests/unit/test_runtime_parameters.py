@@ -1,5 +1,6 @@
 """How ``--params`` is read, and which names and values are refused."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,12 @@ def test_a_forgotten_equals_sign_is_refused(text: str) -> None:
         ("data_root", 20240215, "2024_02_15"),
         ("source", ["x"], r"\(list\)"),
         ("source", "", "source is empty"),
+        (
+            "source",
+            os.fsdecode(b"/x/caf\xe9.zip"),
+            r"source: the name /x/caf\\xe9.zip is not UTF-8",
+        ),
+        ("symbols", ["A", "B\udce9"], r"symbols: the name B\\xe9 is not UTF-8"),
         ("max_failed_share", "half", r"max_failed_share = 'half': must be a number, such as 0\.1"),
         ("rows", True, "rows = True: must be a number"),
         ("rows", RawValue("[1"), "not valid YAML"),

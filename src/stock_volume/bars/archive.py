@@ -24,6 +24,7 @@ import polars as pl
 
 from stock_volume.bars.zip_names import member_name, open_zip
 from stock_volume.errors import SourceError, UnreadableFileError
+from stock_volume.files import path_to_text
 
 logger = logging.getLogger(__name__)
 
@@ -293,7 +294,9 @@ class FolderArchive(BarArchive):
         Raises:
             SourceError: It holds no bars.
         """
-        self._paths = {_shown(os.path.relpath(file, path)): file for file in _files_below(path)}
+        self._paths = {
+            path_to_text(os.path.relpath(file, path)): file for file in _files_below(path)
+        }
         sizes = {name: _size(file) for name, file in self._paths.items()}
         super().__init__(path, sizes, limits)
 
@@ -303,11 +306,6 @@ class FolderArchive(BarArchive):
         with open(path, "rb") as file:  # noqa: PTH123 (thousands of times)
             # Asked for more than there is, read() would first make room for it.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
-
-
-def _shown(path: str) -> str:
-    """Write a path as text, with escapes for bytes that are not UTF-8."""
-    return os.fsencode(Path(path).as_posix()).decode("utf-8", errors="backslashreplace")
 
 
 def _files_below(folder: Path) -> Iterator[str]:

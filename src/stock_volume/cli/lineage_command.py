@@ -13,6 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog, DatasetError
 
 from stock_volume.cli.reporting import VERBOSE_OPTION, ReportingCommand, project_folder
+from stock_volume.files import text_to_path
 from stock_volume.hooks.names import MANIFEST, MANIFESTS
 
 if TYPE_CHECKING:  # every command of Kedro loads this module
@@ -123,7 +124,8 @@ def _raw_datasets(catalog: DataCatalog) -> set[str]:
 def _current_sha256(path: str) -> str | None:
     from stock_volume.lineage.digests import digest_file
 
-    return digest_file(Path(path)).sha256 if Path(path).is_file() else None
+    file = text_to_path(path)
+    return digest_file(file).sha256 if file.is_file() else None
 
 
 def resolve_latest(artefact: str) -> str:

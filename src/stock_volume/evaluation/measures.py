@@ -25,6 +25,7 @@ from stock_volume.evaluation.results import (
     OpeningMetrics,
     PointMetrics,
 )
+from stock_volume.features.expressions import mean_of
 from stock_volume.features.registry import ETA
 from stock_volume.forecaster.horizons import HORIZON_LEVELS
 from stock_volume.forecaster.model import FORECAST, INTERVAL_NAMES, MA5, quantile_name
@@ -155,7 +156,7 @@ def _pinball(levels: Sequence[float]) -> pl.Expr:
     for level in levels:
         error = (pl.col(columns.VOLUME) / pl.col(quantile_name(level))).log()
         losses.append(pl.max_horizontal(level * error, (level - 1) * error))
-    return pl.mean_horizontal(losses).mean()
+    return mean_of(losses).mean()
 
 
 def interval_measures(levels: Sequence[float]) -> list[pl.Expr]:

@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from stock_volume.features.expressions import lags, row_weeks_before, rows_since
+from stock_volume.features.expressions import lags, mean_of, row_weeks_before, rows_since
 from stock_volume.features.feature import Feature
 from stock_volume.features.market import MARKET_RETURN
 from stock_volume.features.quantities import ABNORMAL, RETURN, SURPRISE, SURPRISE_STD
@@ -118,7 +118,7 @@ def _value_before(name: str, weeks: int) -> pl.Expr:
 
 
 def _mean_before(name: str, many_weeks: tuple[int, ...]) -> pl.Expr:
-    return pl.mean_horizontal(_value_before(name, weeks) for weeks in many_weeks)
+    return mean_of(_value_before(name, weeks) for weeks in many_weeks)
 
 
 def _features_before(name: str) -> list[Feature]:

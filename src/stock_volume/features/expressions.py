@@ -1,5 +1,6 @@
 """Expressions that several kinds of features share."""
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -30,6 +31,31 @@ def lags(name: str, what: str, expression: pl.Expr, count: int) -> list[Feature]
         Feature(f"{name}_lag_{lag}", f"{what}, {lag} bars ago", expression.shift(lag))
         for lag in range(count)
     ]
+
+
+def mean_of(expressions: Iterable[pl.Expr]) -> pl.Expr:
+    """Compute the mean over columns, without nulls.
+
+    ``pl.mean_horizontal`` adds up five or more columns in an order that depends on the number of
+    threads.
+
+    Args:
+        expressions: Numeric columns.
+
+    Returns:
+        Their mean; null where all are null.
+    """
+    values = tuple(expressions)
+    total = _add_pairwise([value.fill_null(0.0) for value in values])
+    number = _add_pairwise([value.is_not_null().cast(pl.Int64) for value in values])
+    return pl.when(number > 0).then(total / number)
+
+
+def _add_pairwise(values: Sequence[pl.Expr]) -> pl.Expr:
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    return _add_pairwise(values[:middle]) + _add_pairwise(values[middle:])
 
 
 def rows_since(event: pl.Expr) -> pl.Expr:

@@ -62,7 +62,10 @@ class StageLogHook:
         mode = "a" if stage in self._begun else "w"
         self._begun.add(stage)
         self._handler = logging.FileHandler(
-            self._folder / f"{stage}.log", mode=mode, encoding="utf-8"
+            self._folder / f"{stage}.log",
+            mode=mode,
+            encoding="utf-8",
+            errors="backslashreplace",  # names of files need not be UTF-8
         )
         self._handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from stock_volume.files import path_to_text
 from stock_volume.project import PACKAGE, modules
 
 UNKNOWN_REVISION: Final = "unknown"
@@ -57,7 +58,7 @@ class FileDigest(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     path: str
-    """Path of the file, with forward slashes."""
+    """Path of the file, as ``path_to_text`` writes it."""
 
     size: int
     """Size in bytes."""
@@ -79,7 +80,7 @@ def digest_file(path: Path) -> FileDigest:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
-    return FileDigest(path=path.as_posix(), size=path.stat().st_size, sha256=sha256.hexdigest())
+    return FileDigest(path=path_to_text(path), size=path.stat().st_size, sha256=sha256.hexdigest())
 
 
 def digest_path(path: Path) -> list[FileDigest]:

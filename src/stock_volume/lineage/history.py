@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from stock_volume.errors import StockVolumeError
+from stock_volume.files import path_to_text
 from stock_volume.lineage.digests import FileDigest, fingerprint
 from stock_volume.lineage.manifest import Content, RunManifest, StoredTag, is_parameter
 
@@ -130,7 +131,7 @@ class History:
         Raises:
             UnknownArtefactError: No artefact fits, or the digits fit several.
         """
-        path = Path(text).absolute().as_posix()
+        path = path_to_text(Path(text).absolute())
         now = digest(path)
         # Files come before folders; among files, the current content comes first.
         readings: list[Callable[[str, Artefact], Artefact | None]] = [

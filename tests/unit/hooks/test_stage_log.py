@@ -3,6 +3,8 @@
 import logging
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -80,3 +82,14 @@ def test_no_handler_stays_behind(tmp_path: Path, fails: bool) -> None:  # noqa: 
     except Exception:  # noqa: BLE001
         assert fails
     assert logging.getLogger().handlers == before
+
+
+def test_a_log_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+    """Bytes of a file's name that are not UTF-8 are escaped."""
+    hook = StageLogHook()
+    context: Any = SimpleNamespace(project_path=tmp_path)
+    hook.after_context_created(context)
+    hook.before_dataset_loaded("a", Node(fail, "a", "b", name="fail", tags="one"))
+    hook.on_pipeline_error(error=OSError("caf\udce9.csv: no such file"))
+    log = (tmp_path / "logs/one.log").read_text(encoding="utf-8")
+    assert r"OSError: caf\udce9.csv: no such file" in log

@@ -68,6 +68,14 @@ def test_folder_has_a_digest_a_file(tmp_path: Path) -> None:
     assert digests[2].sha256 == hashlib.sha256(b"b.csv").hexdigest()
 
 
+def test_digest_of_a_name_that_is_not_utf8_is_json(tmp_path: Path) -> None:
+    """A manifest with such a file can be read again."""
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).touch()
+    (digest,) = digest_path(tmp_path)
+    assert digest.path.endswith(r"/caf\xe9.csv")
+    assert FileDigest.model_validate_json(digest.model_dump_json()) == digest
+
+
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     """A file that is not there has no digest."""
     with pytest.raises(FileNotFoundError):
