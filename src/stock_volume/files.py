@@ -50,6 +50,37 @@ def _unescape(escaped: re.Match[bytes]) -> bytes:
     return bytes.fromhex(escaped[1].decode())
 
 
+def files_below(folder: Path) -> Iterator[str]:
+    """List the files of a folder and of those below it, each folder once though links loop.
+
+    Args:
+        folder: The folder. Links to folders are followed.
+
+    Yields:
+        Paths of files, and of links that lead nowhere.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        status = os.stat(parent)  # noqa: PTH116 (thousands of times)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # A folder itself before a link to it: its files keep their names.
+        folders.sort(key=lambda name: (os.path.islink(f"{parent}/{name}"), name))  # noqa: PTH114
+        for path in (f"{parent}/{file}" for file in files):
+            # A link that leads nowhere is a file that cannot be read; a pipe is no file.
+            if os.path.isfile(path) or not os.path.exists(path):  # noqa: PTH110, PTH113
+                yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def partial_path(path: Path) -> Path:
     """Return the hidden sibling path that holds a file until it is complete."""
     return path.with_name(f".{path.name}.partial")

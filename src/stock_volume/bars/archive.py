@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ import polars as pl
 
 from stock_volume.bars.zip_names import member_name, open_zip
 from stock_volume.errors import SourceError, UnreadableFileError
-from stock_volume.files import path_to_text
+from stock_volume.files import files_below, path_to_text
 
 logger = logging.getLogger(__name__)
 
@@ -292,11 +292,16 @@ class FolderArchive(BarArchive):
         """List the folder.
 
         Raises:
-            SourceError: It holds no bars.
+            SourceError: It holds no bars, or a folder in it cannot be listed.
         """
-        self._paths = {
-            path_to_text(os.path.relpath(file, path)): file for file in _files_below(path)
-        }
+        try:
+            files = list(files_below(path))
+        except OSError as error:
+            raise SourceError(
+                f"{path_to_text(str(error.filename))}: {error.strerror}: this folder cannot be "
+                "listed, so nobody knows which symbols would be missing"
+            ) from error
+        self._paths = {path_to_text(os.path.relpath(file, path)): file for file in files}
         sizes = {name: _size(file) for name, file in self._paths.items()}
         super().__init__(path, sizes, limits)
 
@@ -306,23 +311,6 @@ class FolderArchive(BarArchive):
         with open(path, "rb") as file:  # noqa: PTH123 (thousands of times)
             # Asked for more than there is, read() would first make room for it.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    """List the files of a folder and of those below it, each folder once though links loop."""
-    seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)  # noqa: PTH116 (thousands of times)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        # A folder itself before a link to it: its files keep their names.
-        folders.sort(key=lambda name: (os.path.islink(f"{parent}/{name}"), name))  # noqa: PTH114
-        for path in (f"{parent}/{file}" for file in files):
-            # A link that leads nowhere is a file that cannot be read; a pipe is no file.
-            if os.path.isfile(path) or not os.path.exists(path):  # noqa: PTH110, PTH113
-                yield path
 
 
 def _size(file: str) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -11,8 +12,10 @@ from typing import Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from stock_volume.files import path_to_text
+from stock_volume.files import files_below, path_to_text
 from stock_volume.project import PACKAGE, modules
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN_REVISION: Final = "unknown"
 _CHUNK_BYTES: Final = 2**20
@@ -90,11 +93,24 @@ def digest_path(path: Path) -> list[FileDigest]:
         path: Path of the file or folder.
 
     Returns:
-        The digests, sorted by path.
+        The digests, sorted by path, also of files behind links. Files of a folder that cannot be
+        read have none: those of sources are set aside when they are ingested.
+
+    Raises:
+        OSError: The file cannot be read, or a folder cannot be listed.
     """
-    if path.is_dir():
-        return [digest_file(file) for file in sorted(path.rglob("*")) if file.is_file()]
-    return [digest_file(path)]
+    if not path.is_dir():
+        return [digest_file(path)]
+    files = (file for file in sorted(map(Path, files_below(path))) if file.is_file())
+    return [digest for digest in map(_digest_if_readable, files) if digest is not None]
+
+
+def _digest_if_readable(file: Path) -> FileDigest | None:
+    try:
+        return digest_file(file)
+    except OSError as error:
+        logger.warning("%s has no digest: %s", path_to_text(file), error.strerror)
+        return None
 
 
 def fingerprint(digests: Iterable[tuple[str, str | None]]) -> str:

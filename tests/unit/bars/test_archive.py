@@ -3,8 +3,9 @@
 import os
 import zipfile
 from collections.abc import Callable
+from errno import EACCES
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -456,3 +457,21 @@ def test_members_that_macos_names_are_read_in_utf8(tmp_path: Path) -> None:
     archive = open_archive(path)
     assert [file.symbol for file in archive.files] == ["caf\u00e9"]
     assert archive.read(archive.files[0].name) == BARS.encode()
+
+
+@pytest.mark.parametrize("name", ["stocks", "etfs"])
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its symbols are not lost without a word, though others are there."""
+    folder = write_folder(tmp_path / "folder", {"stocks/A.csv": BARS, "etfs/B.csv": BARS})
+    scan = os.scandir
+
+    def deny(path: str) -> Any:
+        if os.fspath(path) == str(folder / name):
+            raise PermissionError(EACCES, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(SourceError, match=f"folder/{name}: Permission denied: .* be missing"):
+        open_archive(folder)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from errno import EACCES
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -74,6 +75,47 @@ def test_digest_of_a_name_that_is_not_utf8_is_json(tmp_path: Path) -> None:
     (digest,) = digest_path(tmp_path)
     assert digest.path.endswith(r"/caf\xe9.csv")
     assert FileDigest.model_validate_json(digest.model_dump_json()) == digest
+
+
+def test_files_behind_links_are_digested(tmp_path: Path) -> None:
+    """A change behind a link to a folder or file is a change of the folder; loops end."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.csv").write_text("a")
+    (tmp_path / "b.csv").write_text("b")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "stocks").symlink_to(outside, target_is_directory=True)
+    (folder / "b.csv").symlink_to(tmp_path / "b.csv")
+    (folder / "gone.csv").symlink_to(tmp_path / "gone.csv")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    before = digest_path(folder)
+    assert [one.path for one in before] == [
+        (folder / "b.csv").as_posix(),
+        (folder / "stocks/a.csv").as_posix(),
+    ]
+    (outside / "a.csv").write_text("changed")
+    first, second = digest_path(folder)
+    assert first == before[0]
+    assert second.sha256 == hashlib.sha256(b"changed").hexdigest()
+
+
+def test_unreadable_file_of_a_folder_is_left_out_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run goes on without it, as ingestion does; the warning names file and reason."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(name)
+    kept = digest_file(tmp_path / "b.csv")
+
+    def digest(file: Path) -> FileDigest:
+        if file.name == "a.csv":
+            raise PermissionError(EACCES, "Permission denied")
+        return digest_file(file)
+
+    monkeypatch.setattr(digests, "digest_file", digest)
+    assert digest_path(tmp_path) == [kept]
+    assert f"{tmp_path}/a.csv has no digest: Permission denied" in caplog.text
 
 
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
