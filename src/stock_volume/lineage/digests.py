@@ -61,7 +61,8 @@ class FileDigest(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     path: str
-    """Path of the file, as ``path_to_text`` writes it."""
+    r"""Path of the file, with forward slashes, and with escapes such as ``\xe9`` for bytes that
+    are not UTF-8."""
 
     size: int
     """Size in bytes."""
