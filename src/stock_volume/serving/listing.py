@@ -7,7 +7,7 @@ from typing import Final
 
 from stock_volume.serving.compression import StoredJson, compress
 from stock_volume.serving.conversion import overview_answer
-from stock_volume.snapshot.lookup import CLOSING_TIME, OUTLOOK, SymbolLookup
+from stock_volume.snapshot.lookup import SymbolLookup
 
 _GZIP_LEVEL: Final = 6
 
@@ -23,8 +23,7 @@ class Listing:
             model: Tag of the forecaster.
         """
         self._lookup, self._model = lookup, model
-        outlooks = (row[OUTLOOK] for row in lookup.overview())
-        self._closing_times = sorted({row[CLOSING_TIME] for row in outlooks if row})
+        self._closing_times = lookup.closing_times
         self._written = lru_cache(maxsize=1)(self._write)
 
     def answer(self) -> StoredJson:

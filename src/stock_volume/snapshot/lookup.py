@@ -1,7 +1,7 @@
 """Look up symbols: search, history, record and forecast."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -157,6 +157,12 @@ class SymbolLookup:
         """Date of the latest bar of all symbols."""
         latest: date = self._symbols.select(pl.col(LATEST_BAR).max()).item()
         return latest
+
+    @property
+    def closing_times(self) -> list[datetime]:
+        """When the sessions of the forecasts close, unless early, in ascending order."""
+        targets = self._forecasts[columns.TARGET_DATE].unique()
+        return sorted(map(self._closing_time, targets))
 
     def symbol(self, symbol: str) -> Row:
         """Describe a symbol.
