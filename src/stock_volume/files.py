@@ -1,4 +1,4 @@
-"""Atomic writes, safe names and abandoned folders."""
+"""Paths and names of files, atomic writes, and abandoned folders."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _ESCAPED_BYTE: Final = re.compile(rb"\\x([89a-f][0-9a-f])")
 """A byte that is not ASCII, as ``path_to_text`` writes it."""
 
 _ABANDONED_SECONDS: Final = 3600.0
-"""Age from which nobody still writes a folder that takes seconds to write."""
+"""Age at which a folder that takes seconds to write is no longer being written."""
 
 
 def path_to_text(path: str | Path) -> str:
@@ -136,7 +136,7 @@ def sync(path: Path) -> None:
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Return whether a folder is so old that the process that was writing it must be gone.
+    """Return whether a folder is too old for a process to be still writing it.
 
     Args:
         folder: A folder that takes seconds to write.

@@ -49,7 +49,7 @@ def test_what_was_read_is_answered(sample_run: Run, tmp_path: Path) -> None:
         clients = [stack.enter_context(connect(server)) for _ in range(CLIENTS)]
         for client in clients:
             client.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
-        server.client.get("/livez").raise_for_status()  # the server has turned to all of them
+        server.client.get("/livez").raise_for_status()  # the server has accepted all of them
         server.process.terminate()
         answered, _, _ = select.select(clients, [], [], 0)
         assert len(answered) < CLIENTS

@@ -113,7 +113,7 @@ def test_the_traceback_is_kept_where_that_is_possible(tmp_path: Path) -> None:
 
 
 def test_traceback_may_have_names_that_are_not_utf8(tmp_path: Path) -> None:
-    """Such bytes are escaped, in place of another error."""
+    """Such bytes are escaped and do not raise another error."""
     path = tmp_path / "error.log"
     assert save_traceback(raised(SourceError("/caf\udce9: no such file")), path) == path
     assert r"/caf\udce9: no such file" in path.read_text(encoding="utf-8")

@@ -299,7 +299,7 @@ class FolderArchive(BarArchive):
         except OSError as error:
             raise SourceError(
                 f"{path_to_text(str(error.filename))}: {error.strerror}: this folder cannot be "
-                "listed, so nobody knows which symbols would be missing"
+                "listed, so its symbols would be missing"
             ) from error
         self._paths = {path_to_text(os.path.relpath(file, path)): file for file in files}
         sizes = {name: _size(file) for name, file in self._paths.items()}

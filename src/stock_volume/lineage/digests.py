@@ -94,8 +94,8 @@ def digest_path(path: Path) -> list[FileDigest]:
         path: Path of the file or folder.
 
     Returns:
-        The digests, sorted by path, also of files behind links. Files of a folder that cannot be
-        read have none: those of sources are set aside when they are ingested.
+        The digests, sorted by path. Links are followed. Unreadable files in a folder are skipped
+        with a warning; ingestion has already set them aside.
 
     Raises:
         OSError: The file cannot be read, or a folder cannot be listed.

@@ -335,6 +335,6 @@ def _security(row: Row) -> Row:
     }
 
 
-@cache  # of the names of columns, for each answer
+@cache  # every answer checks the same names of columns
 def _is_quantile(name: str) -> bool:
     return name.startswith("q") and name[1:].replace(".", "", 1).isdigit()

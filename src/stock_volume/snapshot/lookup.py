@@ -428,7 +428,7 @@ class SymbolLookup:
         return spelling
 
     def _forecast_of(self, spelling: str) -> Row:
-        """Complete the row of a forecast; kept for each symbol, dicts would take 22 MiB."""
+        """Build the complete row on request: storing one for each symbol would take 22 MiB."""
         row = self._forecasts.row(self._forecast_place[spelling], named=True)
         return self._with_sessions(row) | {EVENT: self._event_of.get(spelling)}
 

@@ -463,7 +463,7 @@ def test_members_that_macos_names_are_read_in_utf8(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_listed_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Its symbols are not lost without a word, though others are there."""
+    """Its symbols are not silently lost, even if other folders have bars."""
     folder = write_folder(tmp_path / "folder", {"stocks/A.csv": BARS, "etfs/B.csv": BARS})
     scan = os.scandir
 
